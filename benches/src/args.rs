@@ -1,0 +1,54 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use tempfile::TempDir;
+
+use crate::Error;
+
+/// Measures kvsd beside Redis and prints one table, as Markdown, on standard output.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Args {
+    /// Only the cells whose name contains one of these, such as `get` or `set-64-always`.
+    pub(crate) cells: Vec<String>,
+    /// How often each cell runs both sides in turn.
+    #[arg(long, value_name = "N", default_value = "9",
+          value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) rounds: u16,
+    /// How long each run lasts, in seconds.
+    #[arg(long, value_name = "S", default_value = "2", value_parser = parse_seconds)]
+    pub(crate) seconds: Duration,
+    /// Where the servers keep their data, in a temporary folder. Default: beside this program,
+    /// because the usual place for such folders may be memory.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+impl Args {
+    /// Makes the folder for the servers' data. It goes when it is dropped.
+    pub(crate) fn folder(&self) -> Result<TempDir, Error> {
+        let parent = match &self.dir {
+            Some(dir) => dir.clone(),
+            None => {
+                let program = std::env::current_exe()?;
+                program.parent().ok_or("this program stands in no folder")?.to_owned()
+            }
+        };
+        Ok(tempfile::Builder::new().prefix("bench-data-").tempdir_in(parent)?)
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .filter(|time| (LEAST..=MOST).contains(time))
+        .ok_or_else(|| format!("a number of seconds, {LEAST:?} to {MOST:?}"))
+}
+
+/// The process times that a run is charged with tick a hundred times a second.
+const LEAST: Duration = Duration::from_millis(50);
+const MOST: Duration = Duration::from_secs(3600);

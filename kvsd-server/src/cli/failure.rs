@@ -1,0 +1,69 @@
+//! How a command ends when something went wrong.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use kvsd::ErrorKind;
+
+/// Why a command failed, and the exit code that says so.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    message: String,
+    hint: Option<&'static str>,
+}
+
+impl Failure {
+    /// The usage or a setting is at fault: the same call fails again.
+    pub(super) fn usage(error: &(impl Error + ?Sized)) -> Self {
+        Self::wrong_usage(error.to_string())
+    }
+
+    /// As [`Failure::usage`], in our own words.
+    pub(super) fn wrong_usage(message: impl Into<String>) -> Self {
+        Self { code: USAGE, message: message.into(), hint: None }
+    }
+
+    /// The system refused what the process itself needs.
+    pub(super) fn stream(what: &str, error: &io::Error) -> Self {
+        Self { code: OTHER, message: format!("cannot {what}: {error}"), hint: None }
+    }
+
+    /// No connection came about. `hint` says what to do if nothing listens at the address.
+    pub(super) fn connect(error: &kvsd::Error, hint: Option<&'static str>) -> Self {
+        let hint = match error.kind() {
+            ErrorKind::Connect => hint,
+            ErrorKind::Unauthenticated => Some(WHO),
+            _ => None,
+        };
+        Self { code: code(error.kind()), message: error.to_string(), hint }
+    }
+
+    /// Writes the error to standard error and tells the exit code.
+    pub(super) fn report(self) -> ExitCode {
+        let Self { code, message, hint } = self;
+        let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        // Nobody may be reading; the exit code still tells.
+        let _ = write!(io::stderr(), "error: {message}\n{hint}");
+        ExitCode::from(code)
+    }
+}
+
+/// An operation failed. The SDK's message holds the cause, and neither key nor value.
+impl From<kvsd::Error> for Failure {
+    fn from(error: kvsd::Error) -> Self {
+        Self { code: code(error.kind()), message: error.to_string(), hint: None }
+    }
+}
+
+fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Config | ErrorKind::InvalidArgument => USAGE,
+        _ => OTHER,
+    }
+}
+
+const USAGE: u8 = 2;
+const OTHER: u8 = 3;
+const WHO: &str = "user and password come from the URL, or from KVSD_USERNAME and KVSD_PASSWORD";

@@ -1,0 +1,227 @@
+//! The arguments of `kvsd-server`. The flags of settings are made from the table of settings.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use crate::config::{DEFAULT_PORT, keys};
+use crate::init::HostName;
+use crate::users::UserName;
+
+/// The server of kvsd, the typed key/value store for async Rust.
+///
+/// Without a command it serves until it is told to stop (SIGINT or SIGTERM; a second one ends it at
+/// once). Once it serves, it prints `listening on ADDR:PORT` on standard output; its log goes to
+/// standard error. It starts only with TLS and at least one user, unless --insecure or --dev says
+/// otherwise for this machine alone.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kvsd-server",
+    version,
+    args_conflicts_with_subcommands = true,
+    next_line_help = true,
+    after_help = AFTER_HELP,
+    max_term_width = 100
+)]
+pub(super) struct Cli {
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServerArgs {
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Read settings from this TOML file; paths in it start from its folder\n\
+                [env: KVSD_SERVER_CONFIG]"
+    )]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) settings: SettingFlags,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a folder with a CA, a server certificate, a first user and a configuration
+    #[command(next_line_help = true)]
+    Init(InitArgs),
+    /// Add, remove or list the users who may log in
+    User(UserArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The folder to make, and the server's data folder [default: ./kvsd-data]
+    #[arg(long, value_name = "DIR", default_value = "./kvsd-data", hide_default_value = true)]
+    pub(super) data_dir: PathBuf,
+    /// A name or address that clients will call the server by; may be given several times. The
+    /// certificate is for localhost, 127.0.0.1 and ::1 in any case
+    #[arg(long = "name", value_name = "HOST", value_parser = HostName::parse)]
+    pub(super) names: Vec<HostName>,
+    /// The first user [default: app]
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_parser = UserName::parse,
+        default_value = "app",
+        hide_default_value = true
+    )]
+    pub(super) user: UserName,
+    /// The address that the configuration says to serve on [default: 127.0.0.1:7379]
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        default_value_t = SocketAddr::from(([127, 0, 0, 1], DEFAULT_PORT)),
+        hide_default_value = true
+    )]
+    pub(super) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UserArgs {
+    #[command(subcommand)]
+    pub(super) action: UserAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserAction {
+    /// Add a user
+    ///
+    /// The password is asked for on the terminal, without echo. Without a terminal on standard
+    /// input it is the one line that stands there. It is never an argument.
+    #[command(next_line_help = true)]
+    Add {
+        /// The name: 1 to 128 bytes without white space and `:`
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        #[command(flatten)]
+        file: UsersFile,
+        /// Make a random password and print it, this once, on standard output
+        #[arg(long, conflicts_with = "password_stdin")]
+        generate: bool,
+        /// Read the password from standard input even if that is a terminal
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Remove a user
+    #[command(next_line_help = true)]
+    Remove {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        #[command(flatten)]
+        file: UsersFile,
+    },
+    /// Print the users' names, one a line
+    #[command(next_line_help = true)]
+    List {
+        #[command(flatten)]
+        file: UsersFile,
+    },
+}
+
+/// Which users file is meant.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct UsersFile {
+    /// The users file [env: KVSD_SERVER_USERS]
+    #[arg(long, value_name = "FILE")]
+    pub(super) users: Option<PathBuf>,
+    /// The configuration that names it [env: KVSD_SERVER_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The folder that `kvsd-server init` made
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+}
+
+/// The settings that were given as flags, as text.
+#[derive(Debug)]
+pub(super) struct SettingFlags(pub(super) Vec<(&'static keys::Setting, String)>);
+
+impl Args for SettingFlags {
+    fn augment_args(mut command: clap::Command) -> clap::Command {
+        for setting in keys::SETTINGS {
+            // On a line of their own, so that wrapping never tears them.
+            let mut help = format!("{}\n", setting.help);
+            if let (Some(_), Some(text)) = (setting.value, setting.default) {
+                help.push_str(&format!("[default: {text}] "));
+            }
+            help.push_str(&format!("[env: {}]", setting.variable()));
+            let arg =
+                Arg::new(setting.key).long(setting.flag()).help_heading(setting.group).help(help);
+            command = command.arg(match setting.value {
+                Some(name) => arg.value_name(name),
+                None => arg.action(ArgAction::SetTrue),
+            });
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = keys::SETTINGS.iter().filter_map(|setting| {
+            let text = match setting.value {
+                Some(_) => matches.get_one::<String>(setting.key)?.clone(),
+                None => matches.get_flag(setting.key).then(|| "true".to_owned())?,
+            };
+            Some((setting, text))
+        });
+        Ok(Self(given.collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+const AFTER_HELP: &str = "\
+A flag beats its environment variable, that beats the configuration file, and that the default.
+In the file each setting is called as its flag, with `_` for `-`: max_connections = 100
+
+Examples:
+  kvsd-server --dev                          try it: this machine only, any credentials
+  kvsd-server init --name db.example         make certificates, a user and a configuration
+  kvsd-server --config kvsd-data/kvsd.toml   serve with them";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_names_every_setting_with_its_variable_and_default() {
+        let help = Cli::command().render_long_help().to_string();
+        for setting in keys::SETTINGS {
+            assert!(help.contains(&format!("--{}", setting.flag())), "{}", setting.key);
+            assert!(help.contains(&format!("[env: {}]", setting.variable())), "{}", setting.key);
+            if let (Some(_), Some(default)) = (setting.value, setting.default) {
+                assert!(help.contains(&format!("[default: {default}]")), "{}", setting.key);
+            }
+        }
+    }
+
+    #[test]
+    fn flags_arrive_as_text_and_absent_ones_do_not() {
+        let cli = Cli::try_parse_from(["kvsd-server", "--dev", "--max-connections", "7"]).unwrap();
+        let given: Vec<_> =
+            cli.server.settings.0.iter().map(|(s, t)| (s.key, t.as_str())).collect();
+        assert_eq!(given, [("max_connections", "7"), ("dev", "true")]);
+    }
+}

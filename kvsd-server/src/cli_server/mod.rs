@@ -1,0 +1,32 @@
+//! The command line of the binary `kvsd-server`: what it takes, what it prints, how it ends.
+//!
+//! Owns the process: arguments, environment, standard streams, signals, exit code. Decides nothing
+//! about the server itself: that is [`crate::config`] and `crate::server`. Exit code 0 follows a
+//! clean stop, 2 a mistake in usage or configuration, 1 anything else. Next file to read: `serve`.
+
+mod args;
+mod exit;
+mod init;
+mod logging;
+mod serve;
+mod user;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+/// Runs the binary.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        None => serve::run(cli.server),
+        Some(Command::Init(args)) => init::run(args),
+        Some(Command::User(args)) => user::run(args.action),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

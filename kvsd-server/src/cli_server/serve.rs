@@ -1,0 +1,98 @@
+//! `kvsd-server` without a command: gather the settings, serve, stop when told.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+use super::args::ServerArgs;
+use super::exit::Failure;
+use super::logging;
+use crate::config::{Layers, Settings};
+use crate::server::Server;
+
+/// Serves until a signal.
+pub(super) fn run(args: ServerArgs) -> Result<(), Failure> {
+    let mut layers = Layers::default();
+    for (setting, text) in args.settings.0 {
+        layers.flag(setting, text);
+    }
+    let warnings = layers.environment(std::env::vars_os())?;
+    if let Some(path) = args.config.or_else(config_variable) {
+        layers.file(&path)?;
+    }
+    let config = layers.resolve()?;
+    logging::start(&config.log)?;
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let settings = config.check()?;
+    if config.dev {
+        warn!("development mode: any credentials are accepted");
+    }
+
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::other)?;
+    let outcome = runtime.block_on(serve(settings));
+    // What still runs on a thread of its own has had the server's deadline.
+    runtime.shutdown_timeout(LINGER);
+    outcome
+}
+
+/// The configuration file that the environment names.
+pub(super) fn config_variable() -> Option<PathBuf> {
+    std::env::var_os("KVSD_SERVER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+async fn serve(settings: Settings) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(Failure::other)?;
+    let server = tokio::select! {
+        server = Server::bind(settings) => server.map_err(Failure::other)?,
+        name = signals.next() => {
+            info!("{name} before serving");
+            return Ok(());
+        }
+    };
+    let mut stdout = io::stdout();
+    let announced = writeln!(stdout, "listening on {}", server.local_addr());
+    if let Err(error) = announced.and_then(|()| stdout.flush()) {
+        warn!(%error, "nobody reads standard output");
+    }
+    let stop = async move {
+        let name = signals.next().await;
+        info!("{name}; a second one ends the server at once");
+        tokio::spawn(async move {
+            warn!("{}: ending at once", signals.next().await);
+            std::process::exit(1);
+        });
+    };
+    server.serve(stop).await.map_err(Failure::other)
+}
+
+/// The signals that stop the server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Waits for the next signal and tells its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// How long to wait for threads when everything else has ended.
+const LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,135 @@
+//! Why a configuration is refused. Each message names the setting and says what to do.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::tls::TlsError;
+use crate::users::UsersError;
+
+/// Why the server cannot start from what it was given. Always the operator's to mend: the same
+/// configuration fails again.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The configuration file cannot be read.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The configuration file is not TOML.
+    #[error("the configuration {} is not valid TOML", path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The configuration file has a key that no setting has.
+    #[error("unknown key `{key}` in {}; the nearest valid key is `{nearest}`", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// The most similar valid key.
+        nearest: &'static str,
+    },
+    /// A value that its setting cannot have.
+    #[error("{origin}: `{text}` is not valid: {reason}")]
+    Value {
+        /// Where it was given: a flag, a variable, or a key and its file.
+        origin: String,
+        /// What was given.
+        text: String,
+        /// What is expected.
+        reason: String,
+    },
+    /// A number out of its bounds.
+    #[error("{key} must be between {least} and {most}, not {given}")]
+    OutOfRange {
+        /// The setting.
+        key: &'static str,
+        /// What was given.
+        given: String,
+        /// The smallest that is allowed.
+        least: String,
+        /// The largest that is allowed.
+        most: String,
+    },
+    /// `dev` on an address that other machines reach.
+    #[error(
+        "--dev accepts any credentials, so it serves loopback addresses only, not {listen}; \
+         listen on 127.0.0.1 or [::1], or drop --dev and configure TLS and users \
+         (`kvsd-server init` does)"
+    )]
+    DevBeyondLoopback {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// `dev` beside a users file, which it would not look at.
+    #[error(
+        "--dev accepts any credentials and would ignore the users file {}; drop one of the two",
+        path.display()
+    )]
+    DevWithUsers {
+        /// The users file.
+        path: PathBuf,
+    },
+    /// `insecure` on an address that other machines reach.
+    #[error(
+        "--insecure sends passwords and data in the clear, so it serves loopback addresses only, \
+         not {listen}; listen on 127.0.0.1 or [::1], or give --tls-cert and --tls-key \
+         (`kvsd-server init` makes them)"
+    )]
+    InsecureBeyondLoopback {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// `insecure` beside a certificate: one of them is a mistake.
+    #[error("--insecure means plain TCP, but a certificate is configured too; drop one of the two")]
+    InsecureWithTls,
+    /// Neither TLS nor an explicit choice of plain TCP.
+    #[error(
+        "no TLS certificate is configured; run `kvsd-server init` for a folder with certificate, \
+         user and configuration, or give --tls-cert and --tls-key; on a loopback address \
+         --insecure serves plain TCP, and --dev accepts any credentials too"
+    )]
+    NoTls,
+    /// A certificate without its key, or the reverse.
+    #[error("{given} is given without {missing}; TLS needs both")]
+    TlsHalf {
+        /// The flag that is there.
+        given: &'static str,
+        /// The flag that is not.
+        missing: &'static str,
+    },
+    /// No users file.
+    #[error(
+        "no users are configured; give --users FILE, made with \
+         `kvsd-server user add NAME --users FILE`, or run `kvsd-server init`; \
+         for development on this machine, --dev accepts any credentials"
+    )]
+    NoUsersFile,
+    /// A users file without a user.
+    #[error(
+        "the users file {path} has no user; add one with \
+         `kvsd-server user add NAME --users {path}`",
+        path = path.display()
+    )]
+    NoUsers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The certificate or its key is refused.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The users file is refused.
+    #[error(transparent)]
+    Users(#[from] UsersError),
+}

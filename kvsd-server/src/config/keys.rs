@@ -1,0 +1,307 @@
+//! The table of settings: the one place that says which there are.
+//!
+//! From it come the keys of the configuration file, the variables of the environment, the flags of
+//! the command line with their help, and the names that a mistyped key is compared with. A new
+//! setting is one entry here, one field of [`Config`] and one line in its check. No setting may be
+//! called `port`: an orchestrator that runs a service named `kvsd-server` sets
+//! `KVSD_SERVER_PORT` to something else. Next file to read: [`super::Layers`].
+
+use std::path::Path;
+
+use super::{Config, units};
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its key in the configuration file, such as `max_connections`.
+    pub key: &'static str,
+    /// The heading that it stands under in the help.
+    pub group: &'static str,
+    /// What stands for its value in the help; `None` for a switch.
+    pub value: Option<&'static str>,
+    /// Its default as text; `None` if it is unset.
+    pub default: Option<&'static str>,
+    /// What it does, with unit and bounds.
+    pub help: &'static str,
+    /// Puts a value into a configuration, or says what is expected.
+    pub(super) apply: fn(&mut Config, Text<'_>) -> Result<(), String>,
+}
+
+impl Setting {
+    /// The flag of the command line, without its dashes: `max-connections`.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        self.key.replace('_', "-")
+    }
+
+    /// The variable of the environment: `KVSD_SERVER_MAX_CONNECTIONS`.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("{VARIABLE_PREFIX}{}", self.key.to_ascii_uppercase())
+    }
+}
+
+/// The setting with this key.
+#[must_use]
+pub fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+/// The setting whose key is most like this text, and how many letters differ.
+#[must_use]
+pub fn nearest(text: &str) -> (&'static Setting, usize) {
+    let text = text.to_ascii_lowercase().replace('-', "_");
+    let [first, rest @ ..] = SETTINGS;
+    let mut best = (first, distance(&text, first.key));
+    for setting in rest {
+        let letters = distance(&text, setting.key);
+        if letters < best.1 {
+            best = (setting, letters);
+        }
+    }
+    best
+}
+
+/// How many letters must be put in, taken out or changed to make one text of the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (done, letter) in from.chars().enumerate() {
+        let mut diagonal = done;
+        let mut left = done + 1;
+        for (cell, other) in row.iter_mut().skip(1).zip(&to) {
+            let changed = diagonal + usize::from(letter != *other);
+            diagonal = *cell;
+            *cell = changed.min(left + 1).min(diagonal + 1);
+            left = *cell;
+        }
+        row[0] = done + 1;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A value as text, and the folder that a relative path in it starts from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) text: &'a str,
+    pub(super) base: &'a Path,
+}
+
+/// What every variable of the environment starts with.
+pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
+
+/// All settings, in the order of the help.
+pub const SETTINGS: &[Setting; 15] = &[
+    Setting {
+        key: "listen",
+        group: NETWORK,
+        value: Some("ADDR:PORT"),
+        default: Some("127.0.0.1:7379"),
+        help: "Serve on this IP address and port; port 0 takes a free one",
+        apply: |config, given| {
+            config.listen = given.text.parse().map_err(|_| {
+                "write an IP address and a port, for example 127.0.0.1:7379 or [::1]:7379"
+                    .to_owned()
+            })?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_connections",
+        group: NETWORK,
+        value: Some("COUNT"),
+        default: Some("1024"),
+        help: "Serve this many connections at once, 1 to 1000000; further ones wait",
+        apply: |config, given| {
+            config.max_connections = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "handshake_timeout",
+        group: NETWORK,
+        value: Some("DURATION"),
+        default: Some("10s"),
+        help: "Close a connection that has not authenticated after this time, 100ms to 10m",
+        apply: |config, given| {
+            config.handshake_timeout = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "shutdown_timeout",
+        group: NETWORK,
+        value: Some("DURATION"),
+        default: Some("10s"),
+        help: "When told to stop, let sessions finish for at most this time, 0s to 1h",
+        apply: |config, given| {
+            config.shutdown_timeout = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls_cert",
+        group: SECURITY,
+        value: Some("FILE"),
+        default: None,
+        help: "Serve TLS with this certificate chain (PEM, the server's own first)",
+        apply: |config, given| {
+            config.tls_cert = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls_key",
+        group: SECURITY,
+        value: Some("FILE"),
+        default: None,
+        help: "The certificate's private key (PEM, mode 0600)",
+        apply: |config, given| {
+            config.tls_key = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "users",
+        group: SECURITY,
+        value: Some("FILE"),
+        default: None,
+        help: "The users who may log in (mode 0600; see `kvsd-server user`)",
+        apply: |config, given| {
+            config.users = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "insecure",
+        group: SECURITY,
+        value: None,
+        default: Some("false"),
+        help: "Serve plain TCP; on a loopback address only",
+        apply: |config, given| {
+            config.insecure = units::switch(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "dev",
+        group: SECURITY,
+        value: None,
+        default: Some("false"),
+        help: "For development: accept any credentials, over plain TCP unless a certificate is \
+               given; on a loopback address only",
+        apply: |config, given| {
+            config.dev = units::switch(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "data_dir",
+        group: STORAGE,
+        value: Some("DIR"),
+        default: Some("./kvsd-data"),
+        help: "Keep the data in this folder",
+        apply: |config, given| {
+            config.data_dir = given.base.join(given.text);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "sync",
+        group: STORAGE,
+        value: Some("WHEN"),
+        default: Some("always"),
+        help: "Acknowledge a write once it is on disk (always), or once it is written, the disk \
+               following within --sync-interval (interval) or when the system likes (never)",
+        apply: |config, given| {
+            config.sync = units::sync(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "sync_interval",
+        group: STORAGE,
+        value: Some("DURATION"),
+        default: Some("1s"),
+        help: "With --sync interval, sync this often, 1ms to 1m",
+        apply: |config, given| {
+            config.sync_interval = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_value_bytes",
+        group: STORAGE,
+        value: Some("SIZE"),
+        default: Some("10MiB"),
+        help: "Refuse larger values; 1KiB to 64MiB",
+        apply: |config, given| {
+            config.max_value_bytes = units::size(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_tables",
+        group: STORAGE,
+        value: Some("COUNT"),
+        default: Some("1024"),
+        help: "Refuse to create more tables than this, 1 to 65536",
+        apply: |config, given| {
+            config.max_tables = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "log",
+        group: LOG,
+        value: Some("FILTER"),
+        default: Some("info"),
+        help: "Log to standard error: error, warn, info, debug, trace or off, also per module \
+               (info,kvsd_server::session=debug)",
+        apply: |config, given| {
+            given.text.clone_into(&mut config.log);
+            Ok(())
+        },
+    },
+];
+
+const NETWORK: &str = "Network";
+const SECURITY: &str = "Security";
+const STORAGE: &str = "Storage";
+const LOG: &str = "Log";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let base = Path::new("");
+        let mut config = Config::default();
+        for setting in SETTINGS {
+            if let Some(text) = setting.default {
+                (setting.apply)(&mut config, Text { text, base }).unwrap();
+            }
+        }
+        assert_eq!(config, Config::default());
+    }
+
+    #[test]
+    fn the_nearest_key_is_the_one_with_the_fewest_changes() {
+        for (typed, meant, letters) in [
+            ("max_conections", "max_connections", 1),
+            ("max-connections", "max_connections", 0),
+            ("datadir", "data_dir", 1),
+            ("TLS_CRT", "tls_cert", 1),
+            ("", "dev", 3),
+        ] {
+            let (setting, distance) = nearest(typed);
+            assert_eq!((setting.key, distance), (meant, letters), "{typed}");
+        }
+    }
+
+    #[test]
+    fn no_setting_is_called_port() {
+        assert!(find("port").is_none());
+    }
+}

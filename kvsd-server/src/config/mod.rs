@@ -1,0 +1,107 @@
+//! Every setting of the server: its name, its default, where it may be given, and the checked
+//! result.
+//!
+//! Text from flags, environment and file meets in [`Layers`], which makes a typed [`Config`];
+//! [`Config::check`] reads the files that it names, applies the rules of safety and returns
+//! [`Settings`], the only thing that a server starts from. A program that embeds the server fills
+//! a [`Config`] itself. Nothing here knows a command-line parser, and nothing below asks a second
+//! time whether a setting makes sense. Next file to read: [`keys`], the table of settings.
+
+mod error;
+pub mod keys;
+mod layers;
+mod settings;
+mod units;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use error::ConfigError;
+pub use layers::Layers;
+pub use settings::{Settings, SyncPolicy};
+
+/// All settings, typed but not yet checked against each other.
+///
+/// ```
+/// use kvsd_server::config::Config;
+///
+/// let mut config = Config::default();
+/// config.dev = true;
+/// config.listen = "127.0.0.1:0".parse()?;
+/// let settings = config.check()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The address to serve on; port 0 takes a free one. Default `127.0.0.1:7379`.
+    pub listen: SocketAddr,
+    /// The folder that holds the data. Default `./kvsd-data`.
+    pub data_dir: PathBuf,
+    /// When a write is acknowledged. Default [`SyncMode::Always`].
+    pub sync: SyncMode,
+    /// How long a write may stay unsynced with [`SyncMode::Interval`], 1 ms to 1 minute. Default
+    /// 1 s.
+    pub sync_interval: Duration,
+    /// How many connections are served at once, 1 to 1,000,000; more of them wait. Default 1,024.
+    pub max_connections: usize,
+    /// The time from accepting a connection to its authentication, TLS included, 100 ms to 10
+    /// minutes. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// The time that sessions have to finish when the server stops, at most 1 hour. Default 10 s.
+    pub shutdown_timeout: Duration,
+    /// The largest value, 1 KiB to 64 MiB. Default 10 MiB.
+    pub max_value_bytes: usize,
+    /// How many tables there may be, 1 to 65,536. Default 1,024.
+    pub max_tables: usize,
+    /// The file with the certificate chain, PEM, the server's own first. Default none.
+    pub tls_cert: Option<PathBuf>,
+    /// The file with the certificate's private key, PEM, mode 0600. Default none.
+    pub tls_key: Option<PathBuf>,
+    /// The file with the users, see [`crate::users`]. Default none.
+    pub users: Option<PathBuf>,
+    /// Serve plain TCP, on a loopback address only. Default false.
+    pub insecure: bool,
+    /// For development: accept any credentials, on a loopback address only, over plain TCP unless
+    /// a certificate is given. Default false.
+    pub dev: bool,
+    /// What the binary logs, as a filter of `tracing-subscriber`. Default `info`.
+    pub log: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            data_dir: PathBuf::from("./kvsd-data"),
+            sync: SyncMode::Always,
+            sync_interval: Duration::from_secs(1),
+            max_connections: 1024,
+            handshake_timeout: Duration::from_secs(10),
+            shutdown_timeout: Duration::from_secs(10),
+            max_value_bytes: kvsd::types::DEFAULT_MAX_VALUE_BYTES,
+            max_tables: 1024,
+            tls_cert: None,
+            tls_key: None,
+            users: None,
+            insecure: false,
+            dev: false,
+            log: "info".to_owned(),
+        }
+    }
+}
+
+/// When a write is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Once it is on disk.
+    Always,
+    /// Once it is written; the disk follows within [`Config::sync_interval`].
+    Interval,
+    /// Once it is written; the disk follows when the system likes.
+    Never,
+}
+
+/// The port of a server that nobody gave another.
+pub const DEFAULT_PORT: u16 = 7379;

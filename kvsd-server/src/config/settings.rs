@@ -1,0 +1,281 @@
+//! The checked settings, and the check.
+//!
+//! Holding a [`Settings`] means: every number is within its bounds, the certificate and the users
+//! are read and sound, and whoever can reach the address is either made to log in over TLS or is
+//! on this machine by the operator's explicit choice. Next file to read: [`crate::server`].
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_rustls::rustls;
+
+use super::{Config, ConfigError, SyncMode, units};
+use crate::auth::Authenticator;
+pub use crate::log::SyncPolicy;
+use crate::tls;
+use crate::users::Users;
+
+/// What a server starts from. Made by [`Config::check`].
+#[derive(Clone)]
+pub struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) sync: SyncPolicy,
+    pub(crate) max_connections: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) max_value_bytes: usize,
+    pub(crate) max_tables: usize,
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) authenticator: Authenticator,
+}
+
+impl Settings {
+    /// The address to serve on, as configured: its port may be 0.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The folder that holds the data.
+    #[must_use]
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .field("sync", &self.sync)
+            .field("max_connections", &self.max_connections)
+            .field("handshake_timeout", &self.handshake_timeout)
+            .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("max_value_bytes", &self.max_value_bytes)
+            .field("max_tables", &self.max_tables)
+            .field("tls", &self.tls.is_some())
+            .field("authenticator", &self.authenticator)
+            .finish()
+    }
+}
+
+impl Config {
+    /// Checks the settings against their bounds and each other, and reads the certificate, its key
+    /// and the users. Blocks on those files; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] says which setting is to blame and what to do.
+    pub fn check(&self) -> Result<Settings, ConfigError> {
+        self.check_bounds()?;
+        let tls = match self.tls_files()? {
+            Some((cert, key)) => Some(tls::server_config(cert, key)?),
+            None => None,
+        };
+        let authenticator = if self.dev { self.check_dev() } else { self.check_strict() }?;
+        Ok(Settings {
+            listen: self.listen,
+            data_dir: self.data_dir.clone(),
+            sync: match self.sync {
+                SyncMode::Always => SyncPolicy::Always,
+                SyncMode::Interval => SyncPolicy::Interval(self.sync_interval),
+                SyncMode::Never => SyncPolicy::Never,
+            },
+            max_connections: self.max_connections,
+            handshake_timeout: self.handshake_timeout,
+            shutdown_timeout: self.shutdown_timeout,
+            max_value_bytes: self.max_value_bytes,
+            max_tables: self.max_tables,
+            tls,
+            authenticator,
+        })
+    }
+
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let count = usize::to_string;
+        let size = |bytes: &usize| units::show_size(*bytes);
+        let time = |time: &Duration| humantime::format_duration(*time).to_string();
+        let ms = Duration::from_millis;
+        let s = Duration::from_secs;
+        within("max_connections", self.max_connections, (1, 1_000_000), count)?;
+        within("max_tables", self.max_tables, (1, 65_536), count)?;
+        within("max_value_bytes", self.max_value_bytes, (1 << 10, 64 << 20), size)?;
+        within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
+        within("shutdown_timeout", self.shutdown_timeout, (ms(0), s(3600)), time)?;
+        within("sync_interval", self.sync_interval, (ms(1), s(60)), time)
+    }
+
+    fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => {
+                Err(ConfigError::TlsHalf { given: "--tls-cert", missing: "--tls-key" })
+            }
+            (None, Some(_)) => {
+                Err(ConfigError::TlsHalf { given: "--tls-key", missing: "--tls-cert" })
+            }
+        }
+    }
+
+    /// The rules of `dev`: this machine only, and no users that would be ignored.
+    fn check_dev(&self) -> Result<Authenticator, ConfigError> {
+        if !self.on_loopback() {
+            return Err(ConfigError::DevBeyondLoopback { listen: self.listen });
+        }
+        if let Some(path) = &self.users {
+            return Err(ConfigError::DevWithUsers { path: path.clone() });
+        }
+        Ok(Authenticator::accept_anyone())
+    }
+
+    /// The rules without `dev`: TLS, or plain TCP on this machine by choice; users in any case.
+    fn check_strict(&self) -> Result<Authenticator, ConfigError> {
+        match (self.tls_cert.is_some(), self.insecure) {
+            (true, false) => {}
+            (true, true) => return Err(ConfigError::InsecureWithTls),
+            (false, false) => return Err(ConfigError::NoTls),
+            (false, true) if self.on_loopback() => {}
+            (false, true) => {
+                return Err(ConfigError::InsecureBeyondLoopback { listen: self.listen });
+            }
+        }
+        let path = self.users.as_ref().ok_or(ConfigError::NoUsersFile)?;
+        let users = Users::load(path)?;
+        Authenticator::from_users(&users).ok_or_else(|| ConfigError::NoUsers { path: path.clone() })
+    }
+
+    fn on_loopback(&self) -> bool {
+        self.listen.ip().to_canonical().is_loopback()
+    }
+}
+
+/// Checks one bound.
+fn within<T: PartialOrd>(
+    key: &'static str,
+    given: T,
+    (least, most): (T, T),
+    show: impl Fn(&T) -> String,
+) -> Result<(), ConfigError> {
+    if given < least || given > most {
+        return Err(ConfigError::OutOfRange {
+            key,
+            given: show(&given),
+            least: show(&least),
+            most: show(&most),
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::users::{Password, StoredHash, UserName};
+
+    fn dev() -> Config {
+        Config { dev: true, ..Config::default() }
+    }
+
+    fn insecure_with_users(folder: &Path) -> Config {
+        let users = folder.join("users");
+        let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
+        Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+        Config { insecure: true, users: Some(users), ..Config::default() }
+    }
+
+    fn refusal(config: &Config) -> ConfigError {
+        config.check().unwrap_err()
+    }
+
+    #[test]
+    fn dev_serves_loopback_only() {
+        for listen in ["127.0.0.1:0", "127.8.9.1:7379", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            let listen = listen.parse().unwrap();
+            assert!(Config { listen, ..dev() }.check().is_ok(), "{listen}");
+        }
+        for listen in ["0.0.0.0:0", "192.0.2.1:7379", "[::]:0", "[::ffff:192.0.2.1]:0"] {
+            let error = refusal(&Config { listen: listen.parse().unwrap(), ..dev() });
+            assert!(matches!(error, ConfigError::DevBeyondLoopback { .. }), "{listen}: {error}");
+        }
+    }
+
+    #[test]
+    fn dev_refuses_a_users_file_that_it_would_ignore() {
+        let error = refusal(&Config { users: Some("users".into()), ..dev() });
+        assert!(matches!(error, ConfigError::DevWithUsers { .. }), "{error}");
+    }
+
+    #[test]
+    fn nothing_configured_is_refused_and_the_message_leads_on() {
+        let error = refusal(&Config::default());
+        assert!(matches!(error, ConfigError::NoTls), "{error}");
+        for way in ["kvsd-server init", "--tls-cert", "--insecure", "--dev"] {
+            assert!(error.to_string().contains(way), "{error}");
+        }
+    }
+
+    #[test]
+    fn insecure_serves_loopback_only_and_not_beside_tls() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = insecure_with_users(folder.path());
+        assert!(config.check().is_ok());
+        let listen = "0.0.0.0:7379".parse().unwrap();
+        let error = refusal(&Config { listen, ..config });
+        assert!(matches!(error, ConfigError::InsecureBeyondLoopback { .. }), "{error}");
+    }
+
+    #[test]
+    fn without_users_nothing_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = Config { insecure: true, ..Config::default() };
+        assert!(matches!(refusal(&config), ConfigError::NoUsersFile));
+
+        let path = folder.path().join("users");
+        Users::edit(&path, |_| Ok(())).unwrap();
+        config.users = Some(path);
+        assert!(matches!(refusal(&config), ConfigError::NoUsers { .. }));
+
+        config.users = Some(folder.path().join("absent"));
+        assert!(matches!(refusal(&config), ConfigError::Users(_)));
+    }
+
+    #[test]
+    fn half_of_a_tls_pair_names_the_other_half() {
+        let error = refusal(&Config { tls_cert: Some("c".into()), ..dev() });
+        assert_eq!(error.to_string(), "--tls-cert is given without --tls-key; TLS needs both");
+        let error = refusal(&Config { tls_key: Some("k".into()), ..dev() });
+        assert_eq!(error.to_string(), "--tls-key is given without --tls-cert; TLS needs both");
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_refused_by_name() {
+        let too_long = Duration::from_secs(3601);
+        for (config, key) in [
+            (Config { max_connections: 0, ..dev() }, "max_connections"),
+            (Config { max_connections: 1_000_001, ..dev() }, "max_connections"),
+            (Config { max_tables: 0, ..dev() }, "max_tables"),
+            (Config { max_value_bytes: 1023, ..dev() }, "max_value_bytes"),
+            (Config { max_value_bytes: (64 << 20) + 1, ..dev() }, "max_value_bytes"),
+            (Config { handshake_timeout: Duration::ZERO, ..dev() }, "handshake_timeout"),
+            (Config { shutdown_timeout: too_long, ..dev() }, "shutdown_timeout"),
+            (Config { sync_interval: Duration::ZERO, ..dev() }, "sync_interval"),
+        ] {
+            let error = refusal(&config).to_string();
+            assert!(error.starts_with(&format!("{key} must be between ")), "{error}");
+        }
+        assert!(Config { shutdown_timeout: Duration::ZERO, ..dev() }.check().is_ok());
+    }
+
+    #[test]
+    fn settings_never_show_a_hash() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = insecure_with_users(folder.path()).check().unwrap();
+        assert!(!format!("{settings:?}").contains("argon2"), "{settings:?}");
+    }
+}

@@ -1,0 +1,362 @@
+//! The actor of a table: the task that takes its writes, batch by batch.
+//!
+//! It takes everything that is queued, without an artificial delay, and answers it together: group
+//! commit. Only what waits for the disk leaves the runtime (syncs, rotation, records that are not
+//! in memory); meanwhile the next batch collects in the queue. There is at most one sync of a
+//! table at a time. The actor closes the table when it is told to, or when the last handle is gone.
+//!
+//! Next file to read: [`super::table`].
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::config::SyncPolicy;
+use super::pool::{Lost, Pool, Running};
+use super::storage::disk::Lock;
+use super::storage::error::StorageError;
+use super::storage::reader::Access;
+use super::storage::writer::{Demand, Sync};
+use super::turn::{Batch, Taken, Turn, demand_of};
+use crate::engine::{EngineError, Write, WriteResult};
+
+/// What a handle asks of the actor.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// Writes, answered together.
+    Writes(Submission),
+    /// Close the table; everything that was asked before comes first.
+    Close(oneshot::Sender<Result<(), EngineError>>),
+}
+
+impl Message {
+    fn refuse(self) {
+        match self {
+            Self::Writes(submission) => submission.refuse(),
+            Self::Close(reply) => drop(reply.send(Err(EngineError::Closed))),
+        }
+    }
+}
+
+/// Writes, and where their answer goes.
+#[derive(Debug)]
+pub(super) struct Submission {
+    pub(super) writes: Vec<Write>,
+    pub(super) reply: oneshot::Sender<Vec<WriteResult>>,
+}
+
+impl Submission {
+    fn refuse(self) {
+        // Nobody waits for an answer any more: that is normal.
+        let _ = self.reply.send(vec![Err(EngineError::Closed); self.writes.len()]);
+    }
+}
+
+/// What all actors of an engine share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) policy: SyncPolicy,
+    pub(super) sync_pool: Pool,
+    pub(super) read_pool: Pool,
+}
+
+/// The actor, but for its [`Turn`], which travels to the pools and back.
+#[derive(Debug)]
+pub(super) struct Actor {
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<Message>,
+    received: Vec<Message>,
+    queue: VecDeque<Submission>,
+    closing: Option<oneshot::Sender<Result<(), EngineError>>>,
+    syncing: Option<Syncing>,
+    /// Since when something written is neither durable nor on its way.
+    dirty_since: Option<Instant>,
+    last_write: Instant,
+    alarm: Pin<Box<Sleep>>,
+    armed: bool,
+    _lock: Arc<dyn Lock>,
+}
+
+/// A sync under way while the actor goes on.
+#[derive(Debug)]
+struct Syncing {
+    started: Instant,
+    done: Running<(Sync, Result<(), StorageError>)>,
+}
+
+/// Submissions that are carried out together.
+#[derive(Debug)]
+struct Submissions(Vec<Submission>);
+
+impl Batch for Submissions {
+    fn submissions(&self) -> impl Iterator<Item = &[Write]> {
+        self.0.iter().map(|submission| submission.writes.as_slice())
+    }
+}
+
+impl Actor {
+    /// Starts the actor of a table on this runtime; writes go into the answer.
+    pub(super) fn spawn(
+        runtime: &tokio::runtime::Handle,
+        shared: Arc<Shared>,
+        turn: Turn,
+        lock: Arc<dyn Lock>,
+    ) -> mpsc::Sender<Message> {
+        let (sender, inbox) = mpsc::channel(QUEUE_SUBMISSIONS);
+        let turn = Box::new(turn);
+        runtime.spawn(async move {
+            let now = Instant::now();
+            let actor = Self {
+                shared,
+                inbox,
+                received: Vec::new(),
+                queue: VecDeque::new(),
+                closing: None,
+                syncing: None,
+                dirty_since: None,
+                last_write: now,
+                alarm: Box::pin(sleep_until(now)),
+                armed: false,
+                _lock: lock,
+            };
+            if actor.run(turn).await.is_err() {
+                tracing::error!("a table's writer panicked; the table takes no more writes");
+            }
+        });
+        sender
+    }
+
+    async fn run(mut self, mut turn: Box<Turn>) -> Result<(), Lost> {
+        loop {
+            tokio::select! {
+                biased;
+                result = wait(&mut self.syncing), if self.syncing.is_some() => {
+                    self.end_sync(&mut turn, result?);
+                }
+                count = self.inbox.recv_many(&mut self.received, QUEUE_SUBMISSIONS) => {
+                    if count == 0 {
+                        break;
+                    }
+                    self.sort_received();
+                    while !self.queue.is_empty() {
+                        turn = self.batch(turn).await?;
+                    }
+                    if self.closing.is_some() {
+                        break;
+                    }
+                }
+                () = &mut self.alarm, if self.armed => self.ring(&mut turn),
+            }
+        }
+        self.close(turn).await
+    }
+
+    fn sort_received(&mut self) {
+        for message in self.received.drain(..) {
+            match message {
+                Message::Writes(submission) if self.closing.is_none() => {
+                    self.queue.push_back(submission);
+                }
+                Message::Writes(submission) => submission.refuse(),
+                Message::Close(reply) => self.closing = Some(reply),
+            }
+        }
+    }
+
+    /// Carries out as much of the queue as fits one group.
+    async fn batch(&mut self, mut turn: Box<Turn>) -> Result<Box<Turn>, Lost> {
+        self.hold_back(&mut turn).await?;
+        let (mut batch, demand) = self.next_batch();
+        let mut taken = Taken::Answered;
+        let mut prepared = Ok(());
+        if turn.needs_preparation(&demand) {
+            self.await_sync(&mut turn).await?;
+            let work = move || {
+                let prepared = turn.prepare(&batch, &demand);
+                (turn, batch, prepared)
+            };
+            (turn, batch, prepared) = self.shared.sync_pool.run(work).await?;
+        }
+        if prepared.is_ok() {
+            taken = turn.take(&batch, Access::Cached);
+        }
+        if taken == Taken::NotCached {
+            let work = move || {
+                let taken = turn.take(&batch, Access::Wait);
+                (turn, batch, taken)
+            };
+            (turn, batch, taken) = self.shared.read_pool.run(work).await?;
+        }
+        if taken == Taken::Written {
+            self.after_write(&mut turn).await?;
+        }
+        for (submission, results) in batch.0.into_iter().zip(turn.results()) {
+            // Nobody waits for an answer any more: that is normal.
+            let _ = submission.reply.send(results);
+        }
+        Ok(turn)
+    }
+
+    fn next_batch(&mut self) -> (Submissions, Demand) {
+        let mut demand = Demand::default();
+        let mut count = 0;
+        for submission in &self.queue {
+            let more = demand_of(&submission.writes);
+            if count > 0
+                && (demand.bytes + more.bytes > BATCH_BYTES
+                    || demand.records + more.records > BATCH_RECORDS)
+            {
+                break;
+            }
+            demand.bytes += more.bytes;
+            demand.records += more.records;
+            demand.key_bytes += more.key_bytes;
+            count += 1;
+        }
+        (Submissions(self.queue.drain(..count).collect()), demand)
+    }
+
+    /// Does with a written group what the policy asks for before it is published and answered.
+    async fn after_write(&mut self, turn: &mut Turn) -> Result<(), Lost> {
+        self.last_write = Instant::now();
+        let mut needs_alarm = !self.armed;
+        match self.shared.policy {
+            SyncPolicy::Always => {
+                let sync = turn.sync();
+                let (sync, result) = self.run_sync(sync).await?;
+                turn.synced(&sync, result);
+            }
+            SyncPolicy::Interval(_) if self.dirty_since.is_none() => {
+                self.dirty_since = Some(self.last_write);
+                needs_alarm = true;
+            }
+            SyncPolicy::Interval(_) | SyncPolicy::Never => {}
+        }
+        turn.settle();
+        if needs_alarm {
+            self.arm(turn);
+        }
+        Ok(())
+    }
+
+    fn run_sync(&self, sync: Sync) -> Running<(Sync, Result<(), StorageError>)> {
+        self.shared.sync_pool.run(move || {
+            let result = sync.run();
+            (sync, result)
+        })
+    }
+
+    /// Waits for a sync that is late, so that no more than the policy says is at stake.
+    async fn hold_back(&mut self, turn: &mut Turn) -> Result<(), Lost> {
+        match (self.shared.policy, &self.syncing) {
+            (SyncPolicy::Interval(interval), Some(syncing))
+                if syncing.started.elapsed() >= interval =>
+            {
+                self.await_sync(turn).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the sync under way, if there is one.
+    async fn await_sync(&mut self, turn: &mut Turn) -> Result<(), Lost> {
+        if self.syncing.is_some() {
+            let result = wait(&mut self.syncing).await?;
+            self.end_sync(turn, result);
+        }
+        Ok(())
+    }
+
+    fn begin_sync(&mut self, turn: &Turn) {
+        self.dirty_since = None;
+        let done = self.run_sync(turn.sync());
+        self.syncing = Some(Syncing { started: Instant::now(), done });
+    }
+
+    fn end_sync(&mut self, turn: &mut Turn, (sync, result): (Sync, Result<(), StorageError>)) {
+        self.syncing = None;
+        if turn.synced(&sync, result) {
+            self.arm(turn);
+        } else {
+            self.dirty_since = None;
+        }
+    }
+
+    /// The alarm: sync what is due, and say what is durable once the table is idle.
+    fn ring(&mut self, turn: &mut Turn) {
+        self.armed = false;
+        let now = Instant::now();
+        if self.sync_due().is_some_and(|due| due <= now) {
+            self.begin_sync(turn);
+        } else if turn.has_undeclared() && self.last_write + IDLE <= now && self.syncing.is_none() {
+            turn.declare_durable();
+            // Without room for it, the next attempt can wait as long again.
+            self.last_write = now;
+        }
+        self.arm(turn);
+    }
+
+    /// When the next sync is to begin, under [`SyncPolicy::Interval`].
+    fn sync_due(&self) -> Option<Instant> {
+        match (self.shared.policy, self.dirty_since, &self.syncing) {
+            (SyncPolicy::Interval(interval), Some(since), None) => Some(since + interval),
+            _ => None,
+        }
+    }
+
+    /// Sets the alarm to what is due next, if anything is.
+    fn arm(&mut self, turn: &Turn) {
+        let declaration = (turn.has_undeclared() && self.syncing.is_none())
+            .then(|| (self.last_write + IDLE).max(Instant::now()));
+        let due = match (self.sync_due(), declaration) {
+            (Some(sync), Some(declaration)) => Some(sync.min(declaration)),
+            (sync, declaration) => sync.or(declaration),
+        };
+        self.armed = due.is_some();
+        if let Some(due) = due {
+            self.alarm.as_mut().reset(due);
+        }
+    }
+
+    async fn close(mut self, mut turn: Box<Turn>) -> Result<(), Lost> {
+        self.inbox.close();
+        while let Ok(message) = self.inbox.try_recv() {
+            self.received.push(message);
+        }
+        // From here on nothing is carried out.
+        let closing = self.closing.take();
+        self.received.drain(..).for_each(Message::refuse);
+        self.await_sync(&mut turn).await?;
+        let result = self.shared.sync_pool.run(move || turn.close()).await?;
+        if let Err(error) = &result {
+            tracing::warn!(%error, "a table was not closed cleanly; opening will repair it");
+        }
+        // Whoever hears that the table is closed may open the folder again.
+        drop(self);
+        if let Some(closing) = closing {
+            // Nobody waits for an answer any more: that is normal.
+            let _ = closing.send(result);
+        }
+        Ok(())
+    }
+}
+
+/// The end of the sync under way; never, if there is none.
+async fn wait(syncing: &mut Option<Syncing>) -> Result<(Sync, Result<(), StorageError>), Lost> {
+    match syncing {
+        Some(syncing) => (&mut syncing.done).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// How many submissions may wait for a table; more wait in their callers.
+const QUEUE_SUBMISSIONS: usize = 256;
+/// A group takes no more submissions from this size on.
+const BATCH_BYTES: u64 = 4 << 20;
+const BATCH_RECORDS: u64 = 16 * 1024;
+/// How long a table is quiet before a commit says what is durable.
+const IDLE: Duration = Duration::from_millis(50);

@@ -1,0 +1,70 @@
+//! How the log engine is set up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::clock::{Clock, SystemClock};
+
+/// How the log engine is set up.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// The folder that holds everything; it is made if there is none.
+    pub data_dir: PathBuf,
+    /// When a write is acknowledged. Default: [`SyncPolicy::Always`].
+    pub sync: SyncPolicy,
+    /// The most tables there may be, from 1. Default: 1,024.
+    pub max_tables: usize,
+    /// The most threads that wait for syncs at a time, from 1. Default: 64. They are started when
+    /// they are needed, and end when they are not.
+    pub sync_threads: usize,
+    /// The most threads that read what is not in memory, from 1. Default: 16.
+    pub read_threads: usize,
+    /// The clock that expiry goes by. Default: [`SystemClock`].
+    pub clock: Arc<dyn Clock>,
+}
+
+impl LogConfig {
+    /// The defaults, on a folder.
+    #[must_use]
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            sync: SyncPolicy::default(),
+            max_tables: 1024,
+            sync_threads: 64,
+            read_threads: 16,
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// When a write is acknowledged, and so what a power failure may take back. The end of the process
+/// alone takes back nothing that was acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SyncPolicy {
+    /// Once it is on the disk. A power failure takes back nothing that was acknowledged.
+    #[default]
+    Always,
+    /// Once the operating system has it; a sync follows within this time. A power failure takes
+    /// back at most this much time, and the time that one sync takes. A sync that takes longer than
+    /// the interval holds back acknowledgements until it is done.
+    Interval(Duration),
+    /// Once the operating system has it. When it reaches the disk is left to the system.
+    Never,
+}
+
+impl SyncPolicy {
+    /// The interval of [`SyncPolicy::Interval`] where nobody names one: a second.
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
+
+    /// `always`, `interval` or `never`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Interval(_) => "interval",
+            Self::Never => "never",
+        }
+    }
+}

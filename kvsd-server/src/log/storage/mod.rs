@@ -1,0 +1,50 @@
+//! Tables as bytes and files: synchronous, and the only part that touches a disk.
+//!
+//! Storage owns the formats, the index, the writing of groups and their recovery. It knows nothing
+//! of tokio, of connections or of the protocol, decides no condition and no policy, and starts no
+//! thread. A data folder looks like this:
+//!
+//! ```text
+//! LOCK                        locked while the folder is in use
+//! CATALOG                     which tables there are                 (catalog)
+//! tables/00000001/MANIFEST    which segments the table has           (manifest, envelope)
+//! tables/00000001/00000001.seg  groups of records                    (segment, record)
+//! tables/00000001/00000001.seg-000000004711.cut   what a recovery has cut off
+//! ```
+//!
+//! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
+//! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`], [`writer`];
+//! then [`scan`], [`recovery`] and [`store`].
+
+#![warn(clippy::indexing_slicing)]
+
+pub(crate) mod catalog;
+pub(crate) mod disk;
+mod envelope;
+pub(crate) mod error;
+mod fields;
+pub(crate) mod group;
+pub(crate) mod index;
+mod manifest;
+pub(crate) mod posix;
+pub(crate) mod reader;
+pub(crate) mod record;
+pub(crate) mod recovery;
+mod scan;
+mod segment;
+#[cfg(test)]
+pub(crate) mod sim;
+pub(crate) mod store;
+pub(crate) mod writer;
+
+use std::path::Path;
+
+use error::StorageError;
+
+/// A random number that nobody can guess.
+fn random_u64() -> Result<u64, StorageError> {
+    getrandom::u64().map_err(|error| {
+        let error = std::io::Error::other(error.to_string());
+        StorageError::io("take random bytes from", Path::new("the system"))(error)
+    })
+}

@@ -1,0 +1,251 @@
+//! Reading records: one probe, one read into the caller's buffer, checksum, key compare.
+//!
+//! Readers share this with the table's one writer, and never wait for it.
+//!
+//! Next file to read: [`super::group`].
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::disk::{CachedRead, read_full};
+use super::error::StorageError;
+use super::index::{HashBits, Index, KeyHash, Location};
+use super::record::{HEADER_BYTES, Header, Kind};
+use super::segment::Segment;
+
+/// What readers of a table share.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(super) index: Index,
+    segments: RwLock<Vec<Arc<Segment>>>,
+    /// The highest clock reading that the table has recorded: expired stays expired.
+    time: AtomicU64,
+}
+
+/// Whether a read may wait for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Only what is at hand.
+    Cached,
+    /// Whatever it takes.
+    Wait,
+}
+
+/// How much of a record is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// Header and key; the value stays unread and unchecked.
+    Key,
+    /// All of it.
+    Whole,
+}
+
+/// A key's record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hit {
+    pub(crate) version: u64,
+    /// When it ends, or [`super::record::NEVER`].
+    pub(crate) expires: u64,
+    pub(crate) location: Location,
+    /// Where the value stands in the buffer; empty with [`Extent::Key`].
+    pub(crate) value: Range<usize>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    /// It is not at hand: ask again with [`Access::Wait`].
+    NotCached,
+    /// It is damaged, or cannot be read.
+    Storage(StorageError),
+}
+
+impl Reader {
+    pub(super) fn new(bits: HashBits) -> Self {
+        Self { index: Index::new(bits), segments: RwLock::new(Vec::new()), time: AtomicU64::new(0) }
+    }
+
+    /// Adds a segment; the answer is its slot.
+    pub(super) fn add_segment(&self, segment: Arc<Segment>) -> u32 {
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        segments.push(segment);
+        // A slot past what a location holds is refused when a location is made.
+        u32::try_from(segments.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The highest clock reading that the table has recorded.
+    pub(crate) fn time(&self) -> u64 {
+        self.time.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_time(&self, time: u64) {
+        self.time.store(time, Ordering::Relaxed);
+    }
+
+    /// Finds a key's record, expired or not.
+    pub(crate) fn find(
+        &self,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+        access: Access,
+    ) -> Result<Option<Hit>, ReadError> {
+        self.find_hashed(self.index.hash(key), key, buffer, access, Extent::Whole)
+    }
+
+    /// As [`Reader::find`], with the hash at hand and perhaps without the value.
+    pub(super) fn find_hashed(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+        access: Access,
+        extent: Extent,
+    ) -> Result<Option<Hit>, ReadError> {
+        for location in self.index.candidates(hash).iter() {
+            let hit = match extent {
+                Extent::Key => self.key_at(location, key, buffer, access)?,
+                Extent::Whole => self.record_at(location, key, buffer, access)?,
+            };
+            if hit.is_some() {
+                return Ok(hit);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the record at a location is this key's. Waits for the disk.
+    pub(super) fn is_key_at(
+        &self,
+        location: Location,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Result<bool, StorageError> {
+        match self.key_at(location, key, buffer, Access::Wait) {
+            Ok(hit) => Ok(hit.is_some()),
+            Err(ReadError::Storage(error)) => Err(error),
+            // Not with this access.
+            Err(ReadError::NotCached) => Ok(false),
+        }
+    }
+
+    /// The record at a location, without its value, if it is this key's.
+    fn key_at(
+        &self,
+        location: Location,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+        access: Access,
+    ) -> Result<Option<Hit>, ReadError> {
+        let segment = self.segment(location)?;
+        let bytes = read(&segment, location, HEADER_BYTES + key.len(), buffer, access)?;
+        let header = header(&segment, location, bytes, access)?;
+        if usize::from(header.key_bytes) != key.len() {
+            return Ok(None);
+        }
+        match bytes.get(HEADER_BYTES..HEADER_BYTES + key.len()) {
+            None => Err(cut(&segment, location, access)),
+            Some(found) if found == key => Ok(Some(Hit {
+                version: header.version,
+                expires: header.expires,
+                location,
+                value: 0..0,
+            })),
+            // Another key with the same hash, or a damaged one: the checksum tells.
+            Some(_) => self.record_at(location, key, buffer, access),
+        }
+    }
+
+    /// The record at a location, if it is this key's.
+    fn record_at(
+        &self,
+        location: Location,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+        access: Access,
+    ) -> Result<Option<Hit>, ReadError> {
+        let segment = self.segment(location)?;
+        let bytes = read(&segment, location, location.read_bytes(), buffer, access)?;
+        let header = header(&segment, location, bytes, access)?;
+        let end = HEADER_BYTES + header.body_bytes();
+        let Some(body) = bytes.get(HEADER_BYTES..end) else {
+            return Err(cut(&segment, location, access));
+        };
+        if !header.fits_body(body) {
+            return Err(damaged(&segment, location, "a record's checksum does not fit"));
+        }
+        let value = HEADER_BYTES + usize::from(header.key_bytes)..end;
+        Ok((body.get(..header.key_bytes.into()) == Some(key)).then_some(Hit {
+            version: header.version,
+            expires: header.expires,
+            location,
+            value,
+        }))
+    }
+
+    fn segment(&self, location: Location) -> Result<Arc<Segment>, ReadError> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        segments.get(location.slot()).cloned().ok_or_else(|| {
+            let error = StorageError::corrupt(
+                &PathBuf::from("index"),
+                location.offset(),
+                "a slot names no segment",
+            );
+            ReadError::Storage(error)
+        })
+    }
+}
+
+/// Reads up to `want` bytes of a record into the buffer, which only ever grows.
+fn read<'b>(
+    segment: &Segment,
+    location: Location,
+    want: usize,
+    buffer: &'b mut Vec<u8>,
+    access: Access,
+) -> Result<&'b [u8], ReadError> {
+    if buffer.len() < want {
+        buffer.resize(want, 0);
+    }
+    let target = buffer.get_mut(..want).unwrap_or_default();
+    let offset = location.offset();
+    let read = match access {
+        Access::Wait => read_full(&*segment.file, target, offset),
+        Access::Cached => match segment.file.read_at_cached(target, offset) {
+            Ok(CachedRead::Read(read)) => Ok(read),
+            Ok(CachedRead::NotCached) => return Err(ReadError::NotCached),
+            Err(error) => Err(error),
+        },
+    };
+    let read =
+        read.map_err(|error| ReadError::Storage(StorageError::io("read", &segment.path)(error)))?;
+    Ok(buffer.get(..read).unwrap_or_default())
+}
+
+fn header(
+    segment: &Segment,
+    location: Location,
+    bytes: &[u8],
+    access: Access,
+) -> Result<Header, ReadError> {
+    if bytes.len() < HEADER_BYTES {
+        return Err(cut(segment, location, access));
+    }
+    match Header::decode(bytes, segment.seed, location.offset()) {
+        Some(header) if header.kind == Kind::Set => Ok(header),
+        _ => Err(damaged(segment, location, "a record's header does not verify")),
+    }
+}
+
+/// A record that ends early: what was at hand did not reach, or the file is cut.
+fn cut(segment: &Segment, location: Location, access: Access) -> ReadError {
+    match access {
+        Access::Cached => ReadError::NotCached,
+        Access::Wait => damaged(segment, location, "a record is cut"),
+    }
+}
+
+fn damaged(segment: &Segment, location: Location, what: &'static str) -> ReadError {
+    ReadError::Storage(StorageError::corrupt(&segment.path, location.offset(), what))
+}

@@ -1,0 +1,188 @@
+//! What the writer does to whole files: a segment sealed and the next begun, the manifest replaced,
+//! the clean close.
+//!
+//! Everything here waits for the disk, syncs included, and no other sync of the table may be under
+//! way. Under every policy a segment is durable before the next one is written.
+//!
+//! Next file to read: [`super::scan`].
+
+use std::sync::Arc;
+
+use super::envelope::ReplaceError;
+use super::error::StorageError;
+use super::manifest::{Left, Manifest, SegmentEntry};
+use super::record::{COMMIT_BYTES, HEADER_BYTES};
+use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
+use super::writer::{WriteError, Writer};
+
+/// When a segment is full. A group that alone is larger has a segment of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Bytes of the file: 64 MiB.
+    pub(crate) bytes: u64,
+    /// Records: 262,144.
+    pub(crate) records: u64,
+    /// Bytes of keys: 16 MiB.
+    pub(crate) key_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, records: 1 << 18, key_bytes: 16 << 20 }
+    }
+}
+
+/// What a group will need, at most.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Demand {
+    pub(crate) bytes: u64,
+    pub(crate) records: u64,
+    pub(crate) key_bytes: u64,
+}
+
+impl Demand {
+    /// Adds one record.
+    pub(crate) fn add(&mut self, key_bytes: usize, value_bytes: usize) {
+        self.bytes += (HEADER_BYTES + key_bytes + value_bytes) as u64;
+        self.records += 1;
+        self.key_bytes += key_bytes as u64;
+    }
+}
+
+impl Writer {
+    /// Whether [`Writer::prepare`] has something to do before a group of this size.
+    pub(crate) fn needs_preparation(&self, demand: &Demand) -> bool {
+        self.manifest.left == Left::Clean || self.is_full_for(demand)
+    }
+
+    fn is_full_for(&self, demand: &Demand) -> bool {
+        let limits = &self.limits;
+        self.end > SEGMENT_HEADER_BYTES
+            && (self.end + demand.bytes + COMMIT_BYTES as u64 > limits.bytes
+                || self.records + demand.records > limits.records
+                || self.key_bytes + demand.key_bytes > limits.key_bytes)
+    }
+
+    /// Makes the table ready for a group: in use, and with a segment that has room for it. Waits
+    /// for the disk, syncs included; no other sync of the table may be under way.
+    pub(crate) fn prepare(&mut self, demand: &Demand) -> Result<(), WriteError> {
+        if self.manifest.left == Left::Clean {
+            self.mark_in_use()?;
+        }
+        if self.is_full_for(demand) {
+            match self.rotate() {
+                // The limits are soft: the reserve of the old segment may still serve deletes.
+                Ok(()) | Err(WriteError::Full) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_in_use(&mut self) -> Result<(), WriteError> {
+        let manifest = Manifest { left: Left::InUse, ..self.manifest.clone() };
+        self.replace_manifest(manifest)
+    }
+
+    fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), WriteError> {
+        match manifest.write(&*self.disk, &self.folder) {
+            Ok(()) => {
+                self.manifest = manifest;
+                Ok(())
+            }
+            Err(ReplaceError::Unchanged(error)) if error.is_full() => Err(WriteError::Full),
+            Err(error) => Err(WriteError::Broken(error.into_inner())),
+        }
+    }
+
+    /// Seals the active segment and begins another.
+    fn rotate(&mut self) -> Result<(), WriteError> {
+        let id = self.manifest.next_segment;
+        let (segment, salt) = match self.create_segment(id) {
+            Ok(created) => created,
+            Err(error) if error.is_full() => return Err(self.give_up_rotation(id)),
+            Err(error) => return Err(WriteError::Broken(error)),
+        };
+        match self.seal().and_then(|()| self.name_segment(id, salt)) {
+            Ok(()) => {}
+            Err(WriteError::Full) => return Err(self.give_up_rotation(id)),
+            Err(error) => return Err(error),
+        }
+        // Only gives back room; the manifest says where the groups end.
+        let _ = self.active.file.truncate(self.end);
+        self.active = Arc::new(segment);
+        self.slot = self.reader.add_segment(Arc::clone(&self.active));
+        self.end = SEGMENT_HEADER_BYTES;
+        self.allocated = SEGMENT_HEADER_BYTES;
+        self.durable = SEGMENT_HEADER_BYTES;
+        self.declared = 0;
+        self.records = 0;
+        self.key_bytes = 0;
+        Ok(())
+    }
+
+    fn create_segment(&self, id: u64) -> Result<(Segment, u64), StorageError> {
+        let salt = super::random_u64()?;
+        let identity = SegmentIdentity { incarnation: self.manifest.incarnation, id, salt };
+        Ok((Segment::create(&*self.disk, &self.folder, identity)?, salt))
+    }
+
+    /// Puts a new segment behind the active one in the manifest.
+    fn name_segment(&mut self, id: u64, salt: u64) -> Result<(), WriteError> {
+        let mut manifest = self.manifest.clone();
+        if let Some(last) = manifest.segments.last_mut() {
+            *last = self.sealed_entry(*last);
+        }
+        manifest.segments.push(SegmentEntry {
+            id,
+            salt,
+            length: SEGMENT_HEADER_BYTES,
+            last_version: self.version,
+            time: self.time,
+        });
+        manifest.next_segment = id + 1;
+        self.replace_manifest(manifest)
+    }
+
+    fn give_up_rotation(&self, id: u64) -> WriteError {
+        // The manifest does not name it; the next attempt or opening would remove it as well.
+        let _ = self.disk.remove(&self.folder.join(file_name(id)));
+        WriteError::Full
+    }
+
+    /// Closes the active segment's groups with a commit, and makes them durable.
+    fn seal(&mut self) -> Result<(), WriteError> {
+        self.declare_durable()?;
+        let sync = self.sync();
+        sync.run().map_err(WriteError::Broken)?;
+        self.synced(&sync);
+        Ok(())
+    }
+
+    fn sealed_entry(&self, entry: SegmentEntry) -> SegmentEntry {
+        SegmentEntry { length: self.end, last_version: self.version, time: self.time, ..entry }
+    }
+
+    /// Makes everything durable and says in the manifest that nothing more came. Waits for the
+    /// disk. A table that was not written since it was opened is left as it is.
+    pub(crate) fn close(&mut self) -> Result<(), WriteError> {
+        if self.manifest.left == Left::Clean {
+            return Ok(());
+        }
+        self.seal()?;
+        let mut manifest = Manifest {
+            left: Left::Clean,
+            version_floor: self.version,
+            time_floor: self.time,
+            ..self.manifest.clone()
+        };
+        if let Some(last) = manifest.segments.last_mut() {
+            *last = self.sealed_entry(*last);
+        }
+        self.replace_manifest(manifest)?;
+        // Only gives back room; the manifest says where the groups end.
+        let _ = self.active.file.truncate(self.end);
+        self.allocated = self.end;
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+//! A data folder: its lock, its catalog, and the tables in it.
+//!
+//! Next file to read: [`crate::log::turn`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kvsd::TableName;
+
+use super::catalog::{self, CATALOG_FILE, CatalogEntry, CatalogFile, TABLES_FOLDER};
+use super::disk::{Disk, Lock};
+use super::envelope::ReplaceError;
+use super::error::StorageError;
+use super::manifest::{Left, Manifest, SegmentEntry};
+use super::recovery::{TableOptions, load, open_table};
+use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity};
+use super::writer::Writer;
+
+/// The name of the file that is locked while the folder is in use.
+const LOCK_FILE: &str = "LOCK";
+
+/// An open data folder.
+#[derive(Debug)]
+pub(crate) struct Store {
+    disk: Arc<dyn Disk>,
+    data: PathBuf,
+    options: TableOptions,
+    catalog: CatalogFile,
+    lock: Arc<dyn Lock>,
+}
+
+/// Why a data folder does not open.
+#[derive(Debug)]
+pub(crate) enum StoreError {
+    /// Another process has it open.
+    Locked,
+    /// The disk, or what is on it.
+    Storage(StorageError),
+}
+
+impl From<StorageError> for StoreError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl Store {
+    /// Opens a data folder, and makes it if there is none.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        data: &Path,
+        options: TableOptions,
+    ) -> Result<Self, StoreError> {
+        disk.create_folder(data).map_err(StorageError::io("make", data))?;
+        let lock_path = data.join(LOCK_FILE);
+        let lock = match disk.lock(&lock_path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(StoreError::Locked);
+            }
+            Err(error) => return Err(StorageError::io("lock", &lock_path)(error).into()),
+        };
+        // As with a manifest: what is seen now must not be gone after a crash.
+        disk.sync_folder(data).map_err(StorageError::io("sync", data))?;
+        let names = disk.list(data).map_err(StorageError::io("list", data))?;
+        let has = |name: &str| names.iter().any(|found| found == name);
+        let catalog = match (has(CATALOG_FILE), has(TABLES_FOLDER)) {
+            (true, _) => CatalogFile::read(&*disk, data)?,
+            (false, false) => first_catalog(&*disk, data)?,
+            (false, true) => {
+                let path = catalog::path_in(data);
+                let what = "there are tables, but the catalog is missing";
+                return Err(StorageError::corrupt(&path, 0, what).into());
+            }
+        };
+        let store = Self { disk, data: data.to_owned(), options, catalog, lock };
+        if has(TABLES_FOLDER) {
+            store.remove_unnamed()?;
+        }
+        Ok(store)
+    }
+
+    /// What keeps others from the folder; whoever still writes holds it.
+    pub(crate) fn lock(&self) -> Arc<dyn Lock> {
+        Arc::clone(&self.lock)
+    }
+
+    /// The tables there are.
+    pub(crate) fn tables(&self) -> &[CatalogEntry] {
+        &self.catalog.tables
+    }
+
+    /// Opens a table of the catalog.
+    pub(crate) fn open_table(&self, entry: &CatalogEntry) -> Result<Writer, StorageError> {
+        let folder = catalog::table_folder(&self.data, entry.id);
+        open_table(&self.disk, &folder, (entry.id, entry.incarnation), self.options)
+    }
+
+    /// Makes a table that is not there yet. It is durable when this returns.
+    pub(crate) fn create_table(&mut self, name: &TableName) -> Result<Writer, StorageError> {
+        let disk = &*self.disk;
+        let entry = CatalogEntry {
+            id: self.catalog.next_id,
+            incarnation: super::random_u64()?,
+            name: name.clone(),
+        };
+        let tables = self.data.join(TABLES_FOLDER);
+        disk.create_folder(&tables).map_err(StorageError::io("make", &tables))?;
+        disk.sync_folder(&self.data).map_err(StorageError::io("sync", &self.data))?;
+        let folder = catalog::table_folder(&self.data, entry.id);
+        let manifest = create_table_folder(disk, &folder, &entry)?;
+        disk.sync_folder(&tables).map_err(StorageError::io("sync", &tables))?;
+
+        let mut catalog = self.catalog.clone();
+        catalog.next_id += 1;
+        catalog.tables.push(entry);
+        match catalog.write(disk, &self.data) {
+            Ok(()) => self.catalog = catalog,
+            Err(ReplaceError::Unchanged(error)) => return Err(error),
+            Err(ReplaceError::Unknown(error)) => {
+                // The catalog on the disk may name this id: it is never used for another table.
+                self.catalog.next_id = catalog.next_id;
+                return Err(error);
+            }
+        }
+        load(&self.disk, &folder, manifest, self.options)
+    }
+
+    /// Removes the folders of tables that the catalog does not name.
+    fn remove_unnamed(&self) -> Result<(), StorageError> {
+        let tables = self.data.join(TABLES_FOLDER);
+        for name in self.disk.list(&tables).map_err(StorageError::io("list", &tables))? {
+            let folder = tables.join(&name);
+            let is_folder_of =
+                |entry: &CatalogEntry| catalog::table_folder(&self.data, entry.id) == folder;
+            if self.catalog.tables.iter().any(is_folder_of) {
+                continue;
+            }
+            for file in self.disk.list(&folder).map_err(StorageError::io("list", &folder))? {
+                let path = folder.join(file);
+                self.disk.remove(&path).map_err(StorageError::io("remove", &path))?;
+            }
+            self.disk.remove_folder(&folder).map_err(StorageError::io("remove", &folder))?;
+        }
+        Ok(())
+    }
+}
+
+fn first_catalog(disk: &dyn Disk, data: &Path) -> Result<CatalogFile, StorageError> {
+    let catalog = CatalogFile::empty();
+    catalog.write(disk, data).map_err(ReplaceError::into_inner)?;
+    let parent = match data.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match disk.sync_folder(parent) {
+        // A folder that may be entered but not read is another's to keep.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            Err(StorageError::io("sync", parent)(error))
+        }
+        _ => Ok(catalog),
+    }
+}
+
+fn create_table_folder(
+    disk: &dyn Disk,
+    folder: &Path,
+    entry: &CatalogEntry,
+) -> Result<Manifest, StorageError> {
+    disk.create_folder(folder).map_err(StorageError::io("make", folder))?;
+    let salt = super::random_u64()?;
+    let identity = SegmentIdentity { incarnation: entry.incarnation, id: 1, salt };
+    Segment::create(disk, folder, identity)?;
+    let manifest = Manifest {
+        table: entry.id,
+        incarnation: entry.incarnation,
+        // The first write is on its way.
+        left: Left::InUse,
+        version_floor: 0,
+        time_floor: 0,
+        next_segment: 2,
+        segments: vec![SegmentEntry {
+            id: 1,
+            salt,
+            length: SEGMENT_HEADER_BYTES,
+            last_version: 0,
+            time: 0,
+        }],
+    };
+    manifest.write(disk, folder).map_err(ReplaceError::into_inner)?;
+    Ok(manifest)
+}

@@ -1,0 +1,348 @@
+//! The writing end of a table: groups, room on the disk, rotation, the clean close.
+//!
+//! There is one writer per table. Nothing here waits for anybody but the disk, and the caller says
+//! in which calls that is allowed. The order of a group's life is the caller's to keep:
+//! [`Writer::prepare`], [`Writer::begin`], [`Writer::current`] and [`Writer::append`] as often as
+//! needed, [`Writer::write`], then the sync that the policy asks for, then [`Writer::publish`].
+//!
+//! Next file to read: [`super::rotation`].
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::disk::{Disk, DiskFile, write_all};
+use super::envelope::ReplaceError;
+use super::error::{StorageError, is_full};
+use super::group::{Content, Group};
+use super::index::{KeyHash, Location};
+use super::manifest::{Left, Manifest, SegmentEntry};
+use super::reader::{Access, Extent, ReadError, Reader};
+use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES};
+use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
+
+/// Whether a group may use the room that is kept for deletes on a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// It may not.
+    Keep,
+    /// It may: it frees room.
+    Use,
+}
+
+/// Why a change of the files did not happen.
+#[derive(Debug)]
+pub(crate) enum WriteError {
+    /// There is no room. Nothing has changed.
+    Full,
+    /// Nobody knows what is on the disk now: the table must not be written again.
+    Broken(StorageError),
+}
+
+/// What stands at a key, the open group included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Current {
+    pub(crate) version: u64,
+    /// When it ends, or [`super::record::NEVER`].
+    pub(crate) expires: u64,
+    location: Location,
+    value: ValueAt,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ValueAt {
+    Group(Range<usize>),
+    Buffer(Range<usize>),
+}
+
+/// A sync that is to be made, away from the writer.
+#[derive(Debug, Clone)]
+pub(crate) struct Sync {
+    file: Arc<dyn DiskFile>,
+    path: PathBuf,
+    segment: u64,
+    end: u64,
+}
+
+impl Sync {
+    /// Makes the file durable. After an error it must not be tried again.
+    pub(crate) fn run(&self) -> Result<(), StorageError> {
+        self.file.sync_data().map_err(StorageError::io("sync", &self.path))
+    }
+}
+
+/// The writing end of a table.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) reader: Arc<Reader>,
+    pub(super) manifest: Manifest,
+    pub(super) active: Arc<Segment>,
+    pub(super) slot: u32,
+    /// Where the next group goes.
+    pub(super) end: u64,
+    /// Up to where the file has its room.
+    pub(super) allocated: u64,
+    pub(super) room: Room,
+    /// Up to where the active segment is durable, and up to where a commit in it says so.
+    pub(super) durable: u64,
+    pub(super) declared: u64,
+    pub(super) records: u64,
+    pub(super) key_bytes: u64,
+    pub(super) version: u64,
+    pub(super) time: u64,
+    pub(super) group: Group,
+    pub(super) buffer: Vec<u8>,
+}
+
+/// How room is had on this disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    /// Ahead of the writes, in growing steps.
+    Reserved,
+    /// By writing: the file system cannot reserve.
+    Unreserved,
+}
+
+/// What opening a table has found.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) folder: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) reader: Arc<Reader>,
+    pub(super) manifest: Manifest,
+    pub(super) active: Arc<Segment>,
+    pub(super) slot: u32,
+    pub(super) end: u64,
+    pub(super) records: u64,
+    pub(super) key_bytes: u64,
+    pub(super) version: u64,
+    pub(super) time: u64,
+}
+
+impl Writer {
+    pub(super) fn new(opened: Opened) -> Self {
+        opened.reader.set_time(opened.time);
+        Self {
+            disk: opened.disk,
+            folder: opened.folder,
+            limits: opened.limits,
+            reader: opened.reader,
+            manifest: opened.manifest,
+            active: opened.active,
+            slot: opened.slot,
+            end: opened.end,
+            allocated: opened.end,
+            room: Room::Reserved,
+            durable: opened.end,
+            declared: 0,
+            records: opened.records,
+            key_bytes: opened.key_bytes,
+            version: opened.version,
+            time: opened.time,
+            group: Group::default(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// The table's other end.
+    pub(crate) fn reader(&self) -> &Arc<Reader> {
+        &self.reader
+    }
+
+    /// The version of the last write.
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Takes a reading of the clock; the answer is never below an earlier one.
+    pub(crate) fn advance_time(&mut self, now: u64) -> u64 {
+        self.time = self.time.max(now);
+        self.time
+    }
+
+    /// Opens a group.
+    pub(crate) fn begin(&mut self) {
+        self.group.clear();
+    }
+
+    /// How many bytes the open group has.
+    pub(crate) fn group_bytes(&self) -> usize {
+        self.group.bytes().len()
+    }
+
+    /// A key's hash in this table.
+    pub(crate) fn hash(&self, key: &[u8]) -> KeyHash {
+        self.reader.index.hash(key)
+    }
+
+    /// What stands at a key, expired or not.
+    pub(crate) fn current(
+        &mut self,
+        hash: KeyHash,
+        key: &[u8],
+        access: Access,
+        extent: Extent,
+    ) -> Result<Option<Current>, ReadError> {
+        if let Some(pending) = self.group.find(hash, key) {
+            return Ok(pending.location.map(|location| Current {
+                version: pending.version,
+                expires: pending.expires,
+                location,
+                value: ValueAt::Group(pending.value.clone()),
+            }));
+        }
+        let hit = self.reader.find_hashed(hash, key, &mut self.buffer, access, extent)?;
+        Ok(hit.map(|hit| Current {
+            version: hit.version,
+            expires: hit.expires,
+            location: hit.location,
+            value: ValueAt::Buffer(hit.value),
+        }))
+    }
+
+    /// The value of what [`Writer::current`] has found with its last call.
+    pub(crate) fn value(&self, current: &Current) -> &[u8] {
+        let value = match &current.value {
+            ValueAt::Group(range) => self.group.bytes().get(range.clone()),
+            ValueAt::Buffer(range) => self.buffer.get(range.clone()),
+        };
+        value.unwrap_or_default()
+    }
+
+    /// Adds a record to the open group. `replaces` is what stands at the key.
+    pub(crate) fn append(
+        &mut self,
+        hashed: (KeyHash, &[u8]),
+        content: Content<'_>,
+        version: u64,
+        replaces: Option<&Current>,
+    ) -> Result<(), StorageError> {
+        let offset = self.end + self.group.bytes().len() as u64;
+        let place = (self.active.seed, self.slot, offset);
+        let replaces = replaces.map(|current| current.location);
+        self.group.append(place, hashed, content, version, replaces).ok_or_else(|| {
+            StorageError::io("append to", &self.active.path)(
+                std::io::ErrorKind::FileTooLarge.into(),
+            )
+        })
+    }
+
+    /// Writes the open group, the last version of which is `version`, with one call to the system.
+    /// A group without records is not written.
+    pub(crate) fn write(&mut self, version: u64, reserve: Reserve) -> Result<(), WriteError> {
+        if self.group.records() == 0 {
+            return Ok(());
+        }
+        self.write_committed(version, reserve)
+    }
+
+    fn write_committed(&mut self, version: u64, reserve: Reserve) -> Result<(), WriteError> {
+        let commit = Commit {
+            version,
+            time: self.time,
+            durable: self.durable,
+            start: self.end,
+            records: u32::try_from(self.group.records()).unwrap_or(u32::MAX),
+        };
+        let offset = self.end + self.group.bytes().len() as u64;
+        self.group.commit(&commit, self.active.seed, offset);
+        self.make_room(self.group.bytes().len() as u64, reserve)?;
+        if let Err(error) = write_all(&*self.active.file, self.group.bytes(), self.end) {
+            return Err(self.take_back(error));
+        }
+        self.end += self.group.bytes().len() as u64;
+        self.allocated = self.allocated.max(self.end);
+        self.declared = self.durable;
+        self.version = version;
+        self.records += self.group.records() as u64;
+        self.key_bytes += self.group.key_bytes();
+        Ok(())
+    }
+
+    /// Cuts off what a failed write may have left.
+    fn take_back(&mut self, error: std::io::Error) -> WriteError {
+        let cut = self.active.file.truncate(self.end);
+        self.allocated = self.end;
+        if cut.is_ok() && is_full(&error) {
+            return WriteError::Full;
+        }
+        WriteError::Broken(StorageError::io("write", &self.active.path)(error))
+    }
+
+    fn make_room(&mut self, bytes: u64, reserve: Reserve) -> Result<(), WriteError> {
+        let kept = match reserve {
+            Reserve::Keep => RESERVED_BYTES,
+            Reserve::Use => 0,
+        };
+        let needed = self.end + bytes + kept;
+        if needed <= self.allocated || self.room == Room::Unreserved {
+            return Ok(());
+        }
+        let step = self.allocated.clamp(FIRST_STEP_BYTES, LAST_STEP_BYTES);
+        let ahead = needed.max(self.allocated + step);
+        let file = &self.active.file;
+        let result = file.allocate(ahead).map(|()| ahead);
+        let result = match result {
+            // Not a whole step, but perhaps what is needed now.
+            Err(error) if is_full(&error) => file.allocate(needed).map(|()| needed),
+            result => result,
+        };
+        match result {
+            Ok(allocated) => self.allocated = allocated,
+            Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
+                self.room = Room::Unreserved;
+            }
+            Err(error) if is_full(&error) => return Err(WriteError::Full),
+            Err(error) => {
+                let error = StorageError::io("reserve room for", &self.active.path)(error);
+                return Err(WriteError::Broken(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// The sync that makes everything written so far durable.
+    pub(crate) fn sync(&self) -> Sync {
+        Sync {
+            file: Arc::clone(&self.active.file),
+            path: self.active.path.clone(),
+            segment: self.active.id,
+            end: self.end,
+        }
+    }
+
+    /// Takes note of a sync that has succeeded.
+    pub(crate) fn synced(&mut self, sync: &Sync) {
+        if sync.segment == self.active.id {
+            self.durable = self.durable.max(sync.end);
+        }
+    }
+
+    /// Lets readers see the group that was written.
+    pub(crate) fn publish(&mut self) {
+        self.reader.set_time(self.time);
+        self.group.publish(&self.reader.index);
+    }
+
+    /// Whether something is durable that no commit says to be.
+    pub(crate) fn has_undeclared(&self) -> bool {
+        self.durable > self.declared
+    }
+
+    /// Writes a commit that stands alone, so that damage to what is durable by now is told from a
+    /// torn tail. It need not be durable itself. No group may be open.
+    pub(crate) fn declare_durable(&mut self) -> Result<(), WriteError> {
+        self.group.clear();
+        self.write_committed(self.version, Reserve::Use)
+    }
+}
+
+/// What is kept for deletes and commits on a full disk.
+const RESERVED_BYTES: u64 = 16 * 1024;
+/// The first step in which room is reserved; each step doubles the file, up to the last one.
+const FIRST_STEP_BYTES: u64 = 64 * 1024;
+const LAST_STEP_BYTES: u64 = 8 << 20;

@@ -1,0 +1,204 @@
+//! The server: a listener, the connections it brings, and the engine behind them.
+//!
+//! One accept loop for plain TCP and TLS. A connection is accepted when there is a slot for it, and
+//! never before: more clients than slots wait in the system's queue. The handshake belongs to the
+//! connection's task, so that a silent client holds nobody up. Next file to read: `connections`.
+
+mod accept;
+pub(crate) mod connections;
+pub(crate) mod stop;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_rustls::TlsAcceptor;
+use tracing::info;
+
+use self::connections::Connections;
+use crate::config::{ConfigError, Settings};
+use crate::engine::{Engine, EngineError};
+use crate::log::{LogConfig, LogEngine, OpenError};
+
+/// A server that listens.
+///
+/// ```
+/// use kvsd_server::{Config, Server};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let runtime = tokio::runtime::Runtime::new()?;
+/// # runtime.block_on(async {
+/// let mut config = Config::default();
+/// config.dev = true;
+/// config.listen = "127.0.0.1:0".parse()?;
+/// # config.data_dir = folder.path().to_path_buf();
+/// let server = Server::bind(config.check()?).await?;
+/// println!("listening on {}", server.local_addr());
+/// let soon = async { /* wait for a signal */ };
+/// server.serve(soon).await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Server {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    shutdown_timeout: Duration,
+    connections: Connections,
+}
+
+impl Server {
+    /// Opens the data folder and listens. Clients are served from [`Server::serve`] on; those that
+    /// come earlier wait.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] names the address or the folder, and what is wrong with it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future lets go of address and folder.
+    pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
+        // The address is taken before the data is touched, but nobody can connect yet: a client
+        // that comes during a long recovery is refused at once and does not wait for it.
+        let socket = take_address(settings.listen)?;
+        let engine = open_engine(&settings).await?;
+        match listen(socket) {
+            Ok((listener, local_addr)) => Ok(Self {
+                listener,
+                local_addr,
+                tls: settings.tls.clone().map(TlsAcceptor::from),
+                shutdown_timeout: settings.shutdown_timeout,
+                connections: Connections::new(engine, &settings),
+            }),
+            Err(source) => {
+                engine.close().await?;
+                Err(ServeError::Listen { address: settings.listen, source })
+            }
+        }
+    }
+
+    /// The address that clients connect to, with its real port.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves clients until `shutdown` is ready, then stops: no client is accepted any more,
+    /// sessions finish what they have received, the engine makes everything durable and closes.
+    /// All of that within the shutdown timeout of the settings: a session that takes half of it is
+    /// cut, and only a disk that is slow to sync may take longer, by 5 s at most.
+    ///
+    /// # Errors
+    ///
+    /// [`ServeError`] if the engine could not be closed. Errors of clients and of single
+    /// connections end nothing but those.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future cuts all sessions; what the engine had acknowledged is as durable as
+    /// its sync policy says.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
+        info!(address = %self.local_addr, tls = self.tls.is_some(), "serving");
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            never = self.accept() => match never {},
+        }
+        info!("stopping");
+        drop(self.listener);
+        self.connections.stop(self.shutdown_timeout).await?;
+        info!("stopped");
+        Ok(())
+    }
+
+    async fn accept(&self) -> Infallible {
+        loop {
+            let slot = self.connections.slot().await;
+            let (socket, peer) = accept::next(|| self.listener.accept()).await;
+            self.connections.spawn_tcp(slot, socket, peer, self.tls.clone());
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("local_addr", &self.local_addr)
+            .field("tls", &self.tls.is_some())
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens the engine that the settings ask for.
+pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, ServeError> {
+    let config = LogConfig {
+        sync: settings.sync,
+        max_tables: settings.max_tables,
+        ..LogConfig::new(&settings.data_dir)
+    };
+    // Opening reads everything back, which is no work for the threads that serve.
+    let opening = tokio::task::spawn_blocking(move || LogEngine::open(config));
+    let engine = opening.await.map_err(|_| ServeError::Lost)??;
+    Ok(Arc::new(engine))
+}
+
+/// Takes an address without listening on it.
+fn take_address(address: SocketAddr) -> Result<TcpSocket, ServeError> {
+    let take = || -> io::Result<TcpSocket> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A restarted server does not wait for its old connections to be forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Ok(socket)
+    };
+    take().map_err(|source| ServeError::Listen { address, source })
+}
+
+fn listen(socket: TcpSocket) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = socket.listen(BACKLOG)?;
+    let local_addr = listener.local_addr()?;
+    Ok((listener, local_addr))
+}
+
+/// Why a server did not start, or did not stop cleanly.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address is taken or is none of this machine's.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A setting is out of its bounds.
+    #[error("the settings do not make sense")]
+    Config(#[from] ConfigError),
+    /// No thread, no runtime or no folder to be had.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    /// The data folder cannot be opened.
+    #[error("cannot open the data folder")]
+    Open(#[from] OpenError),
+    /// The engine could not make everything durable.
+    #[error("cannot close the data folder")]
+    Close(#[from] EngineError),
+    /// The engine took longer to close than the shutdown timeout allows.
+    #[error("the data folder could not be closed in time")]
+    CloseTimedOut,
+    /// A thread that opened the data folder, or the embedded server's own, has panicked.
+    #[error("one of the server's threads has died")]
+    Lost,
+}
+
+/// How many clients the system keeps waiting, where it allows so many.
+const BACKLOG: u32 = 1024;

@@ -1,0 +1,34 @@
+//! Closing a stream so that the other side can read what was said last.
+//!
+//! A socket that is closed with unread bytes in it answers them with a reset, and the reset throws
+//! away what the peer has not read yet: the very Fail that explains the close. So the writing side
+//! is closed first, and what the peer still sends is read and dropped for a short while.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// Says goodbye and waits, within bounds, until the peer has closed too.
+pub(crate) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
+    let farewell = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut dropped = [0; 1024];
+        let mut left = MAX_LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut dropped).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => left = left.saturating_sub(read),
+            }
+        }
+    };
+    // Out of time: whoever has not read the farewell by now will not.
+    let _ = timeout(MAX_LINGER, farewell).await;
+}
+
+/// How much of what a peer still sends is read, in bytes.
+const MAX_LINGER_BYTES: usize = 256 * 1024;
+/// How long a peer has to read what was said last.
+const MAX_LINGER: Duration = Duration::from_secs(1);

@@ -1,0 +1,118 @@
+//! One connection's life: who it is, which dialect it speaks, what it asks, and how it ends.
+//!
+//! ```text
+//! opening --> v1 (one request after the other) --+--> farewell
+//!         \-> v2 (multiplexed) ------------------/
+//! ```
+//!
+//! Knows messages, the engine's seam and any stream of bytes; never a socket, a port, or where
+//! tables live. Nothing that a peer sends may panic here, and no key, value or password may reach
+//! a log line. Next file to read: `opening`, then `v2`.
+
+mod fail;
+mod farewell;
+mod input;
+mod opening;
+mod output;
+mod v1;
+mod v2;
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use kvsd::protocol::BEFORE_AUTHENTICATION;
+use kvsd::protocol::frame::FrameError;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
+
+pub(crate) use self::farewell::linger;
+use self::input::Input;
+use self::opening::Dialect;
+use crate::auth::Authenticator;
+use crate::engine::Engine;
+use crate::server::stop::Stop;
+
+/// What all sessions of a server share.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) engine: Arc<dyn Engine>,
+    pub(crate) authenticator: Authenticator,
+    /// The largest value taken, in bytes.
+    pub(crate) max_value_bytes: usize,
+}
+
+/// Serves one stream to its end. Until `deadline` the client must have authenticated itself. The
+/// stream is left for the caller to close; [`linger`] does so for one that has a network below it.
+pub(crate) async fn run<S>(
+    stream: &mut S,
+    service: &Service,
+    deadline: Instant,
+    stop: &mut Stop,
+) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut input = Input::new(BEFORE_AUTHENTICATION);
+    let opened = tokio::select! {
+        biased;
+        () = stop.draining() => Err(Ended::Stopped),
+        opened = timeout_at(deadline, opening::open(stream, &mut input, service)) => {
+            opened.unwrap_or(Err(Ended::TimedOut))
+        }
+    };
+    match opened {
+        Ok(Dialect::V1) => v1::serve(stream, input, service, stop).await,
+        Ok(Dialect::V2) => v2::serve(stream, input, service, stop).await,
+        Err(ended) => ended,
+    }
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The client closed its side.
+    Left,
+    /// The server stops.
+    Stopped,
+    /// TLS did not come about.
+    Unencrypted(io::Error),
+    /// The client did not authenticate itself in time.
+    TimedOut,
+    /// The client was not let in.
+    Denied(&'static str),
+    /// The client left the grammar.
+    Garbled(FrameError),
+    /// The client sent a message that has no place where it stands.
+    Misplaced(&'static str),
+    /// The stream failed.
+    Broken(io::Error),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ended::Left => f.write_str("the client closed"),
+            Ended::Stopped => f.write_str("the server stops"),
+            Ended::Unencrypted(error) => write!(f, "TLS failed: {error}"),
+            Ended::TimedOut => f.write_str("not authenticated in time"),
+            Ended::Denied(reason) => write!(f, "not let in: {reason}"),
+            Ended::Garbled(error) => write!(f, "off the protocol: {error}"),
+            Ended::Misplaced(reason) => write!(f, "off the protocol: {reason}"),
+            Ended::Broken(error) => write!(f, "the connection failed: {}", error.kind()),
+        }
+    }
+}
+
+/// Gives a buffer for values back if one of them has made it large.
+fn tidy(scratch: &mut Vec<u8>) {
+    if scratch.capacity() > MAX_SCRATCH_BYTES {
+        *scratch = Vec::new();
+    }
+}
+
+/// What an idle session keeps to read values into, in bytes.
+const MAX_SCRATCH_BYTES: usize = 4 * 1024;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,188 @@
+//! Sessions over in-memory pipes, driven byte by byte: what goes in, what comes out.
+//!
+//! The engine here keeps tables in a map and can hold its answers back, which a disk does when it
+//! likes and not when a test wants it.
+
+mod engine;
+mod hostile;
+mod pressure;
+mod storm;
+mod v1;
+mod v2;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use kvsd::protocol::frame::{Decoder, FrameLimits, Message};
+use kvsd::protocol::v2::{Reply, Request, RequestId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use self::engine::MapEngine;
+use super::{Ended, Service, run};
+use crate::auth::Authenticator;
+use crate::server::stop::Stopper;
+use crate::users::{Password, StoredHash, UserName, Users};
+
+/// A server as far as one session sees it.
+struct Bench {
+    engine: Arc<MapEngine>,
+    service: Arc<Service>,
+    stopper: Stopper,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self::with(Authenticator::accept_anyone(), 10 * 1024 * 1024)
+    }
+
+    fn with_limit(max_value_bytes: usize) -> Self {
+        Self::with(Authenticator::accept_anyone(), max_value_bytes)
+    }
+
+    /// A server with the user `app`, whose password is `secret`.
+    fn with_users() -> Self {
+        let mut users = Users::default();
+        let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
+        users.add(UserName::parse("app").unwrap(), hash).unwrap();
+        Self::with(Authenticator::from_users(&users).unwrap(), 10 * 1024 * 1024)
+    }
+
+    fn with(authenticator: Authenticator, max_value_bytes: usize) -> Self {
+        let engine = Arc::new(MapEngine::default());
+        let shared: Arc<MapEngine> = Arc::clone(&engine);
+        let service = Service { engine: shared, authenticator, max_value_bytes };
+        Self { engine, service: Arc::new(service), stopper: Stopper::new() }
+    }
+
+    /// A client whose connection is open and about which nothing is known.
+    fn connect(&self) -> Peer {
+        self.connect_by(PIPE_BYTES)
+    }
+
+    fn connect_by(&self, pipe_bytes: usize) -> Peer {
+        let (ours, mut theirs) = tokio::io::duplex(pipe_bytes);
+        let service = Arc::clone(&self.service);
+        let mut stop = self.stopper.subscribe();
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        let session =
+            tokio::spawn(async move { run(&mut theirs, &service, deadline, &mut stop).await });
+        let decoder = Decoder::new(ANY);
+        Peer { stream: ours, buffer: BytesMut::new(), decoder, session }
+    }
+
+    /// A client of version 2 that has been let in.
+    async fn connect_v2(&self) -> Peer {
+        let mut peer = self.connect();
+        peer.send(HELLO).await;
+        assert!(peer.reply_bytes().await.starts_with(b"*11\r\n#h:0\r\n:2\r\n"));
+        peer
+    }
+
+    /// A client of version 1 that has been let in.
+    async fn connect_v1(&self) -> Peer {
+        let mut peer = self.connect();
+        peer.send(b"*3\r\n#\x02+app\r\n+secret\r\n").await;
+        assert_eq!(peer.reply_bytes().await, b"*2\r\n#\x03|");
+        peer
+    }
+}
+
+/// The other end of a session.
+struct Peer {
+    stream: DuplexStream,
+    buffer: BytesMut,
+    decoder: Decoder,
+    session: JoinHandle<Ended>,
+}
+
+impl Peer {
+    async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.unwrap();
+    }
+
+    async fn request(&mut self, id: u64, request: &Request<'_>) {
+        let mut bytes = BytesMut::new();
+        request.encode(id_of(id), &mut bytes);
+        self.send(&bytes).await;
+    }
+
+    async fn get(&mut self, id: u64, key: &[u8]) {
+        self.request(id, &Request::Get { table: "default", key }).await;
+    }
+
+    async fn set(&mut self, id: u64, key: &[u8], value: &[u8]) {
+        let mut bytes = BytesMut::new();
+        set(key, value).encode(id_of(id), &mut bytes);
+        self.send(&bytes).await;
+    }
+
+    /// The bytes of the next message.
+    async fn reply_bytes(&mut self) -> Vec<u8> {
+        self.next(|message| message.byte_len()).await.0
+    }
+
+    /// The next answer, as [`Reply`] shows it, and its id.
+    async fn reply(&mut self) -> (Option<u64>, String) {
+        let show = |message: &Message<'_>| {
+            let (id, reply) = Reply::parse(message).unwrap();
+            (id.map(RequestId::get), format!("{:?}", reply.unwrap()))
+        };
+        self.next(show).await.1
+    }
+
+    async fn next<T>(&mut self, take: impl Fn(&Message<'_>) -> T) -> (Vec<u8>, T) {
+        loop {
+            let found = self
+                .decoder
+                .decode(&self.buffer)
+                .unwrap()
+                .map(|message| (message.byte_len(), take(&message)));
+            if let Some((length, taken)) = found {
+                let bytes = self.buffer[..length].to_vec();
+                self.buffer.advance(length);
+                return (bytes, taken);
+            }
+            let read = self.stream.read_buf(&mut self.buffer).await.unwrap();
+            assert_ne!(read, 0, "closed where an answer was due, after {:?}", self.buffer);
+        }
+    }
+
+    /// All that is still to come, up to the close, and why the session ended.
+    async fn rest(mut self) -> (Vec<u8>, Ended) {
+        let ended = self.session.await.unwrap();
+        let mut rest = self.buffer.to_vec();
+        self.stream.read_to_end(&mut rest).await.unwrap();
+        (rest, ended)
+    }
+
+    /// Closes the writing side, then as [`Peer::rest`].
+    async fn leave(mut self) -> (Vec<u8>, Ended) {
+        self.stream.shutdown().await.unwrap();
+        self.rest().await
+    }
+}
+
+fn id_of(number: u64) -> RequestId {
+    RequestId::new(number).unwrap()
+}
+
+fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
+    use kvsd::protocol::v2::{Condition, Previous};
+    Request::Set {
+        table: "default",
+        key,
+        value,
+        condition: Condition::Any,
+        expires_at: None,
+        previous: Previous::Omit,
+    }
+}
+
+/// A Hello of somebody who gives no name, with the id 0.
+const HELLO: &[u8] = b"*6\r\n#H:0\r\n:2\r\n:2\r\n||";
+/// Limits for what the server says: it is trusted here.
+const ANY: FrameLimits = FrameLimits { message_bytes: 1 << 30, frames: 64, line_bytes: 1024 };
+const PIPE_BYTES: usize = 64 * 1024;

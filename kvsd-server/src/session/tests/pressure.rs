@@ -1,0 +1,258 @@
+//! What a client can make the server hold: no more than the limits say, however it goes about it.
+//!
+//! The sessions are polled by hand, so that "nothing moves any more" is a fact and not a guess; and
+//! outside of any task, where tokio would interrupt them when they have done enough.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use kvsd::protocol::v2;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::runtime::Runtime;
+use tokio_test::task;
+
+use super::*;
+use crate::session::input::Input;
+
+impl Bench {
+    /// A session that moves when it is polled, and its client's end.
+    fn by_hand(&self) -> (DuplexStream, task::Spawn<impl Future<Output = Ended> + use<>>) {
+        let (ours, mut theirs) = tokio::io::duplex(PIPE_BYTES);
+        let service = Arc::clone(&self.service);
+        let mut stop = self.stopper.subscribe();
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        let session = async move { run(&mut theirs, &service, deadline, &mut stop).await };
+        (ours, task::spawn(session))
+    }
+}
+
+/// For timers, and to catch up in.
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// Writes until neither side can go on; tells how much was taken.
+fn write_until_stuck(
+    stream: &mut DuplexStream,
+    session: &mut task::Spawn<impl Future<Output = Ended>>,
+    bytes: &[u8],
+) -> usize {
+    let mut writer = task::spawn(());
+    let mut taken = 0;
+    loop {
+        assert!(session.poll().is_pending(), "the session ended");
+        let rest = &bytes[taken..];
+        match writer.enter(|cx, _| Pin::new(&mut *stream).poll_write(cx, rest)) {
+            Poll::Ready(written) => taken += written.unwrap(),
+            Poll::Pending if session.is_woken() => {}
+            Poll::Pending => return taken,
+        }
+        assert!(taken < bytes.len(), "everything was taken");
+    }
+}
+
+/// Lets the client write the rest and read everything: the welcome, then each answer's id.
+async fn catch_up(
+    stream: DuplexStream,
+    session: task::Spawn<impl Future<Output = Ended>>,
+    rest: &[u8],
+) -> Vec<u64> {
+    let (mut reader, mut writer) = tokio::io::split(stream);
+    let write = async {
+        writer.write_all(rest).await.unwrap();
+        writer.shutdown().await.unwrap();
+    };
+    let mut buffer = BytesMut::new();
+    let read = async { while reader.read_buf(&mut buffer).await.unwrap() != 0 {} };
+    let ((), (), ended) = tokio::join!(write, read, session);
+    assert!(matches!(ended, Ended::Left), "{ended}");
+
+    let mut decoder = Decoder::new(ANY);
+    let welcome = decoder.decode(&buffer).unwrap().unwrap().byte_len();
+    buffer.advance(welcome);
+    let mut ids = Vec::new();
+    while let Some(message) = decoder.decode(&buffer).unwrap() {
+        match Reply::parse(&message).unwrap() {
+            (Some(id), Some(Reply::Value(Some(_)) | Reply::Written { .. })) => ids.push(id.get()),
+            other => panic!("{other:?}"),
+        }
+        let length = message.byte_len();
+        buffer.advance(length);
+    }
+    assert!(buffer.is_empty());
+    ids
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_read_from_and_misses_nothing() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    const VALUE_BYTES: usize = 16 * 1024;
+    const REQUESTS: u64 = 3000;
+    let bench = Bench::new();
+    let key = [b'k'; 200];
+    bench.engine.put("default", &key, vec![b'v'; VALUE_BYTES]);
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=REQUESTS {
+        Request::Get { table: "default", key: &key }.encode(id_of(id), &mut bytes);
+    }
+    let (mut stream, mut session) = bench.by_hand();
+    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+
+    let answered = bench.engine.reads.load(Ordering::Relaxed);
+    let most = (1024 * 1024 + PIPE_BYTES) / VALUE_BYTES + 2;
+    assert!((1..=most).contains(&answered), "{answered} answers wait for one who does not read");
+    // A full pipe, a full read buffer, and what was answered.
+    let most = PIPE_BYTES + 64 * 1024 + answered * 250;
+    assert!(taken <= most, "{taken} bytes were taken, {most} at most");
+
+    let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+    assert_eq!(ids, (1..=REQUESTS).collect::<Vec<_>>());
+}
+
+#[test]
+fn writes_that_wait_for_the_disk_are_bounded_in_bytes_and_in_number() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    for (value_bytes, requests, most_waiting) in [(4096, 4000, 8 << 20), (8, 20_000, 4096 * 80)] {
+        let bench = Bench::new();
+        bench.engine.hold();
+        let value = vec![b'v'; value_bytes];
+        let mut bytes = BytesMut::from(HELLO);
+        for id in 1..=requests {
+            set(&id_of(id).get().to_be_bytes(), &value).encode(id_of(id), &mut bytes);
+        }
+        let (mut stream, mut session) = bench.by_hand();
+        let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+        // What waits, what was read with it, and a full pipe.
+        let most = most_waiting + 3 * 64 * 1024 + PIPE_BYTES;
+        assert!(taken <= most, "{taken} bytes were taken, {most} at most");
+        let waiting: usize = bench.engine.batches().iter().map(|(_, writes)| writes).sum();
+        assert!(waiting <= 4096, "{waiting} writes wait");
+
+        bench.engine.release();
+        let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+        ids.sort_unstable();
+        assert_eq!(ids, (1..=requests).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn reads_that_wait_for_the_disk_are_bounded() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let bench = Bench::new();
+    bench.engine.put("default", b"disk/k", b"v".to_vec());
+    bench.engine.hold();
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=10_000 {
+        Request::Get { table: "default", key: b"disk/k" }.encode(id_of(id), &mut bytes);
+    }
+    let (mut stream, mut session) = bench.by_hand();
+    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+    assert_eq!(bench.engine.reads.load(Ordering::Relaxed), 128, "reads wait for the disk");
+    bench.engine.release();
+    let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=10_000).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_busy_session_lets_others_have_the_thread() {
+    let bench = Bench::new();
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=50_000 {
+        Request::Ping.encode(id_of(id), &mut bytes);
+    }
+    let service = Arc::clone(&bench.service);
+    let mut stop = bench.stopper.subscribe();
+    let mut endless = Endless { bytes: bytes.to_vec(), at: 0 };
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    let mut session =
+        task::spawn(async move { run(&mut endless, &service, deadline, &mut stop).await });
+    assert!(session.poll().is_pending() && session.is_woken(), "it never gives way");
+}
+
+/// Sends without end, and takes everything.
+struct Endless {
+    bytes: Vec<u8>,
+    at: usize,
+}
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let end = self.bytes.len().min(self.at + buffer.remaining());
+        buffer.put_slice(&self.bytes[self.at..end]);
+        self.at = end;
+        if end == self.bytes.len() {
+            self.at = HELLO.len();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_promised_length_takes_no_memory() {
+    let (mut ours, mut theirs) = tokio::io::duplex(PIPE_BYTES);
+    let mut input = Input::new(v2::limits(10 << 20));
+    ours.write_all(b"*5\r\n#S:1\r\n+t\r\n$1\r\nk\r\n$10000000\r\nabc").await.unwrap();
+    while input.next().unwrap().is_none() && input.rest().is_empty() {
+        input.read(&mut theirs).await.unwrap();
+    }
+    assert!(input.capacity() <= 16 * 1024, "{} bytes are held", input.capacity());
+}
+
+#[tokio::test]
+async fn a_large_message_in_small_pieces_is_moved_a_few_times_and_then_forgotten() {
+    let mut bytes = BytesMut::new();
+    set(b"k", &[b'v'; 100_000]).encode(id_of(1), &mut bytes);
+    for piece_bytes in [1, 7] {
+        let (mut ours, mut theirs) = tokio::io::duplex(piece_bytes);
+        let mut input = Input::new(v2::limits(10 << 20));
+        let write = async {
+            ours.write_all(&bytes).await.unwrap();
+            ours
+        };
+        let read = async {
+            let (mut moves, mut place) = (0, std::ptr::null());
+            while input.next().unwrap().is_none() {
+                input.read(&mut theirs).await.unwrap();
+                moves += usize::from(input.rest().as_ptr() != place);
+                place = input.rest().as_ptr();
+            }
+            moves
+        };
+        let (ours, moves) = tokio::join!(write, read);
+        assert!(moves <= 8, "the message was moved {moves} times");
+
+        assert!(input.next().unwrap().is_none());
+        let mut idle = task::spawn(input.read(&mut theirs));
+        assert!(idle.poll().is_pending());
+        drop(idle);
+        assert!(input.capacity() <= 16 * 1024, "{} bytes are held", input.capacity());
+        drop(ours);
+    }
+}

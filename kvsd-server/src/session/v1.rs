@@ -1,0 +1,204 @@
+//! A session of version 1: one request is carried out and answered before the next is looked at.
+//!
+//! Serves the clients of kvsd 0.1, on the table `default`. Next file to read: `v2`.
+
+use std::sync::LazyLock;
+
+use bytes::Bytes;
+use kvsd::TableName;
+use kvsd::protocol::frame::Message;
+use kvsd::protocol::v1::{self, FailCode, Reply, Request};
+use kvsd::types::check_key;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::input::Input;
+use super::output::Output;
+use super::{Ended, Service, fail, tidy};
+use crate::clock;
+use crate::engine::{
+    Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
+};
+use crate::server::stop::Stop;
+
+/// Serves an authenticated client to its end.
+pub(super) async fn serve<S>(
+    stream: &mut S,
+    mut input: Input,
+    service: &Service,
+    stop: &mut Stop,
+) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    // More than its clients take would be a value that they cannot read back.
+    let max_value_bytes = service.max_value_bytes.min(v1::MAX_VALUE_BYTES);
+    input.set_limits(v1::limits(max_value_bytes));
+    let mut session =
+        Session { service, max_value_bytes, output: Output::default(), scratch: Vec::new() };
+    loop {
+        match input.next() {
+            Ok(Some(message)) => session.answer(&message).await,
+            Ok(None) => {
+                if let Err(error) = session.output.flush(stream).await {
+                    return Ended::Broken(error);
+                }
+                tidy(&mut session.scratch);
+                let read = tokio::select! {
+                    biased;
+                    () = stop.draining() => return Ended::Stopped,
+                    read = input.read(stream) => read,
+                };
+                match read {
+                    Ok(0) => return Ended::Left,
+                    Ok(_) => {}
+                    Err(error) => return Ended::Broken(error),
+                }
+            }
+            Err(error) => {
+                session.fail(FailCode::UnexpectedMessage, &error.to_string());
+                return match session.output.flush(stream).await {
+                    Ok(()) => Ended::Garbled(error),
+                    Err(error) => Ended::Broken(error),
+                };
+            }
+        }
+        if session.output.len() >= MAX_OUTPUT_BYTES
+            && let Err(error) = session.output.flush(stream).await
+        {
+            return Ended::Broken(error);
+        }
+    }
+}
+
+struct Session<'s> {
+    service: &'s Service,
+    max_value_bytes: usize,
+    output: Output,
+    /// Where the engine puts the value of a read.
+    scratch: Vec<u8>,
+}
+
+impl Session<'_> {
+    async fn answer(&mut self, message: &Message<'_>) {
+        match Request::parse(message) {
+            Ok(Some(Request::Ping { client_time })) => {
+                let server_time = clock::now_rfc3339();
+                Reply::Pong { client_time, server_time: &server_time }.encode(self.output.buffer());
+            }
+            Ok(Some(Request::Get { key })) => self.get(key).await,
+            Ok(Some(Request::Set { key, value })) => self.set(key, value).await,
+            Ok(Some(Request::Delete { key })) => self.delete(key).await,
+            Ok(Some(Request::Authenticate { .. })) => {
+                self.fail(FailCode::UnexpectedMessage, "the session is authenticated already");
+            }
+            Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
+            Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
+        }
+    }
+
+    async fn get(&mut self, key: &[u8]) {
+        if !self.check_key(key) {
+            return;
+        }
+        let table = TABLE.as_str();
+        match self.service.engine.read_now(table, key, &mut self.scratch) {
+            ReadNow::Ready(Ok(found)) => {
+                answer_value(found.map(|found| found.value), "", &mut self.output);
+            }
+            ReadNow::Ready(Err(error)) => self.engine_fail(&error),
+            ReadNow::WouldBlock => match self.service.engine.read(table, key).await {
+                Ok(record) => {
+                    let value = record.as_ref().map(|record| record.value.as_ref());
+                    answer_value(value, "", &mut self.output);
+                }
+                Err(error) => self.engine_fail(&error),
+            },
+        }
+    }
+
+    async fn set(&mut self, key: &[u8], value: &[u8]) {
+        if !self.check_key(key) {
+            return;
+        }
+        if value.len() > self.max_value_bytes {
+            let text = format!("a value has at most {} bytes here", self.max_value_bytes);
+            return self.fail(FailCode::Undefined, &text);
+        }
+        let value = Bytes::copy_from_slice(value);
+        let action = Action::Set { value, expires_at: None };
+        match self.write(key, action, BeforeDetail::Presence).await {
+            Ok(_) => Reply::Success { value: None }.encode(self.output.buffer()),
+            Err(error) => self.engine_fail(&error),
+        }
+    }
+
+    async fn delete(&mut self, key: &[u8]) {
+        if !self.check_key(key) {
+            return;
+        }
+        match self.write(key, Action::Delete, BeforeDetail::Record).await {
+            Ok(before) => {
+                let value = before.as_ref().map(|record| record.value.as_ref());
+                answer_value(value, "deleted, but ", &mut self.output);
+            }
+            Err(error) => self.engine_fail(&error),
+        }
+    }
+
+    /// Changes one key; the record before it, where `before` asks for that.
+    async fn write(
+        &mut self,
+        key: &[u8],
+        action: Action,
+        before: BeforeDetail,
+    ) -> Result<Option<Record>, EngineError> {
+        let key = Bytes::copy_from_slice(key);
+        let change = Change { key, condition: Condition::Any, action };
+        let write = Write { changes: vec![change], before };
+        match self.service.engine.write(&TABLE, vec![write]).await.pop() {
+            Some(Ok(Written::Applied { mut before, .. })) => match before.pop() {
+                Some(Before::Record(record)) => Ok(Some(record)),
+                Some(Before::Absent | Before::Present) | None => Ok(None),
+            },
+            Some(Err(error)) => Err(error),
+            // Without a condition there is no conflict, and each write has its answer.
+            Some(Ok(Written::Conflict { .. })) | None => {
+                debug_assert!(false, "the engine answers one write without a condition");
+                Err(EngineError::UnknownOutcome { cause: "the engine gave no answer".to_owned() })
+            }
+        }
+    }
+
+    fn check_key(&mut self, key: &[u8]) -> bool {
+        let checked = check_key(key);
+        if let Err(error) = &checked {
+            self.fail(FailCode::Undefined, &error.to_string());
+        }
+        checked.is_ok()
+    }
+
+    fn engine_fail(&mut self, error: &EngineError) {
+        self.fail(FailCode::Undefined, &error.to_string());
+    }
+
+    fn fail(&mut self, code: FailCode, message: &str) {
+        Reply::Fail { code, message: fail::line(message) }.encode(self.output.buffer());
+    }
+}
+
+/// Answers with a value, or with a Fail if no client of this version could take it.
+fn answer_value(value: Option<&[u8]>, done: &str, output: &mut Output) {
+    let bytes = value.map_or(0, <[u8]>::len);
+    if bytes <= v1::MAX_VALUE_BYTES {
+        return Reply::Success { value }.encode(output.buffer());
+    }
+    let limit = v1::MAX_VALUE_BYTES;
+    let message =
+        format!("{done}the value has {bytes} bytes, and version 1 carries at most {limit}");
+    Reply::Fail { code: FailCode::Undefined, message: &message }.encode(output.buffer());
+}
+
+static TABLE: LazyLock<TableName> = LazyLock::new(TableName::default);
+
+/// How much may wait to be written before the next request is looked at, in bytes.
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;

@@ -1,0 +1,199 @@
+//! A session of version 2: many requests in flight, answered as they are done.
+//!
+//! ```text
+//! stream -> input -> requests -+-> point reads, answered at once ----------+-> output -> stream
+//!                              +-> writes, one batch a table -> in flight -+
+//!                              +-> reads that wait for the disk -----------+
+//! ```
+//!
+//! One task and one state machine: everything that a read brought is looked at before anything is
+//! written, and reading goes on while writing does. A client that asks for more than it takes is
+//! not read from until it has caught up (`MAX_OUTPUT_BYTES`, `in_flight`): that is the only brake,
+//! and it bounds what a client can make the server hold. Next file to read: `requests`.
+
+mod in_flight;
+mod requests;
+mod writes;
+
+use std::io;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+
+use kvsd::protocol::v2::{self, FailCode, Reply};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use self::in_flight::InFlight;
+use self::requests::Requests;
+use super::input::Input;
+use super::output::Output;
+use super::{Ended, Service};
+use crate::server::stop::Stop;
+
+/// Serves an authenticated client to its end.
+pub(super) async fn serve<S>(
+    stream: &mut S,
+    mut input: Input,
+    service: &Service,
+    stop: &mut Stop,
+) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    input.set_limits(v2::limits(service.max_value_bytes));
+    let mut session = Session {
+        stream,
+        input,
+        requests: Requests::new(service),
+        in_flight: InFlight::default(),
+        output: Output::default(),
+        phase: Phase::Open,
+    };
+    let mut draining = pin!(stop.draining());
+    std::future::poll_fn(|cx| session.poll(cx, draining.as_mut())).await
+}
+
+struct Session<'s, S> {
+    stream: &'s mut S,
+    input: Input,
+    requests: Requests<'s>,
+    in_flight: InFlight,
+    output: Output,
+    phase: Phase,
+}
+
+/// How far a session is on its way. Each phase follows the one above it.
+#[derive(Debug)]
+enum Phase {
+    /// Reads, carries out, answers.
+    Open,
+    /// The server stops: what was received is carried out, nothing is read any more.
+    Draining,
+    /// Nothing is carried out any more; what is in flight gets its answer.
+    Finishing(Ended),
+    /// The last word is said, and on its way.
+    Closing(Ended),
+    /// Over.
+    Closed,
+}
+
+impl<S> Session<'_, S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    /// Does what can be done; ready when the session is over.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        draining: Pin<&mut impl Future<Output = ()>>,
+    ) -> Poll<Ended> {
+        if matches!(self.phase, Phase::Open) && draining.poll(cx).is_ready() {
+            self.phase = Phase::Draining;
+        }
+        for _ in 0..MAX_ROUNDS {
+            let (read, flushed) = match self.round(cx) {
+                Ok(polled) => polled,
+                Err(error) => return Poll::Ready(Ended::Broken(error)),
+            };
+            match mem::replace(&mut self.phase, Phase::Closed) {
+                Phase::Closing(ended) if flushed.is_ready() => return Poll::Ready(ended),
+                phase => self.phase = phase,
+            }
+            if read.is_pending() || !self.can_take() {
+                self.requests.tidy();
+                return Poll::Pending;
+            }
+        }
+        // Others want this thread too.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Reads once, answers everything that this brought, writes once. Tells whether the stream has
+    /// nothing more to read for now (pending), and whether everything is written (ready).
+    fn round(&mut self, cx: &mut Context<'_>) -> io::Result<(Poll<()>, Poll<()>)> {
+        let mut read = Poll::Ready(());
+        if matches!(self.phase, Phase::Open) && self.input.is_exhausted() && self.has_room() {
+            match self.input.poll_read(cx, self.stream) {
+                Poll::Ready(Ok(0)) => self.phase = Phase::Finishing(Ended::Left),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => read = Poll::Pending,
+            }
+        }
+        self.take_messages();
+        self.requests.submit(&mut self.in_flight);
+        self.in_flight.poll(cx, &mut self.output);
+        self.say_the_last_word();
+        let flushed = match self.output.poll_flush(cx, self.stream) {
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Ready(Ok(())) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        };
+        Ok((read, flushed))
+    }
+
+    /// Carries out what was read, until a whole message is missing or there is no room.
+    fn take_messages(&mut self) {
+        while self.can_take() {
+            let taken = match self.input.next() {
+                Ok(Some(message)) => {
+                    self.requests.take(&message, &mut self.in_flight, &mut self.output)
+                }
+                Ok(None) => break,
+                Err(error) => Err(Ended::Garbled(error)),
+            };
+            if let Err(ended) = taken {
+                self.phase = Phase::Finishing(ended);
+            }
+        }
+        if matches!(self.phase, Phase::Draining) && self.input.is_exhausted() {
+            self.phase = Phase::Finishing(Ended::Stopped);
+        }
+    }
+
+    /// Once nothing is in flight, tells the client why the connection ends.
+    fn say_the_last_word(&mut self) {
+        if !self.in_flight.is_empty() {
+            return;
+        }
+        self.phase = match mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Finishing(ended) => {
+                let out = self.output.buffer();
+                match &ended {
+                    Ended::Stopped => Reply::encode_last(FailCode::Closing, STOPPING, out),
+                    Ended::Garbled(error) => {
+                        Reply::encode_last(FailCode::Protocol, &error.to_string(), out);
+                    }
+                    Ended::Misplaced(reason) => {
+                        Reply::encode_last(FailCode::Protocol, reason, out);
+                    }
+                    Ended::Left
+                    | Ended::Unencrypted(_)
+                    | Ended::TimedOut
+                    | Ended::Denied(_)
+                    | Ended::Broken(_) => {}
+                }
+                Phase::Closing(ended)
+            }
+            phase => phase,
+        };
+    }
+
+    /// Whether there is a use and room for another message.
+    fn can_take(&self) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Draining) && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.output.len() < MAX_OUTPUT_BYTES && self.in_flight.has_room()
+    }
+}
+
+const STOPPING: &str = "the server is shutting down";
+
+/// How much may wait to be written before a client is no longer read from: 1 MiB, and the answer
+/// that passes it.
+const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+/// How often a session reads and writes before others get the thread.
+const MAX_ROUNDS: usize = 8;

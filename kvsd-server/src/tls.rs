@@ -1,0 +1,203 @@
+//! Reads the server's certificate and key and makes the TLS configuration. Never opens a socket.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::secret_file::{self, SecretFileError};
+
+/// The TLS configuration for a certificate chain and its key, both PEM: TLS 1.3, no client
+/// certificates. The crypto provider is named here and never the process's default, which another
+/// part of an embedding program may have set.
+///
+/// # Errors
+///
+/// [`TlsError`] names the file and what is wrong with it.
+pub(crate) fn server_config(
+    cert: &Path,
+    key: &Path,
+) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+    let chain = read_chain(cert)?;
+    let private_key = read_key(key)?;
+    let rejected = |source: rustls::Error| match source {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
+        }
+        source => TlsError::Rejected {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            source: Box::new(source),
+        },
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(rejected)?
+        .with_no_client_auth()
+        .with_single_cert(chain, private_key)
+        .map_err(rejected)?;
+    Ok(Arc::new(config))
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let bytes = std::fs::read(path).map_err(|source| TlsError::ReadCertificate {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })?;
+    let chain =
+        CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, pem::Error>>().map_err(
+            |source| TlsError::ReadCertificate { path: path.to_owned(), source: Box::new(source) },
+        )?;
+    if chain.is_empty() {
+        return Err(TlsError::NoCertificate { path: path.to_owned() });
+    }
+    Ok(chain)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let bytes = secret_file::read(path)?;
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|source| match source {
+        pem::Error::NoItemsFound => TlsError::NoKey { path: path.to_owned() },
+        source => TlsError::ReadKey { path: path.to_owned(), source: Box::new(source) },
+    })
+}
+
+/// Why a certificate or its key is refused.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The certificate file cannot be read, or is broken PEM.
+    #[error("cannot read the certificate {}", path.display())]
+    ReadCertificate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The certificate file holds no certificate.
+    #[error("{} holds no certificate in PEM form", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key file cannot be read, or others can read it.
+    #[error(transparent)]
+    KeyFile(#[from] SecretFileError),
+    /// The key file is broken PEM.
+    #[error("cannot read the private key {}", path.display())]
+    ReadKey {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The key file holds no private key.
+    #[error(
+        "{} holds no private key in PEM form (PKCS#8, PKCS#1 or SEC1, not encrypted)",
+        path.display()
+    )]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Certificate and key do not belong together.
+    #[error(
+        "the private key {} does not belong to the certificate {}; the server's own certificate \
+         must be the first in its file",
+        key.display(),
+        cert.display()
+    )]
+    Mismatch {
+        /// The certificate file.
+        cert: PathBuf,
+        /// The key file.
+        key: PathBuf,
+    },
+    /// The TLS library does not take them.
+    #[error("the certificate {} and the key {} cannot be used", cert.display(), key.display())]
+    Rejected {
+        /// The certificate file.
+        cert: PathBuf,
+        /// The key file.
+        key: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    struct Files {
+        folder: tempfile::TempDir,
+    }
+
+    impl Files {
+        /// A folder with `one.pem`, `one.key`, `two.pem` and `two.key`.
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            for name in ["one", "two"] {
+                let made =
+                    rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+                let path = |ending| folder.path().join(format!("{name}.{ending}"));
+                std::fs::write(path("pem"), made.cert.pem()).unwrap();
+                secret_file::create(&path("key"), made.signing_key.serialize_pem().as_bytes())
+                    .unwrap();
+            }
+            Self { folder }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn refusal(&self, cert: &str, key: &str) -> TlsError {
+            server_config(&self.path(cert), &self.path(key)).unwrap_err()
+        }
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_are_taken() {
+        let files = Files::new();
+        assert!(server_config(&files.path("one.pem"), &files.path("one.key")).is_ok());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        let error = Files::new().refusal("one.pem", "two.key");
+        assert!(matches!(error, TlsError::Mismatch { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let files = Files::new();
+        let mode = PermissionsExt::from_mode(0o640);
+        std::fs::set_permissions(files.path("one.key"), mode).unwrap();
+        let error = files.refusal("one.pem", "one.key");
+        assert!(matches!(error, TlsError::KeyFile(SecretFileError::Exposed { .. })), "{error}");
+    }
+
+    #[test]
+    fn swapped_missing_and_broken_files_are_told_apart() {
+        let files = Files::new();
+        let mode = PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(files.path("one.pem"), mode).unwrap();
+        std::fs::write(files.path("broken"), "-----BEGIN CERTIFICATE-----\n!\n").unwrap();
+        std::fs::write(files.path("text"), "hello").unwrap();
+
+        assert!(matches!(files.refusal("one.key", "one.key"), TlsError::NoCertificate { .. }));
+        assert!(matches!(files.refusal("text", "one.key"), TlsError::NoCertificate { .. }));
+        assert!(matches!(files.refusal("one.pem", "one.pem"), TlsError::NoKey { .. }));
+        assert!(matches!(files.refusal("broken", "one.key"), TlsError::ReadCertificate { .. }));
+        assert!(matches!(files.refusal("none", "one.key"), TlsError::ReadCertificate { .. }));
+        let error = files.refusal("one.pem", "none");
+        assert!(matches!(error, TlsError::KeyFile(SecretFileError::Io { .. })), "{error}");
+    }
+}

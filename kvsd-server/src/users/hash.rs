@@ -1,0 +1,150 @@
+//! The stored form of a password: an argon2id hash as a PHC string.
+
+use std::fmt;
+
+use argon2::password_hash::{PasswordHash, PasswordHashString, SaltString};
+use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use thiserror::Error;
+
+use super::Password;
+
+/// A password's argon2id hash. Its `Debug` shows nothing of it.
+///
+/// New ones take 19 MiB of memory and two passes, some 20 ms of one core.
+#[derive(Clone)]
+pub struct StoredHash(PasswordHashString);
+
+impl StoredHash {
+    /// Hashes a password with a random salt. Takes some 20 ms: not for a thread that serves
+    /// connections.
+    ///
+    /// # Errors
+    ///
+    /// [`HashError`] if the system gives no random bytes.
+    pub fn of(password: &Password) -> Result<Self, HashError> {
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(HashError::NoRandomness)?;
+        let salt = SaltString::encode_b64(&salt).map_err(HashError::Malformed)?;
+        let hash = hasher()?.hash_password(password.expose(), &salt);
+        Ok(Self(hash.map_err(HashError::Malformed)?.serialize()))
+    }
+
+    /// Checks a PHC string: argon2id, version 19, with salt and hash, at most 256 MiB, 16 passes
+    /// and 16 lanes. (What it says is what a login attempt will cost.)
+    ///
+    /// # Errors
+    ///
+    /// [`HashError`] says what is wrong.
+    pub fn parse(text: &str) -> Result<Self, HashError> {
+        let hash = PasswordHash::new(text).map_err(HashError::Malformed)?;
+        let algorithm = Algorithm::try_from(hash.algorithm).map_err(HashError::Malformed)?;
+        if algorithm != Algorithm::Argon2id || hash.version != Some(Version::V0x13.into()) {
+            return Err(HashError::OtherAlgorithm);
+        }
+        let params = Params::try_from(&hash).map_err(HashError::Malformed)?;
+        if params.m_cost() > 256 * 1024 || params.t_cost() > 16 || params.p_cost() > 16 {
+            return Err(HashError::TooCostly);
+        }
+        if hash.salt.is_none() || hash.hash.is_none() {
+            return Err(HashError::Incomplete);
+        }
+        Ok(Self(hash.serialize()))
+    }
+
+    /// The PHC string, for the users file.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Whether this is the password's hash. Takes some 20 ms: not for a thread that serves
+    /// connections.
+    pub(crate) fn matches(&self, password: &Password) -> bool {
+        // The parameters come from the hash itself.
+        Argon2::default().verify_password(password.expose(), &self.0.password_hash()).is_ok()
+    }
+}
+
+impl fmt::Debug for StoredHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoredHash(..)")
+    }
+}
+
+/// The parameters of new hashes, spelled out so that an update of the library does not change
+/// them unseen.
+fn hasher() -> Result<Argon2<'static>, HashError> {
+    let params =
+        Params::new(19 * 1024, 2, 1, None).map_err(|error| HashError::Malformed(error.into()))?;
+    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// Why there is no hash.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HashError {
+    /// The text is no PHC string, or its parameters make no sense.
+    #[error("not a PHC string of argon2id: {0}")]
+    Malformed(argon2::password_hash::Error),
+    /// Another algorithm or version.
+    #[error("the hash must be argon2id, version 19")]
+    OtherAlgorithm,
+    /// No salt or no hash.
+    #[error("the hash is cut short")]
+    Incomplete,
+    /// A login would cost too much.
+    #[error("the hash asks for more than 256 MiB, 16 passes or 16 lanes")]
+    TooCostly,
+    /// The system has no random bytes for a salt.
+    #[error("the system gives no random bytes")]
+    NoRandomness(#[source] getrandom::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn password(text: &str) -> Password {
+        Password::new(text.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_hash_matches_its_password_only_and_survives_the_file() {
+        let hash = StoredHash::of(&password("right")).unwrap();
+        let again = StoredHash::parse(hash.as_str()).unwrap();
+        assert_eq!(hash.as_str(), again.as_str());
+        assert!(again.matches(&password("right")));
+        assert!(!again.matches(&password("wrong")));
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
+    }
+
+    #[test]
+    fn the_same_password_hashes_differently_each_time() {
+        let one = StoredHash::of(&password("same")).unwrap();
+        assert_ne!(one.as_str(), StoredHash::of(&password("same")).unwrap().as_str());
+    }
+
+    #[test]
+    fn other_algorithms_and_cut_or_costly_hashes_are_refused() {
+        let tail = "c2FsdHNhbHRzYWx0$Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm8";
+        assert!(StoredHash::parse(&format!("$argon2id$v=19$m=64,t=1,p=1${tail}")).is_ok());
+        for (text, reason) in [
+            (format!("$argon2i$v=19$m=64,t=1,p=1${tail}"), "argon2id"),
+            (format!("$argon2id$v=16$m=64,t=1,p=1${tail}"), "version 19"),
+            ("$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0".to_owned(), "cut short"),
+            (format!("$argon2id$v=19$m=4194304,t=1,p=1${tail}"), "256 MiB"),
+            ("$2b$10$abcdefghijklmnopqrstuv".to_owned(), "PHC"),
+            ("plain".to_owned(), "PHC"),
+            (String::new(), "PHC"),
+        ] {
+            let error = StoredHash::parse(&text).unwrap_err().to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing() {
+        let hash = StoredHash::of(&password("x")).unwrap();
+        assert_eq!(format!("{hash:?}"), "StoredHash(..)");
+    }
+}

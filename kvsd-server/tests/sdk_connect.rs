@@ -1,0 +1,105 @@
+//! What the SDK says when it cannot connect, each cause by its own name and at once; and that it
+//! lives with a server that has less room than its pool wants.
+
+#![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
+
+mod support;
+
+use kvsd::{Client, Error, ErrorKind, Outcome};
+use support::{Certificates, Server, binary, run_with_input};
+
+async fn fails(url: &str) -> Error {
+    let error = Client::connect(url).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NotSent);
+    error
+}
+
+#[track_caller]
+fn says(error: &Error, kind: ErrorKind, words: &str) {
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(error.to_string().contains(words), "`{words}` is not in: {error}");
+}
+
+fn tls_server(certificates: &Certificates) -> Server {
+    let args = ["--dev", "--listen", "127.0.0.1:0", "--tls-cert"].map(String::from);
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let key = ["--tls-key".into(), path(&certificates.server_key)];
+    let args = args.into_iter().chain([path(&certificates.server)]).chain(key);
+    Server::start(tempfile::tempdir().unwrap(), args)
+}
+
+#[tokio::test]
+async fn a_closed_port_and_an_unknown_host_are_told_apart() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    says(&fails(&format!("kvsd://{free}")).await, ErrorKind::Connect, "connection refused");
+    says(&fails("kvsd://no-such-host.invalid").await, ErrorKind::Connect, "cannot find the host");
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_said_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let users = folder.path().join("users");
+    let mut add = binary(env!("CARGO_BIN_EXE_kvsd-server"));
+    add.args(["user", "add", "app", "--users"]).arg(&users);
+    assert!(run_with_input(&mut add, b"right\n").status.success());
+    let args = ["--insecure", "--listen", "127.0.0.1:0", "--users", "users"];
+    let server = Server::start(folder, args);
+    let url = |login: &str| format!("kvsd://{login}{}", server.address);
+
+    let error = fails(&url("app:canary@")).await;
+    says(&error, ErrorKind::Unauthenticated, "password");
+    assert!(!format!("{error} {error:?}").contains("canary"));
+    says(&fails(&url("nobody:right@")).await, ErrorKind::Unauthenticated, "password");
+    says(&fails(&url("")).await, ErrorKind::Unauthenticated, "password");
+    Client::connect(&url("app:right@")).await.unwrap().ping().await.unwrap();
+    assert!(!server.log().contains("canary"), "{}", server.log());
+}
+
+#[tokio::test]
+async fn an_untrusted_certificate_and_one_of_another_host_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(folder.path(), "ours", &["localhost"]);
+    let others = Certificates::make(folder.path(), "others", &["localhost"]);
+    let server = tls_server(&certificates);
+    let port = server.address.port();
+    let ca = |file: &std::path::Path| file.to_str().unwrap().replace(' ', "%20");
+    let (ca, other_ca) = (ca(&certificates.ca), ca(&others.ca));
+
+    says(&fails(&format!("kvsds://localhost:{port}")).await, ErrorKind::Tls, "not trusted here");
+    let url = format!("kvsds://localhost:{port}?ca={other_ca}");
+    says(&fails(&url).await, ErrorKind::Tls, "not trusted here");
+    let url = format!("kvsds://127.0.0.1:{port}?ca={ca}");
+    says(&fails(&url).await, ErrorKind::Tls, "another host name");
+    let client = Client::connect(&format!("kvsds://localhost:{port}?ca={ca}")).await.unwrap();
+    client.set("k", "v").await.unwrap();
+    assert_eq!(client.get::<String>("k").await.unwrap().as_deref(), Some("v"));
+}
+
+#[tokio::test]
+async fn plain_on_a_tls_port_and_tls_on_a_plain_one_name_the_other_url() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificates = Certificates::make(folder.path(), "ours", &["localhost"]);
+    let tls = tls_server(&certificates);
+    says(&fails(&format!("kvsd://{}", tls.address)).await, ErrorKind::Tls, "kvsds://");
+    let plain = Server::dev();
+    let url = format!("kvsds://localhost:{}", plain.address.port());
+    says(&fails(&url).await, ErrorKind::Tls, "kvsd://");
+}
+
+#[tokio::test]
+async fn a_pool_larger_than_the_servers_room_works_with_what_it_gets() {
+    let args = ["--dev", "--listen", "127.0.0.1:0", "--max-connections", "2"];
+    let server = Server::start(tempfile::tempdir().unwrap(), args);
+    let client = Client::connect(&format!("kvsd://{}?pool=4", server.address)).await.unwrap();
+    let work = (0..200).map(|i| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let key = format!("k{i}");
+            client.set(&key, i).await.unwrap();
+            assert_eq!(client.get::<i32>(&key).await.unwrap(), Some(i));
+        })
+    });
+    for task in work.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+}

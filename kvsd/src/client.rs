@@ -1,0 +1,193 @@
+//! The client: a cheap handle on a pool, whose methods make operations.
+//!
+//! Next file to read: [`crate::operation`].
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::config::ClientBuilder;
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::operation::read::{Exists, Get, Ping};
+use crate::operation::write::{Delete, Set, Take};
+use crate::operation::{Call, Draft, Verb};
+use crate::pool::Pool;
+use crate::protocol::v2::{Condition, Previous};
+use crate::types::{TableName, check_key};
+use crate::value::{Encode, EncodeError, Value, encode_to_bytes};
+
+/// A client of one server: cheap to clone, shared by any number of tasks, never `&mut`.
+///
+/// Its operations act on one table, the URL's or `default`; [`Client::table`] gives a handle on
+/// another. They are futures: nothing happens before the first poll, and each ends within its
+/// deadline.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+    table: Arc<TableName>,
+}
+
+struct Inner {
+    pool: Pool,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects to the server at `url`, such as `kvsds://app:secret@db.example/users`; the
+    /// [builder](ClientBuilder::url) tells what a URL can say.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the client from working, as soon as it is known: a malformed URL, an unknown
+    /// host, a closed port, an untrusted certificate, a wrong password.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), kvsd::Error> {
+    /// let client = kvsd::Client::connect("kvsd://localhost").await?;
+    /// client.set("greeting", "hello").await?;
+    /// assert_eq!(client.get::<String>("greeting").await?.as_deref(), Some("hello"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url)?.connect().await
+    }
+
+    /// Settings beyond what a URL says.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    pub(crate) fn new(pool: Pool, table: TableName, timeout: Duration) -> Self {
+        Self { inner: Arc::new(Inner { pool, timeout }), table: Arc::new(table) }
+    }
+
+    /// A handle on the same connections whose operations act on the table `name`. A table comes
+    /// into being with its first write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] if `name` is no table name. Nothing is asked of the server.
+    pub fn table(&self, name: &str) -> Result<Self, Error> {
+        let table = TableName::parse(name).map_err(invalid)?;
+        Ok(Self { inner: Arc::clone(&self.inner), table: Arc::new(table) })
+    }
+
+    /// Reads the value at `key` as a `T`: `None` if there is none.
+    pub fn get<T: Value>(&self, key: impl AsRef<[u8]>) -> Get<'_, T> {
+        Get { call: self.call(Verb::Get, key.as_ref()), value: PhantomData }
+    }
+
+    /// Stores `value` at `key`.
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl Encode) -> Set<'_> {
+        let draft = draft(Verb::Set, key.as_ref()).and_then(|draft| {
+            let limit = self.inner.pool.max_value_bytes();
+            let value = encode_to_bytes(&value, limit).map_err(not_encoded)?;
+            Ok(Draft { value, ..draft })
+        });
+        Set { call: Call::new(self, Verb::Set, draft) }
+    }
+
+    /// Removes the record at `key`; resolves with whether there was one.
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Delete<'_> {
+        Delete { call: self.call(Verb::Delete, key.as_ref()) }
+    }
+
+    /// Removes the record at `key` and resolves with its value: `None` if there was none.
+    ///
+    /// Of any number of callers at once, one gets the value. A value that is no `T` is removed
+    /// all the same; the error says so.
+    pub fn take<T: Value>(&self, key: impl AsRef<[u8]>) -> Take<'_, T> {
+        Take { call: self.call(Verb::Take, key.as_ref()), value: PhantomData }
+    }
+
+    /// Whether there is a record at `key`.
+    pub fn exists(&self, key: impl AsRef<[u8]>) -> Exists<'_> {
+        Exists { call: self.call(Verb::Exists, key.as_ref()) }
+    }
+
+    /// Asks the server for a sign of life.
+    pub fn ping(&self) -> Ping<'_> {
+        let draft = Draft::empty(Verb::Ping);
+        Ping { call: Call::new(self, Verb::Ping, Ok(draft)) }
+    }
+
+    /// The largest value that the server takes, in bytes, as it announced.
+    #[must_use]
+    pub fn max_value_bytes(&self) -> usize {
+        self.inner.pool.max_value_bytes()
+    }
+
+    /// Closes the connections of this client and all its clones: takes no new operations, and
+    /// returns when those in flight are answered or out of time.
+    ///
+    /// # Cancel safety
+    ///
+    /// The client is closed all the same; only the wait ends.
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn table_name(&self) -> &str {
+        self.table.as_str()
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    fn call(&self, verb: Verb, key: &[u8]) -> Call<'_> {
+        Call::new(self, verb, draft(verb, key))
+    }
+}
+
+impl Draft {
+    fn empty(verb: Verb) -> Self {
+        Self {
+            verb,
+            key: Bytes::new(),
+            value: Bytes::new(),
+            condition: Condition::Any,
+            expires_at: None,
+            previous: if verb == Verb::Take { Previous::Return } else { Previous::Omit },
+        }
+    }
+}
+
+fn draft(verb: Verb, key: &[u8]) -> Result<Draft, Error> {
+    check_key(key).map_err(invalid)?;
+    Ok(Draft { key: Bytes::copy_from_slice(key), ..Draft::empty(verb) })
+}
+
+fn invalid(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, cause.to_string()).with_source(cause)
+}
+
+fn not_encoded(cause: EncodeError) -> Error {
+    let (kind, detail) = match cause {
+        EncodeError::TooLarge { limit } => {
+            (ErrorKind::ValueTooLarge, format!("the server takes at most {limit} bytes"))
+        }
+        _ => (ErrorKind::Encode, cause.to_string()),
+    };
+    Error::new(kind, Outcome::NotSent, detail).with_source(cause)
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("address", self.inner.pool.address())
+            .field("table", &self.table)
+            .finish_non_exhaustive()
+    }
+}

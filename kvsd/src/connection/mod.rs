@@ -1,0 +1,295 @@
+//! One multiplexed connection: a cheap handle, and the tasks that own the stream.
+//!
+//! ```text
+//! caller -- encode under a short lock --> outbox -- writer task --> server
+//! caller <-- waker -- slot <------------------------ reader task <-- server
+//! ```
+//!
+//! Callers encode into a shared buffer; the writer task takes all of it and writes it at once; the
+//! reader task pairs each answer with its caller; the keeper task tells callers whose deadline has
+//! passed. A caller that goes away leaves its slot behind, which waits for the answer in its place.
+//! The tasks end when the stream does, or when the last handle is gone and nothing is in flight;
+//! if their runtime dies, every caller is told. Next file to read: `slots`, then `tasks`.
+
+pub(crate) mod answer;
+mod open;
+mod slots;
+mod tasks;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use self::answer::{Answer, Verb};
+use self::slots::{Fate, Slots};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::protocol::v2::{Request, RequestId};
+
+pub(crate) use self::open::{Credentials, open};
+
+/// The requests that may be in flight on one connection, abandoned ones included.
+pub(crate) const MAX_IN_FLIGHT: usize = 32_768;
+/// The bytes that may wait to be written on one connection: one value of the default limit may
+/// always join.
+pub(crate) const MAX_OUTBOX_BYTES: usize = 32 * 1024 * 1024;
+
+/// A handle on a connection. The connection ends when the last one is gone.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+/// What handles, waiting callers and the tasks share.
+struct Shared {
+    address: Arc<str>,
+    max_value_bytes: usize,
+    /// Whether the phase is [`Phase::Open`], to be asked without the lock.
+    open: AtomicBool,
+    state: Mutex<State>,
+    /// There is something to write, or the state of the connection has changed.
+    write: Notify,
+    /// A deadline earlier than all known ones has come.
+    keep: Notify,
+    /// The connection has ended.
+    ended: Notify,
+}
+
+/// How long an ending connection waits for the server to close its side, which it does once it has
+/// carried out what it received.
+const LINGER: Duration = Duration::from_secs(5);
+
+struct State {
+    phase: Phase,
+    outbox: BytesMut,
+    /// How many batches the writer has taken from the outbox.
+    taken: u64,
+    slots: Slots,
+    /// No waiting caller's deadline is earlier.
+    earliest: Option<Instant>,
+}
+
+enum Phase {
+    Open,
+    /// No handle is left, or the client is closing: ends when nobody waits any more.
+    Draining,
+    /// Nothing will be sent any more; the server still may.
+    HalfClosed,
+    /// Over, and why.
+    Ended(Error),
+}
+
+impl Connection {
+    /// Whether requests can be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.handle.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when the connection has ended, without keeping it from ending.
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.handle.shared);
+        async move {
+            let ended = shared.ended.notified();
+            tokio::pin!(ended);
+            ended.as_mut().enable();
+            if !shared.has_ended() {
+                ended.await;
+            }
+        }
+    }
+
+    /// The largest value that the server takes, in bytes.
+    pub(crate) fn max_value_bytes(&self) -> usize {
+        self.handle.shared.max_value_bytes
+    }
+
+    /// Puts a request into the outbox.
+    ///
+    /// # Errors
+    ///
+    /// The connection has ended, or too much waits already; nothing was sent.
+    pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
+        let shared = &self.handle.shared;
+        let mut state = shared.lock();
+        match &state.phase {
+            Phase::Open => {}
+            Phase::Draining | Phase::HalfClosed => {
+                return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, ""));
+            }
+            Phase::Ended(error) => {
+                return Err(error.clone().with_outcome(Outcome::NotSent));
+            }
+        }
+        if state.slots.in_flight() >= MAX_IN_FLIGHT || state.outbox.len() >= MAX_OUTBOX_BYTES {
+            return Err(shared.overloaded());
+        }
+        let verb = Verb::of(request);
+        let batch = state.taken;
+        let slot = state.slots.insert(verb, batch, deadline);
+        let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
+        let was_empty = state.outbox.is_empty();
+        request.encode(id, &mut state.outbox);
+        let is_earliest = state.earliest.is_none_or(|earliest| deadline < earliest);
+        if is_earliest {
+            state.earliest = Some(deadline);
+        }
+        drop(state);
+        if was_empty {
+            shared.write.notify_one();
+        }
+        if is_earliest {
+            shared.keep.notify_one();
+        }
+        let sent_as = if verb == Verb::Write { Outcome::Unknown } else { Outcome::Refused };
+        Ok(Pending { shared: Arc::clone(shared), slot: Some(slot), sent_as })
+    }
+
+    /// Takes no new requests and ends when those in flight are answered or out of time.
+    ///
+    /// # Cancel safety
+    ///
+    /// The connection goes on draining.
+    pub(crate) async fn drain(&self) {
+        let shared = &self.handle.shared;
+        shared.start_draining();
+        self.ended().await;
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.start_draining();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the lock; if it did, the state would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_ended(&self) -> bool {
+        matches!(self.lock().phase, Phase::Ended(_))
+    }
+
+    fn start_draining(&self) {
+        let mut state = self.lock();
+        if let Phase::Open = state.phase {
+            self.open.store(false, Ordering::Relaxed);
+            state.phase = Phase::Draining;
+            self.write.notify_one();
+        }
+    }
+
+    /// Tells the writer when the last caller that a draining connection waited for is gone.
+    fn after_departure(&self, state: MutexGuard<'_, State>) {
+        let is_drained = matches!(state.phase, Phase::Draining) && state.slots.waiting() == 0;
+        drop(state);
+        if is_drained {
+            self.write.notify_one();
+        }
+    }
+
+    /// Ends the connection and tells every caller. Only the first reason counts.
+    fn end(&self, reason: Error) {
+        let mut wakers = Vec::new();
+        {
+            let mut state = self.lock();
+            if let Phase::Ended(_) = state.phase {
+                return;
+            }
+            tracing::debug!(address = %self.address, %reason, "connection ended");
+            self.open.store(false, Ordering::Relaxed);
+            state.phase = Phase::Ended(reason);
+            state.outbox = BytesMut::new();
+            let unsent = state.taken;
+            state.slots.lose(unsent, &mut wakers);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+        self.write.notify_one();
+        self.keep.notify_one();
+        self.ended.notify_waiters();
+    }
+
+    fn overloaded(&self) -> Error {
+        let detail = format!(
+            "{MAX_IN_FLIGHT} requests or {} MiB on one connection; slow down or raise the pool size",
+            MAX_OUTBOX_BYTES / (1024 * 1024)
+        );
+        Error::new(ErrorKind::Overloaded, Outcome::NotSent, detail).at(&self.address)
+    }
+}
+
+/// A request that was sent: resolves with its answer.
+///
+/// Dropping it leaves the request with the server; its answer is thrown away when it comes.
+#[must_use]
+pub(crate) struct Pending {
+    shared: Arc<Shared>,
+    /// `None` once the fate was fetched.
+    slot: Option<usize>,
+    /// What to say of the request if its answer is lost: a read changes nothing.
+    sent_as: Outcome,
+}
+
+impl Future for Pending {
+    type Output = Result<Answer, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let slot = self.slot.unwrap_or_else(|| unreachable!("polled after it was ready"));
+        let mut state = self.shared.lock();
+        let Some(fate) = state.slots.poll(slot, context.waker()) else {
+            return Poll::Pending;
+        };
+        let end = match (&fate, &state.phase) {
+            (Fate::Lost { .. }, Phase::Ended(error)) => Some(error.clone()),
+            _ => None,
+        };
+        drop(state);
+        self.slot = None;
+        Poll::Ready(match fate {
+            Fate::Answered(answer) => Ok(answer),
+            Fate::TimedOut => {
+                Err(Error::new(ErrorKind::Timeout, self.sent_as, "no answer in time")
+                    .at(&self.shared.address))
+            }
+            Fate::Lost { sent } => {
+                let error = end.unwrap_or_else(|| unreachable!("only an end loses requests"));
+                Err(error.with_outcome(if sent { self.sent_as } else { Outcome::NotSent }))
+            }
+        })
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            let mut state = self.shared.lock();
+            state.slots.abandon(slot);
+            self.shared.after_departure(state);
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection({})", self.handle.shared.address)
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pending({:?})", self.slot)
+    }
+}

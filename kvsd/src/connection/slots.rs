@@ -1,0 +1,266 @@
+//! Pairs request ids with the callers that wait for their answers. No I/O, no clock, no lock.
+//!
+//! A slot's index is the request's id on the wire. It is free again only when the answer has come,
+//! whether or not somebody still wants it: that is what keeps an answer out of the wrong hands.
+
+use std::task::Waker;
+
+use tokio::time::Instant;
+
+use super::answer::{Answer, Verb};
+
+/// What became of a request, told to its caller.
+#[derive(Debug)]
+pub(super) enum Fate {
+    /// The server answered.
+    Answered(Answer),
+    /// The caller's deadline passed; the answer may still come and is thrown away.
+    TimedOut,
+    /// The connection ended first. `sent` says whether any of the request may have left.
+    Lost { sent: bool },
+}
+
+/// The requests of one connection that have no answer yet, or whose caller has not fetched it.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    slots: Vec<Slot>,
+    free: Vec<usize>,
+    /// Requests whose answer has not come.
+    in_flight: usize,
+    /// Those of them that a caller waits for.
+    waiting: usize,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Free,
+    /// Nobody has answered, somebody waits.
+    Waiting {
+        verb: Verb,
+        batch: u64,
+        deadline: Instant,
+        waker: Option<Waker>,
+    },
+    /// The deadline passed, the caller does not know it yet.
+    Expired {
+        verb: Verb,
+    },
+    /// Nobody waits any more; the answer is still to come.
+    Abandoned {
+        verb: Verb,
+    },
+    /// The caller can fetch its request's fate.
+    Ready(Fate),
+}
+
+/// The server answered what nobody asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unasked;
+
+impl Slots {
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Takes a slot for a request that goes into batch number `batch` of the writer.
+    pub(super) fn insert(&mut self, verb: Verb, batch: u64, deadline: Instant) -> usize {
+        let slot = Slot::Waiting { verb, batch, deadline, waker: None };
+        self.in_flight += 1;
+        self.waiting += 1;
+        if let Some(id) = self.free.pop() {
+            self.slots[id] = slot;
+            return id;
+        }
+        self.slots.push(slot);
+        self.slots.len() - 1
+    }
+
+    /// The caller asks: its request's fate, or its waker is kept.
+    pub(super) fn poll(&mut self, id: usize, waker: &Waker) -> Option<Fate> {
+        match &mut self.slots[id] {
+            Slot::Waiting { waker: kept, .. } => {
+                if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+                    *kept = Some(waker.clone());
+                }
+                None
+            }
+            Slot::Expired { verb } => {
+                self.slots[id] = Slot::Abandoned { verb: *verb };
+                Some(Fate::TimedOut)
+            }
+            Slot::Ready(_) => match std::mem::replace(&mut self.slots[id], Slot::Free) {
+                Slot::Ready(fate) => {
+                    self.free.push(id);
+                    Some(fate)
+                }
+                _ => unreachable!("the slot was seen to be ready"),
+            },
+            Slot::Free | Slot::Abandoned { .. } => unreachable!("a caller asks for its own slot"),
+        }
+    }
+
+    /// The caller goes away before it has fetched its request's fate.
+    pub(super) fn abandon(&mut self, id: usize) {
+        match self.slots[id] {
+            Slot::Waiting { verb, .. } => {
+                self.waiting -= 1;
+                self.slots[id] = Slot::Abandoned { verb };
+            }
+            Slot::Expired { verb } => self.slots[id] = Slot::Abandoned { verb },
+            Slot::Ready(_) => {
+                self.slots[id] = Slot::Free;
+                self.free.push(id);
+            }
+            Slot::Free | Slot::Abandoned { .. } => unreachable!("a caller leaves its own slot"),
+        }
+    }
+
+    /// The answer to request `id` has come: the waker of the caller that waits for it.
+    ///
+    /// # Errors
+    ///
+    /// [`Unasked`] if no such request is in flight, or if it asked for something else.
+    pub(super) fn answer(&mut self, id: u64, answer: Answer) -> Result<Option<Waker>, Unasked> {
+        let slot = usize::try_from(id).ok().and_then(|id| self.slots.get_mut(id));
+        let slot = slot.ok_or(Unasked)?;
+        let verb = match slot {
+            Slot::Waiting { verb, .. } | Slot::Expired { verb } | Slot::Abandoned { verb } => *verb,
+            Slot::Free | Slot::Ready(_) => return Err(Unasked),
+        };
+        if !answer.fits(verb) {
+            return Err(Unasked);
+        }
+        self.in_flight -= 1;
+        let ready = Slot::Ready(Fate::Answered(answer));
+        match slot {
+            Slot::Waiting { waker, .. } => {
+                let waker = waker.take();
+                self.waiting -= 1;
+                *slot = ready;
+                Ok(waker)
+            }
+            Slot::Abandoned { .. } => {
+                *slot = Slot::Free;
+                // The slot exists, so its index fits.
+                self.free.push(usize::try_from(id).unwrap_or_default());
+                Ok(None)
+            }
+            Slot::Expired { .. } | Slot::Free | Slot::Ready(_) => {
+                *slot = ready;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells every caller whose deadline has passed; answers with the earliest deadline left.
+    pub(super) fn expire(&mut self, now: Instant, wakers: &mut Vec<Waker>) -> Option<Instant> {
+        let mut earliest: Option<Instant> = None;
+        for slot in &mut self.slots {
+            let Slot::Waiting { verb, deadline, waker, .. } = slot else {
+                continue;
+            };
+            if *deadline <= now {
+                wakers.extend(waker.take());
+                self.waiting -= 1;
+                *slot = Slot::Expired { verb: *verb };
+            } else {
+                earliest = Some(earliest.map_or(*deadline, |known| known.min(*deadline)));
+            }
+        }
+        earliest
+    }
+
+    /// The connection has ended: tells every caller. Batches from `unsent` on never left.
+    pub(super) fn lose(&mut self, unsent: u64, wakers: &mut Vec<Waker>) {
+        for (id, slot) in self.slots.iter_mut().enumerate() {
+            match slot {
+                Slot::Waiting { batch, waker, .. } => {
+                    wakers.extend(waker.take());
+                    *slot = Slot::Ready(Fate::Lost { sent: *batch < unsent });
+                }
+                Slot::Expired { .. } => *slot = Slot::Ready(Fate::TimedOut),
+                Slot::Abandoned { .. } => {
+                    *slot = Slot::Free;
+                    self.free.push(id);
+                }
+                Slot::Free | Slot::Ready(_) => {}
+            }
+        }
+        (self.in_flight, self.waiting) = (0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    fn exists(answer: Option<Fate>) -> bool {
+        match answer {
+            Some(Fate::Answered(Answer::Exists(exists))) => exists,
+            other => panic!("no answer: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_abandoned_request_keeps_its_id_until_its_answer_has_come() {
+        let mut slots = Slots::default();
+        let left = slots.insert(Verb::Exists, 0, now());
+        slots.abandon(left);
+        let other = slots.insert(Verb::Exists, 0, now());
+        assert_ne!(left, other);
+        assert_eq!((slots.in_flight(), slots.waiting()), (2, 1));
+        assert!(slots.answer(left as u64, Answer::Exists(true)).unwrap().is_none());
+        assert!(slots.poll(other, Waker::noop()).is_none());
+        slots.answer(other as u64, Answer::Exists(false)).unwrap();
+        assert!(!exists(slots.poll(other, Waker::noop())));
+        assert_eq!((slots.in_flight(), slots.waiting()), (0, 0));
+        assert_eq!(slots.insert(Verb::Exists, 0, now()), other);
+        assert_eq!(slots.insert(Verb::Exists, 0, now()), left);
+    }
+
+    #[test]
+    fn an_answer_nobody_asked_for_is_refused() {
+        let mut slots = Slots::default();
+        assert_eq!(slots.answer(0, Answer::Exists(true)).unwrap_err(), Unasked);
+        let id = slots.insert(Verb::Exists, 0, now());
+        assert_eq!(slots.answer(7, Answer::Exists(true)).unwrap_err(), Unasked);
+        assert_eq!(slots.answer(u64::MAX, Answer::Exists(true)).unwrap_err(), Unasked);
+        assert_eq!(slots.answer(id as u64, Answer::Value(None)).unwrap_err(), Unasked);
+        slots.answer(id as u64, Answer::Exists(true)).unwrap();
+        assert_eq!(slots.answer(id as u64, Answer::Exists(true)).unwrap_err(), Unasked);
+    }
+
+    #[test]
+    fn a_passed_deadline_tells_the_caller_and_a_late_answer_goes_nowhere() {
+        let mut slots = Slots::default();
+        let start = now();
+        let soon = slots.insert(Verb::Exists, 0, start);
+        let later = start + Duration::from_secs(5);
+        let patient = slots.insert(Verb::Exists, 0, later);
+        assert_eq!(slots.expire(start, &mut Vec::new()), Some(later));
+        assert!(matches!(slots.poll(soon, Waker::noop()), Some(Fate::TimedOut)));
+        assert!(slots.poll(patient, Waker::noop()).is_none());
+        slots.answer(soon as u64, Answer::Exists(true)).unwrap();
+        assert_eq!(slots.insert(Verb::Exists, 0, start), soon);
+    }
+
+    #[test]
+    fn a_lost_connection_tells_sent_requests_from_unsent_ones() {
+        let mut slots = Slots::default();
+        let sent = slots.insert(Verb::Exists, 3, now());
+        let unsent = slots.insert(Verb::Exists, 4, now());
+        slots.lose(4, &mut Vec::new());
+        assert!(matches!(slots.poll(sent, Waker::noop()), Some(Fate::Lost { sent: true })));
+        assert!(matches!(slots.poll(unsent, Waker::noop()), Some(Fate::Lost { sent: false })));
+    }
+}

@@ -1,0 +1,271 @@
+//! The three tasks of a connection: writer, reader, keeper.
+//!
+//! Each ends when the connection does, and ends it when it fails or is dropped with its runtime.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::slots::Unasked;
+use super::{LINGER, Phase, Shared};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::protocol::frame::{Decoder, FrameError};
+use crate::protocol::v2::{Reply, RequestId};
+
+type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+type Reader = Box<dyn AsyncRead + Send + Unpin>;
+
+/// What a read asks room for, in bytes.
+const READ_BYTES: usize = 32 * 1024;
+/// A buffer that has grown beyond this for a large value is not kept, in bytes.
+const KEPT_BUFFER_BYTES: usize = 512 * 1024;
+
+/// Ends the connection if its task goes away without having said why: its runtime is gone.
+struct Watch(Option<Arc<Shared>>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.end(shared.lost("the runtime that served it has stopped"));
+        }
+    }
+}
+
+pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
+    let mut watch = Watch(Some(Arc::clone(&shared)));
+    let mut batch = BytesMut::new();
+    loop {
+        shared.write.notified().await;
+        // Whoever is about to send as well gets into the same write.
+        tokio::task::yield_now().await;
+        loop {
+            let ended = shared.ended.notified();
+            match shared.take_batch(&mut batch) {
+                Take::Batch => {}
+                Take::Nothing => break,
+                Take::HalfClose => {
+                    // The server sees the end of the stream, answers what it has, and closes; the
+                    // reader sees that and ends the connection.
+                    if let Err(error) = writer.shutdown().await {
+                        shared.end(shared.lost("it could not be closed").with_source(error));
+                    }
+                    shared.keep.notify_one();
+                    watch.0 = None;
+                    return;
+                }
+                Take::Ended => return,
+            }
+            let written = async {
+                writer.write_all(&batch).await?;
+                writer.flush().await
+            };
+            let result = tokio::select! {
+                biased;
+                result = written => result,
+                () = ended => return,
+            };
+            if let Err(error) = result {
+                shared.end(shared.lost("a write failed").with_source(error));
+                return;
+            }
+            batch.clear();
+            if batch.capacity() > KEPT_BUFFER_BYTES {
+                batch = BytesMut::new();
+            }
+        }
+    }
+}
+
+pub(super) async fn read(
+    shared: Arc<Shared>,
+    mut reader: Reader,
+    mut buffer: BytesMut,
+    mut decoder: Decoder,
+) {
+    let _watch = Watch(Some(Arc::clone(&shared)));
+    let mut answers = Vec::new();
+    let mut wakers = Vec::new();
+    loop {
+        let ended = shared.ended.notified();
+        let result = decode_all(&mut decoder, &mut buffer, &mut answers);
+        let goes_on = shared.deliver(&mut answers, &mut wakers);
+        wakers.drain(..).for_each(Waker::wake);
+        if !goes_on {
+            return;
+        }
+        if let Err(end) = result {
+            shared.end(shared.explain(&end));
+            return;
+        }
+        if buffer.is_empty() && buffer.capacity() > KEPT_BUFFER_BYTES {
+            buffer = BytesMut::new();
+        }
+        buffer.reserve(READ_BYTES);
+        let result = tokio::select! {
+            biased;
+            result = reader.read_buf(&mut buffer) => result,
+            () = ended => return,
+        };
+        match result {
+            Ok(0) => {
+                shared.end(shared.lost("the server closed it"));
+                return;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                shared.end(shared.lost("a read failed").with_source(error));
+                return;
+            }
+        }
+    }
+}
+
+/// Tells callers when their deadline passes.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let _watch = Watch(Some(Arc::clone(&shared)));
+    loop {
+        let earliest = {
+            let state = shared.lock();
+            match state.phase {
+                Phase::Open | Phase::Draining => state.earliest,
+                Phase::HalfClosed => Some(Instant::now() + LINGER),
+                Phase::Ended(_) => return,
+            }
+        };
+        let Some(earliest) = earliest else {
+            shared.keep.notified().await;
+            continue;
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(earliest) => {}
+            () = shared.keep.notified() => continue,
+        }
+        let mut wakers = Vec::new();
+        {
+            let mut state = shared.lock();
+            if let Phase::HalfClosed = state.phase {
+                drop(state);
+                shared.end(shared.lost("the server did not close it in time"));
+                return;
+            }
+            state.earliest = state.slots.expire(Instant::now(), &mut wakers);
+            shared.after_departure(state);
+        }
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}
+
+enum Take {
+    Batch,
+    Nothing,
+    HalfClose,
+    Ended,
+}
+
+/// Why the bytes of the server are followed no further.
+enum End {
+    Frame(FrameError),
+    /// The server's last words.
+    Farewell {
+        code: crate::protocol::v2::FailCode,
+        message: String,
+    },
+    /// A message that is no reply, or one to nobody.
+    Stray,
+}
+
+impl Shared {
+    fn take_batch(&self, batch: &mut BytesMut) -> Take {
+        let mut state = self.lock();
+        match state.phase {
+            Phase::Ended(_) | Phase::HalfClosed => return Take::Ended,
+            Phase::Open | Phase::Draining => {}
+        }
+        if !state.outbox.is_empty() {
+            std::mem::swap(&mut state.outbox, batch);
+            state.taken += 1;
+            return Take::Batch;
+        }
+        if matches!(state.phase, Phase::Draining) && state.slots.waiting() == 0 {
+            state.phase = Phase::HalfClosed;
+            return Take::HalfClose;
+        }
+        Take::Nothing
+    }
+
+    /// Hands answers to their callers; wakers are woken once the lock is gone. False if the
+    /// connection has ended.
+    fn deliver(&self, answers: &mut Vec<(u64, Answer)>, wakers: &mut Vec<Waker>) -> bool {
+        let mut state = self.lock();
+        if let Phase::Ended(_) = state.phase {
+            return false;
+        }
+        for (id, answer) in answers.drain(..) {
+            match state.slots.answer(id, answer) {
+                Ok(waker) => wakers.extend(waker),
+                Err(Unasked) => {
+                    drop(state);
+                    self.end(self.explain(&End::Stray));
+                    return false;
+                }
+            }
+        }
+        self.after_departure(state);
+        true
+    }
+
+    fn lost(&self, why: &str) -> Error {
+        Error::new(ErrorKind::ConnectionLost, Outcome::Unknown, why).at(&self.address)
+    }
+
+    fn explain(&self, end: &End) -> Error {
+        match end {
+            End::Frame(error) => {
+                Error::new(ErrorKind::Protocol, Outcome::Unknown, "its bytes are no messages")
+                    .at(&self.address)
+                    .with_source(*error)
+            }
+            End::Farewell { code, message } => {
+                Error::new(ErrorKind::Server(*code), Outcome::Unknown, message.as_str())
+                    .at(&self.address)
+            }
+            End::Stray => {
+                Error::new(ErrorKind::Protocol, Outcome::Unknown, "it answered what nobody asked")
+                    .at(&self.address)
+            }
+        }
+    }
+}
+
+/// Decodes every whole message of the buffer and takes them from it.
+fn decode_all(
+    decoder: &mut Decoder,
+    buffer: &mut BytesMut,
+    answers: &mut Vec<(u64, Answer)>,
+) -> Result<(), End> {
+    let mut done = 0;
+    let result = loop {
+        let rest = buffer.get(done..).unwrap_or_default();
+        let message = match decoder.decode(rest) {
+            Ok(Some(message)) => message,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(End::Frame(error)),
+        };
+        done += message.byte_len();
+        match Reply::parse(&message) {
+            Ok((Some(id), Some(reply))) => {
+                answers.push((RequestId::get(id), Answer::from_reply(&reply)));
+            }
+            Ok((None, Some(Reply::Fail { code, message }))) => {
+                break Err(End::Farewell { code, message: message.to_owned() });
+            }
+            Ok(_) | Err(_) => break Err(End::Stray),
+        }
+    };
+    buffer.advance(done);
+    result
+}

@@ -1,0 +1,319 @@
+//! What went wrong, who is at fault, and whether the operation may have happened all the same.
+//!
+//! One type for every operation of the client. It never holds a key, a value or a password.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error as ThisError;
+
+use crate::protocol::v2::FailCode;
+use crate::types::Version;
+
+/// The error of every operation.
+///
+/// Two questions matter to a program: what kind of failure it was ([`Error::kind`]), and whether
+/// the operation may have been carried out ([`Error::outcome`]).
+#[derive(Clone)]
+pub struct Error {
+    inner: Box<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    outcome: Outcome,
+    /// For people; empty where the kind and the source say it all.
+    detail: String,
+    address: Option<Arc<str>>,
+    operation: Option<&'static str>,
+    source: Option<Arc<dyn StdError + Send + Sync>>,
+}
+
+/// What kind of failure it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The URL, the environment or the builder's settings are wrong.
+    Config,
+    /// The table's name is none, or the key is empty or too long.
+    InvalidArgument,
+    /// The value is larger than the server takes.
+    ValueTooLarge,
+    /// The value could not be encoded.
+    Encode,
+    /// The stored bytes are not a value of the type that was asked for.
+    Decode,
+    /// The server cannot be reached: unknown host, closed port, no answer in time.
+    Connect,
+    /// TLS failed: an untrusted certificate, another host's, or one side speaks plain TCP.
+    Tls,
+    /// User or password are wrong, or missing.
+    Unauthenticated,
+    /// The operation's deadline passed.
+    Timeout,
+    /// Too many requests, or bytes, wait for the server.
+    Overloaded,
+    /// The connection ended before the answer came.
+    ConnectionLost,
+    /// The client was closed.
+    Closed,
+    /// A condition of the write does not hold.
+    Conflict {
+        /// The version of the record that stands there; `None` if there is none.
+        current: Option<Version>,
+    },
+    /// The server refused or failed; the code says why.
+    Server(FailCode),
+    /// The server broke the protocol.
+    Protocol,
+}
+
+/// Whether the operation was carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It never left this process.
+    NotSent,
+    /// The server did not carry it out.
+    Refused,
+    /// It may or may not have been carried out.
+    Unknown,
+    /// It was carried out; only its answer is unusable.
+    Done,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self {
+            inner: Box::new(Inner {
+                kind,
+                outcome,
+                detail: detail.into(),
+                address: None,
+                operation: None,
+                source: None,
+            }),
+        }
+    }
+
+    pub(crate) fn with_source(mut self, source: impl StdError + Send + Sync + 'static) -> Self {
+        self.inner.source = Some(Arc::new(source));
+        self
+    }
+
+    pub(crate) fn at(mut self, address: &Arc<str>) -> Self {
+        self.inner.address = Some(Arc::clone(address));
+        self
+    }
+
+    pub(crate) fn during(mut self, operation: &'static str) -> Self {
+        self.inner.operation = Some(operation);
+        self
+    }
+
+    pub(crate) fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.inner.outcome = outcome;
+        self
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.inner.kind
+    }
+
+    /// Whether the operation was carried out.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.inner.outcome
+    }
+
+    /// Whether the same operation may succeed when it is tried again, and cannot thereby be applied
+    /// twice.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        let passing = match self.inner.kind {
+            ErrorKind::Connect
+            | ErrorKind::Timeout
+            | ErrorKind::Overloaded
+            | ErrorKind::ConnectionLost => true,
+            ErrorKind::Server(code) => {
+                matches!(code, FailCode::Busy | FailCode::DiskFull | FailCode::Closing)
+            }
+            ErrorKind::Config
+            | ErrorKind::InvalidArgument
+            | ErrorKind::ValueTooLarge
+            | ErrorKind::Encode
+            | ErrorKind::Decode
+            | ErrorKind::Tls
+            | ErrorKind::Unauthenticated
+            | ErrorKind::Closed
+            | ErrorKind::Conflict { .. }
+            | ErrorKind::Protocol => false,
+        };
+        passing && matches!(self.inner.outcome, Outcome::NotSent | Outcome::Refused)
+    }
+
+    /// Whether a condition of the write did not hold.
+    #[must_use]
+    pub fn is_conflict(&self) -> bool {
+        matches!(self.inner.kind, ErrorKind::Conflict { .. })
+    }
+
+    /// The server's address, once it is known.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.inner.address.as_deref()
+    }
+
+    /// The operation's name, such as `get`.
+    #[must_use]
+    pub fn operation(&self) -> Option<&str> {
+        self.inner.operation
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, outcome, detail, address, operation, source: _ } = &*self.inner;
+        if let Some(operation) = operation {
+            write!(f, "{operation}: ")?;
+        }
+        write!(f, "{kind}")?;
+        if !detail.is_empty() {
+            write!(f, ": {detail}")?;
+        }
+        if let Some(address) = address {
+            write!(f, " (server {address})")?;
+        }
+        match (kind, outcome) {
+            (_, Outcome::Unknown) => f.write_str("; it may or may not have been carried out"),
+            (_, Outcome::Done) => f.write_str("; the server carried it out"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ErrorKind::Config => "the client's settings are wrong",
+            ErrorKind::InvalidArgument => "the argument is not valid",
+            ErrorKind::ValueTooLarge => "the value is too large",
+            ErrorKind::Encode => "the value cannot be encoded",
+            ErrorKind::Decode => "the stored bytes are not a value of this type",
+            ErrorKind::Connect => "cannot reach the server",
+            ErrorKind::Tls => "no TLS connection",
+            ErrorKind::Unauthenticated => "not authenticated",
+            ErrorKind::Timeout => "the deadline passed",
+            ErrorKind::Overloaded => "too much waits for the server already",
+            ErrorKind::ConnectionLost => "the connection was lost",
+            ErrorKind::Closed => "the client is closed",
+            ErrorKind::Conflict { current: Some(version) } => {
+                return write!(f, "a condition does not hold: the record has version {version}");
+            }
+            ErrorKind::Conflict { current: None } => {
+                "a condition does not hold: there is no record"
+            }
+            ErrorKind::Server(code) => return write!(f, "the server says {}", code.as_str()),
+            ErrorKind::Protocol => "the server broke the protocol",
+        })
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { kind, outcome, detail, address, operation, source } = &*self.inner;
+        f.debug_struct("Error")
+            .field("kind", kind)
+            .field("outcome", outcome)
+            .field("detail", detail)
+            .field("address", address)
+            .field("operation", operation)
+            .field("source", source)
+            .finish()
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.inner.source.as_ref().map(|source| &**source as &(dyn StdError + 'static))
+    }
+}
+
+/// What is wrong with the client's settings. Never shows the URL, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The URL does not begin with `kvsd://` or `kvsds://`.
+    #[error("the URL begins with kvsd:// (plain TCP) or kvsds:// (TLS)")]
+    Scheme,
+    /// The URL names no host.
+    #[error("the URL names no host")]
+    NoHost,
+    /// The host is none that a certificate can name.
+    #[error("{host:?} is no host name")]
+    Host {
+        /// The host.
+        host: String,
+    },
+    /// The port is no number from 1 to 65535.
+    #[error("the port is a number from 1 to 65535")]
+    Port,
+    /// A percent escape that is none, or bytes that are not UTF-8.
+    #[error("a percent escape in the URL is malformed")]
+    Escape,
+    /// A setting in the URL that there is none of.
+    #[error("unknown setting {name:?} in the URL; there are: pool, timeout, ca")]
+    UnknownSetting {
+        /// The name.
+        name: String,
+    },
+    /// A setting's value that does not do.
+    #[error("the setting {name} takes {wants}")]
+    Setting {
+        /// The setting's name.
+        name: &'static str,
+        /// What it takes.
+        wants: &'static str,
+    },
+    /// The table's name is none.
+    #[error("the table is none: {0}")]
+    Table(#[from] crate::types::NameError),
+    /// The CA file cannot be used.
+    #[error("cannot use the CA file {}: {reason}", file.display())]
+    Ca {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A CA for a connection without TLS.
+    #[error("a CA is given, but the URL says kvsd://, which is plain TCP; use kvsds://")]
+    CaWithoutTls,
+    /// A user name or a password that is too long.
+    #[error("{what} has at most {limit} bytes")]
+    TooLong {
+        /// User name or password.
+        what: &'static str,
+        /// The bound.
+        limit: usize,
+    },
+    /// A password without a user name.
+    #[error("a password is given, but no user name")]
+    NoUser,
+    /// The TLS library refused its settings.
+    #[error("TLS cannot be set up: {reason}")]
+    Tls {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl From<ConfigError> for Error {
+    fn from(source: ConfigError) -> Self {
+        Error::new(ErrorKind::Config, Outcome::NotSent, source.to_string())
+    }
+}

@@ -1,0 +1,105 @@
+//! The typed key/value store for async Rust.
+//!
+//! A struct derives [`Value`](macro@Value); a [`Client`] reads and writes it by key, over a few
+//! pooled, multiplexed, authenticated connections to a kvsd server, or to one embedded in the same
+//! process.
+//!
+//! ```
+//! use kvsd::Value;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, PartialEq, Serialize, Deserialize, Value)]
+//! struct User {
+//!     name: String,
+//!     tags: Vec<String>,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // In a program: Client::connect("kvsds://app:secret@db.example").await?
+//! let server = kvsd_server::Embedded::temporary().await?;
+//! let client = server.client().await?;
+//!
+//! let user = User { name: "Ada".into(), tags: vec!["admin".into()] };
+//! client.set("user/7", &user).await?;
+//! assert_eq!(client.get::<User>("user/7").await?, Some(user));
+//! # server.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # Where things are
+//!
+//! | module | what |
+//! |---|---|
+//! | [`Client`], [`ClientBuilder`] | connecting; one method for each operation |
+//! | [`operation`] | what those methods return: futures with settings |
+//! | [`value`] | what can be stored, and how; the derive |
+//! | [`Error`] | what went wrong, and whether the operation happened all the same |
+//! | [`transport`] | the seam below the client, for networks of your own |
+//! | [`protocol`] | what goes over the wire, as specification and as code |
+//!
+//! # Operations
+//!
+//! | operation | resolves with | if its future is dropped |
+//! |---|---|---|
+//! | [`get::<T>`](Client::get) | `Option<T>` | nothing has changed |
+//! | [`get::<T>(..).versioned()`](operation::read::Get::versioned) | `Option<`[`Versioned<T>`]`>` | nothing has changed |
+//! | [`exists`](Client::exists) | `bool` | nothing has changed |
+//! | [`set`](Client::set) | the [`Version`] it got | it may still happen |
+//! | [`delete`](Client::delete) | whether there was a record | it may still happen |
+//! | [`take::<T>`](Client::take) | `Option<T>`, removed | it may still happen |
+//! | [`ping`](Client::ping) | `()` | nothing has changed |
+//!
+//! Each can be refined before it is awaited: `.timeout(..)`, `.owned()`, and for writes
+//! [conditions](operation::write::Set) and an expiry.
+//!
+//! # Deadlines and limits
+//!
+//! | what | default | where to change it |
+//! |---|---|---|
+//! | an operation in all: connection, queue, answer | 10 s | [`ClientBuilder::timeout`], `.timeout(..)` |
+//! | opening a connection, TLS and welcome included | 5 s | - |
+//! | connections of a client | 2 | [`ClientBuilder::pool_size`] |
+//! | requests in flight on a connection | 32,768 | - |
+//! | bytes that wait to be written on a connection | 32 MiB | - |
+//! | a key | 1 to 1,024 bytes | - |
+//! | a value | 10 MiB | the server's configuration |
+//!
+//! A request above the two limits of a connection fails with [`ErrorKind::Overloaded`]; nothing
+//! queues without bound.
+//!
+//! # Retries
+//!
+//! An operation is sent again, at most three times and within its deadline, only when its
+//! connection was lost and it cannot have been carried out: a read, or a write that never left.
+//! Everything else is the caller's decision; [`Error::outcome`] and [`Error::is_retryable`] say
+//! what is known.
+
+mod client;
+mod config;
+mod connection;
+mod error;
+pub mod operation;
+mod pool;
+pub mod protocol;
+mod tcp;
+pub mod transport;
+pub mod types;
+pub mod value;
+
+pub use client::Client;
+pub use config::{
+    CONNECT_TIMEOUT, ClientBuilder, DEFAULT_POOL_SIZE, DEFAULT_PORT, DEFAULT_TIMEOUT, MAX_POOL_SIZE,
+};
+pub use error::{ConfigError, Error, ErrorKind, Outcome};
+pub use operation::read::Versioned;
+pub use types::{KeyError, NameError, TableName, UnixMillis, Version};
+#[cfg(feature = "json")]
+pub use value::Json;
+pub use value::{Bincode, Decode, DecodeError, Encode, EncodeError, Layout, Value};
+
+#[cfg(feature = "derive")]
+pub use kvsd_derive::{Layout, Value};
+
+#[doc(hidden)]
+pub use value::__private;

@@ -1,0 +1,93 @@
+//! The wire protocol: one frame grammar, two dialects.
+//!
+//! This module is the specification, and the code that client and server both use. It knows bytes
+//! and the types of [`crate::types`]; never sockets, clients, clocks or logs. Read [`frame`] first,
+//! then [`v2`]; [`v1`] is there for the clients of kvsd 0.1.
+//!
+//! # Frames
+//!
+//! A stream is a sequence of messages, a message a sequence of frames. Most of it can be read in a
+//! terminal.
+//!
+//! | prefix | frame | form |
+//! |---|---|---|
+//! | `*` | message | `*` count CR LF, then that many frames |
+//! | `#` | message type | `#` and one byte; always the first frame, and only that |
+//! | `+` | string | `+` text CR LF; the text is UTF-8 and does not hold CR LF |
+//! | `$` | bytes | `$` length CR LF, that many bytes, CR LF |
+//! | `T` | time | `T` RFC 3339 CR LF; version 1 only |
+//! | `:` | integer | `:` decimal CR LF, from -2^63 to 2^63 - 1; version 2 only |
+//! | <code>&#124;</code> | null | <code>&#124;</code> |
+//!
+//! Counts, lengths and integers are canonical: no sign but a minus, no leading zero, no `-0`.
+//!
+//! A read of the key `hello` from the table `default`, as request number 7:
+//!
+//! ```text
+//! *4\r\n    #G    :7\r\n        +default\r\n    $5\r\nhello\r\n
+//! frames    type  request id    table           key
+//! ```
+//!
+//! # Dialects
+//!
+//! The client speaks first; the first message decides for as long as the connection lives. One
+//! that begins with Authenticate (type byte 2) speaks [`v1`], one that begins with Hello (`H`)
+//! speaks [`v2`]. Anything else is answered with a Fail message, of version 1 if its type byte is 1
+//! to 7 and of version 2 otherwise, and the connection is closed.
+//!
+//! # Limits
+//!
+//! A message is measured before it is believed, with the limits of the session's state.
+//!
+//! | state | whole message | frames | a line |
+//! |---|---|---|---|
+//! | before authentication | 1 KiB | 8 | 640 bytes |
+//! | version 1 | value limit + 2 KiB | 3 | 1 KiB |
+//! | version 2 | value limit + 2 KiB | 32 | 1 KiB |
+//! | a client of version 2, until the welcome | 4 KiB | 64 | 1 KiB |
+//!
+//! The value limit is 10 MiB unless the server says otherwise in its welcome. A line is the content
+//! of a string or time frame; counts, lengths and integers have at most 20 bytes. The message of
+//! a Fail has at most 512 bytes; what is longer is cut.
+//!
+//! Over a limit, or off the grammar, the server answers with a Fail message that says so, and
+//! closes. A message that follows the grammar but not its type's form is refused with a Fail
+//! message, and the connection goes on, unless it was the first message or, in version 2, has no
+//! id: then it ends too.
+
+#![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
+
+pub mod frame;
+pub mod v1;
+pub mod v2;
+
+use self::frame::FrameLimits;
+use crate::types::MAX_KEY_BYTES;
+
+/// The longest user name, in bytes.
+pub const MAX_USER_BYTES: usize = 128;
+/// The longest password, in bytes.
+pub const MAX_PASSWORD_BYTES: usize = 512;
+
+/// The longest message of a Fail, in bytes.
+pub const MAX_FAIL_MESSAGE_BYTES: usize = 512;
+
+/// What a message may cost before the session is authenticated: enough for the longest user name
+/// and password, and not more.
+pub const BEFORE_AUTHENTICATION: FrameLimits =
+    FrameLimits { message_bytes: 1024, frames: 8, line_bytes: 640 };
+
+/// Room for all that a message holds beside its value.
+const BESIDE_VALUE_BYTES: usize = 2 * MAX_KEY_BYTES;
+
+/// As much of a Fail's message as is sent.
+fn cut_fail_message(message: &str) -> &str {
+    let mut end = message.len().min(MAX_FAIL_MESSAGE_BYTES);
+    while !message.is_char_boundary(end) {
+        end -= 1;
+    }
+    message.split_at(end).0
+}
+
+#[cfg(test)]
+mod tests;

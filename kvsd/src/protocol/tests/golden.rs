@@ -1,0 +1,364 @@
+//! The bytes of every frame and every message, in both directions. They never change: a server of
+//! today meets clients of years.
+
+use bytes::BytesMut;
+
+use super::*;
+use crate::protocol::frame::FrameWriter;
+use crate::protocol::v1;
+use crate::protocol::v2::hello::Credentials;
+use crate::protocol::v2::{Before, Condition, FailCode, Hello, Previous, Record, Welcome};
+
+/// What a message says, and to which parser.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Said<'a> {
+    V1Request(v1::Request<'a>),
+    V1Reply(v1::Reply<'a>),
+    Hello(v2::RequestId, Hello<'a>),
+    Welcome(v2::RequestId, Welcome<'a>),
+    Request(v2::RequestId, v2::Request<'a>),
+    Reply(v2::RequestId, v2::Reply<'a>),
+    LastFail(FailCode, &'a str),
+}
+
+impl Said<'_> {
+    /// The message's bytes.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = BytesMut::new();
+        match self {
+            Said::V1Request(request) => encode_v1_request(request, &mut out),
+            Said::V1Reply(reply) => reply.encode(&mut out),
+            Said::Hello(id, hello) => hello.encode(*id, &mut out),
+            Said::Welcome(id, welcome) => welcome.encode(*id, &mut out),
+            Said::Request(id, request) => request.encode(*id, &mut out),
+            Said::Reply(id, reply) => reply.encode(*id, &mut out),
+            Said::LastFail(code, message) => v2::Reply::encode_last(*code, message, &mut out),
+        }
+        out.to_vec()
+    }
+
+    /// What the parser for this kind of message makes of one.
+    pub(super) fn parse_alike<'b>(&self, message: &Message<'b>) -> Said<'b> {
+        match self {
+            Said::V1Request(_) => Said::V1Request(
+                v1::Request::parse(message).expect("in form").expect("a type of version 1"),
+            ),
+            Said::V1Reply(_) => Said::V1Reply(parse_v1_reply(message)),
+            Said::Hello(..) => {
+                assert_eq!(message.kind(), v2::hello::HELLO);
+                let (id, hello) = Hello::parse(message).expect("in form");
+                Said::Hello(id, hello)
+            }
+            Said::Welcome(..) => {
+                let (id, welcome) = Welcome::parse(message).expect("in form");
+                Said::Welcome(id, welcome)
+            }
+            Said::Request(..) => {
+                let (id, request) = v2::Request::parse(message).expect("in form");
+                Said::Request(id, request.expect("a type of version 2"))
+            }
+            Said::Reply(..) | Said::LastFail(..) => {
+                match v2::Reply::parse(message).expect("in form") {
+                    (Some(id), Some(reply)) => Said::Reply(id, reply),
+                    (None, Some(v2::Reply::Fail { code, message })) => {
+                        Said::LastFail(code, message)
+                    }
+                    other => panic!("a reply: {other:?}"),
+                }
+            }
+        }
+    }
+}
+
+/// Version 1's client side is not ours; the tests play it.
+fn encode_v1_request(request: &v1::Request<'_>, out: &mut BytesMut) {
+    let line = |prefix: &str, text: &[u8]| [prefix.as_bytes(), text, b"\r\n"].concat();
+    let bytes = |content: &[u8]| line(&format!("${}\r\n", content.len()), content);
+    let message = match *request {
+        v1::Request::Ping { client_time } => {
+            let time = client_time.map_or_else(|| b"|".to_vec(), |time| line("T", time));
+            [b"*3\r\n#\x01", &time[..], b"|"].concat()
+        }
+        v1::Request::Authenticate { user, password } => {
+            [b"*3\r\n#\x02", &line("+", user)[..], &line("+", password)].concat()
+        }
+        v1::Request::Set { key, value } => {
+            [b"*3\r\n#\x05", &line("+", key)[..], &bytes(value)].concat()
+        }
+        v1::Request::Get { key } => [b"*2\r\n#\x06", &line("+", key)[..]].concat(),
+        v1::Request::Delete { key } => [b"*2\r\n#\x07", &line("+", key)[..]].concat(),
+    };
+    out.extend_from_slice(&message);
+}
+
+/// As version 1's client reads: exactly these frames, and nothing behind.
+fn parse_v1_reply<'a>(message: &Message<'a>) -> v1::Reply<'a> {
+    let mut fields = message.fields();
+    let reply = match message.kind() {
+        1 => v1::Reply::Pong {
+            client_time: if fields.null() { None } else { Some(fields.time().expect("a time")) },
+            server_time: std::str::from_utf8(fields.time().expect("a time")).expect("ASCII"),
+        },
+        3 => v1::Reply::Success {
+            value: if fields.null() { None } else { Some(fields.bytes().expect("bytes")) },
+        },
+        4 => {
+            let code = match fields.string().expect("a string") {
+                "UNAUTHENTICATED" => v1::FailCode::Unauthenticated,
+                "UNEXPECTED_MESSAGE" => v1::FailCode::UnexpectedMessage,
+                "UNDEFINED" => v1::FailCode::Undefined,
+                other => panic!("{other} is no code of version 1"),
+            };
+            v1::Reply::Fail { code, message: fields.string().expect("a string") }
+        }
+        other => panic!("no reply of version 1 has type {other}"),
+    };
+    fields.finish().expect("nothing behind");
+    reply
+}
+
+const SET: v2::Request<'static> = v2::Request::Set {
+    table: "default",
+    key: b"hello",
+    value: b"rust",
+    condition: Condition::Any,
+    expires_at: None,
+    previous: Previous::Omit,
+};
+const DELETE: v2::Request<'static> = v2::Request::Delete {
+    table: "default",
+    key: b"hello",
+    condition: Condition::Any,
+    previous: Previous::Omit,
+};
+
+/// A set of `hello` to `rust` with these options.
+fn set(
+    condition: Condition,
+    expires_at: Option<UnixMillis>,
+    previous: Previous,
+) -> v2::Request<'static> {
+    let (table, key, value) = ("default", b"hello", b"rust");
+    v2::Request::Set { table, key, value, condition, expires_at, previous }
+}
+
+fn delete(condition: Condition, previous: Previous) -> v2::Request<'static> {
+    v2::Request::Delete { table: "default", key: b"hello", condition, previous }
+}
+
+fn record(expires_at: Option<UnixMillis>) -> Record<'static> {
+    Record { version: version(42), expires_at, value: b"rust" }
+}
+
+/// Every message of both versions: what it says, and its bytes.
+#[rustfmt::skip]
+pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
+    use Said::{LastFail, Reply, Request, V1Reply, V1Request};
+    let now = Some(&b"2020-12-05T01:02:03.123456789+00:00"[..]);
+    let end = Some(time(1_700_000_000_000));
+    let fail = |code| v2::Reply::Fail { code, message: "why" };
+    vec![
+        (V1Request(v1::Request::Ping { client_time: now }),
+            b"*3\r\n#\x01T2020-12-05T01:02:03.123456789+00:00\r\n|"),
+        (V1Request(v1::Request::Ping { client_time: None }),
+            b"*3\r\n#\x01||"),
+        (V1Request(v1::Request::Authenticate { user: b"app", password: b"secret" }),
+            b"*3\r\n#\x02+app\r\n+secret\r\n"),
+        (V1Request(v1::Request::Authenticate { user: b"", password: b"" }),
+            b"*3\r\n#\x02+\r\n+\r\n"),
+        (V1Request(v1::Request::Set { key: b"hello", value: b"ru\r\nst" }),
+            b"*3\r\n#\x05+hello\r\n$6\r\nru\r\nst\r\n"),
+        (V1Request(v1::Request::Set { key: b"hello", value: b"" }),
+            b"*3\r\n#\x05+hello\r\n$0\r\n\r\n"),
+        (V1Request(v1::Request::Get { key: b"hello" }),
+            b"*2\r\n#\x06+hello\r\n"),
+        (V1Request(v1::Request::Get { key: b"caf\xe9" }),
+            b"*2\r\n#\x06+caf\xe9\r\n"),
+        (V1Request(v1::Request::Delete { key: b"hello" }),
+            b"*2\r\n#\x07+hello\r\n"),
+
+        (V1Reply(v1::Reply::Pong { client_time: now, server_time: "2020-12-05T01:02:04Z" }),
+            b"*3\r\n#\x01T2020-12-05T01:02:03.123456789+00:00\r\nT2020-12-05T01:02:04Z\r\n"),
+        (V1Reply(v1::Reply::Pong { client_time: None, server_time: "2020-12-05T01:02:04Z" }),
+            b"*3\r\n#\x01|T2020-12-05T01:02:04Z\r\n"),
+        (V1Reply(v1::Reply::Success { value: Some(b"ru\r\nst") }),
+            b"*2\r\n#\x03$6\r\nru\r\nst\r\n"),
+        (V1Reply(v1::Reply::Success { value: Some(b"") }),
+            b"*2\r\n#\x03$0\r\n\r\n"),
+        (V1Reply(v1::Reply::Success { value: None }),
+            b"*2\r\n#\x03|"),
+        (V1Reply(v1::Reply::Fail { code: v1::FailCode::Unauthenticated, message: "why" }),
+            b"*3\r\n#\x04+UNAUTHENTICATED\r\n+why\r\n"),
+        (V1Reply(v1::Reply::Fail { code: v1::FailCode::UnexpectedMessage, message: "" }),
+            b"*3\r\n#\x04+UNEXPECTED_MESSAGE\r\n+\r\n"),
+        (V1Reply(v1::Reply::Fail { code: v1::FailCode::Undefined, message: "why" }),
+            b"*3\r\n#\x04+UNDEFINED\r\n+why\r\n"),
+
+        (Said::Hello(id(0), Hello { lowest: 2, highest: 2, credentials: Some(
+            Credentials { user: b"app", password: b"se\r\ncret" }) }),
+            b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\napp\r\n$8\r\nse\r\ncret\r\n"),
+        (Said::Hello(id(1), Hello { lowest: 2, highest: 9, credentials: None }),
+            b"*6\r\n#H:1\r\n:2\r\n:9\r\n||"),
+        (Said::Welcome(id(0), Welcome {
+            version: 2, server: "kvsd-server/0.2.0", engine: "log", durability: "always",
+            max_value_bytes: 10_485_760 }),
+            b"*11\r\n#h:0\r\n:2\r\n+server\r\n+kvsd-server/0.2.0\r\n+engine\r\n+log\r\n\
+              +durability\r\n+always\r\n+max-value-bytes\r\n:10485760\r\n"),
+
+        (Request(id(0), v2::Request::Ping),
+            b"*2\r\n#P:0\r\n"),
+        (Request(id(i64::MAX as u64), v2::Request::Ping),
+            b"*2\r\n#P:9223372036854775807\r\n"),
+        (Request(id(7), v2::Request::Get { table: "default", key: b"hello" }),
+            b"*4\r\n#G:7\r\n+default\r\n$5\r\nhello\r\n"),
+        (Request(id(7), v2::Request::Get { table: "default", key: b"\r\n\0\xff" }),
+            b"*4\r\n#G:7\r\n+default\r\n$4\r\n\r\n\0\xff\r\n"),
+        (Request(id(8), v2::Request::Exists { table: "users", key: b"user/7" }),
+            b"*4\r\n#E:8\r\n+users\r\n$6\r\nuser/7\r\n"),
+        (Request(id(9), SET),
+            b"*5\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n"),
+        (Request(id(9), set(Condition::Absent, None, Previous::Omit)),
+            b"*6\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n+absent\r\n"),
+        (Request(id(9), set(Condition::Present, None, Previous::Omit)),
+            b"*6\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n+present\r\n"),
+        (Request(id(9), set(Condition::Version(version(42)), None, Previous::Omit)),
+            b"*7\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n+version\r\n:42\r\n"),
+        (Request(id(9), set(Condition::Any, end, Previous::Omit)),
+            b"*7\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n\
+              +expires\r\n:1700000000000\r\n"),
+        (Request(id(9), set(Condition::Any, None, Previous::Return)),
+            b"*6\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n+previous\r\n"),
+        (Request(id(9), set(Condition::Version(version(42)), end, Previous::Return)),
+            b"*10\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n+version\r\n:42\r\n\
+              +expires\r\n:1700000000000\r\n+previous\r\n"),
+        (Request(id(10), DELETE),
+            b"*4\r\n#D:10\r\n+default\r\n$5\r\nhello\r\n"),
+        (Request(id(10), delete(Condition::Version(version(42)), Previous::Omit)),
+            b"*6\r\n#D:10\r\n+default\r\n$5\r\nhello\r\n+version\r\n:42\r\n"),
+        (Request(id(10), delete(Condition::Any, Previous::Return)),
+            b"*5\r\n#D:10\r\n+default\r\n$5\r\nhello\r\n+previous\r\n"),
+
+        (Reply(id(0), v2::Reply::Pong { server_time: time(1_700_000_000_000) }),
+            b"*3\r\n#p:0\r\n:1700000000000\r\n"),
+        (Reply(id(7), v2::Reply::Value(None)),
+            b"*3\r\n#g:7\r\n|"),
+        (Reply(id(7), v2::Reply::Value(Some(record(None)))),
+            b"*5\r\n#g:7\r\n:42\r\n$4\r\nrust\r\n|"),
+        (Reply(id(7), v2::Reply::Value(Some(record(end)))),
+            b"*5\r\n#g:7\r\n:42\r\n$4\r\nrust\r\n:1700000000000\r\n"),
+        (Reply(id(8), v2::Reply::Exists(false)),
+            b"*3\r\n#e:8\r\n:0\r\n"),
+        (Reply(id(8), v2::Reply::Exists(true)),
+            b"*3\r\n#e:8\r\n:1\r\n"),
+        (Reply(id(9), v2::Reply::Written { version: Some(version(43)), before: Before::Absent }),
+            b"*4\r\n#w:9\r\n:43\r\n:0\r\n"),
+        (Reply(id(9), v2::Reply::Written { version: Some(version(43)), before: Before::Present }),
+            b"*4\r\n#w:9\r\n:43\r\n:1\r\n"),
+        (Reply(id(9), v2::Reply::Written {
+            version: Some(version(43)), before: Before::Record(record(None)) }),
+            b"*7\r\n#w:9\r\n:43\r\n:2\r\n:42\r\n$4\r\nrust\r\n|"),
+        (Reply(id(10), v2::Reply::Written { version: None, before: Before::Absent }),
+            b"*4\r\n#w:10\r\n|:0\r\n"),
+        (Reply(id(9), v2::Reply::Conflict { current: Some(version(43)) }),
+            b"*3\r\n#c:9\r\n:43\r\n"),
+        (Reply(id(9), v2::Reply::Conflict { current: None }),
+            b"*3\r\n#c:9\r\n|"),
+
+        (Reply(id(9), fail(FailCode::Unauthenticated)),
+            b"*4\r\n#f:9\r\n+UNAUTHENTICATED\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Protocol)),
+            b"*4\r\n#f:9\r\n+PROTOCOL\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Version)),
+            b"*4\r\n#f:9\r\n+VERSION\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Invalid)),
+            b"*4\r\n#f:9\r\n+INVALID\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Unsupported)),
+            b"*4\r\n#f:9\r\n+UNSUPPORTED\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Busy)),
+            b"*4\r\n#f:9\r\n+BUSY\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::DiskFull)),
+            b"*4\r\n#f:9\r\n+DISK_FULL\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::ReadOnly)),
+            b"*4\r\n#f:9\r\n+READ_ONLY\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Corrupt)),
+            b"*4\r\n#f:9\r\n+CORRUPT\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Unknown)),
+            b"*4\r\n#f:9\r\n+UNKNOWN\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Closing)),
+            b"*4\r\n#f:9\r\n+CLOSING\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Internal)),
+            b"*4\r\n#f:9\r\n+INTERNAL\r\n+why\r\n"),
+        (LastFail(FailCode::Protocol, "why"),
+            b"*4\r\n#f|+PROTOCOL\r\n+why\r\n"),
+    ]
+}
+
+#[test]
+fn the_bytes_of_every_frame_are_fixed() {
+    let write = |frame: fn(&mut FrameWriter<'_>)| {
+        let mut out = BytesMut::new();
+        frame(&mut FrameWriter::new(&mut out));
+        out.to_vec()
+    };
+    assert_eq!(write(|w| _ = w.message(2, b'P')), b"*2\r\n#P");
+    assert_eq!(write(|w| _ = w.message(10, b'\x01')), b"*10\r\n#\x01");
+    assert_eq!(write(|w| _ = w.string("a b")), b"+a b\r\n");
+    assert_eq!(write(|w| _ = w.string("")), b"+\r\n");
+    assert_eq!(write(|w| _ = w.bytes(b"\r\n")), b"$2\r\n\r\n\r\n");
+    assert_eq!(write(|w| _ = w.bytes(b"")), b"$0\r\n\r\n");
+    assert_eq!(write(|w| _ = w.time(b"2020-12-05T01:02:03Z")), b"T2020-12-05T01:02:03Z\r\n");
+    assert_eq!(write(|w| _ = w.null()), b"|");
+    assert_eq!(write(|w| _ = w.integer(0)), b":0\r\n");
+    assert_eq!(write(|w| _ = w.integer(-1)), b":-1\r\n");
+    assert_eq!(write(|w| _ = w.integer(i64::MAX)), b":9223372036854775807\r\n");
+    assert_eq!(write(|w| _ = w.integer(i64::MIN)), b":-9223372036854775808\r\n");
+}
+
+#[test]
+fn the_bytes_of_every_message_are_fixed_and_say_what_was_meant() {
+    for (said, bytes) in messages() {
+        assert_eq!(said.encode().escape_ascii().to_string(), bytes.escape_ascii().to_string());
+        let mut decoder = decoder();
+        assert_eq!(whole(&mut decoder, bytes, |message| said.parse_alike(message)), said);
+    }
+}
+
+#[test]
+fn every_code_and_every_type_has_its_golden_bytes() {
+    let messages = messages();
+    let kinds = |of: fn(&Said<'_>) -> bool| {
+        let mut kinds: Vec<u8> = messages
+            .iter()
+            .filter(|(said, _)| of(said))
+            .map(|(_, bytes)| whole(&mut decoder(), bytes, Message::kind))
+            .collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        kinds
+    };
+    assert_eq!(kinds(|said| matches!(said, Said::V1Request(_))), [1, 2, 5, 6, 7]);
+    assert_eq!(kinds(|said| matches!(said, Said::V1Reply(_))), [1, 3, 4]);
+    assert_eq!(kinds(|said| matches!(said, Said::Hello(..) | Said::Request(..))), *b"DEGHPS");
+    assert_eq!(kinds(|said| matches!(said, Said::Welcome(..) | Said::Reply(..))), *b"cefghpw");
+
+    let codes = messages.iter().filter_map(|(said, _)| match said {
+        Said::Reply(_, v2::Reply::Fail { code, .. }) => Some(*code),
+        _ => None,
+    });
+    // A new code fails to compile here, and belongs into the table above too.
+    let codes = codes.inspect(|code| match code {
+        FailCode::Unauthenticated
+        | FailCode::Protocol
+        | FailCode::Version
+        | FailCode::Invalid
+        | FailCode::Unsupported
+        | FailCode::Busy
+        | FailCode::DiskFull
+        | FailCode::ReadOnly
+        | FailCode::Corrupt
+        | FailCode::Unknown
+        | FailCode::Closing
+        | FailCode::Internal => {}
+    });
+    assert_eq!(codes.count(), 12);
+}

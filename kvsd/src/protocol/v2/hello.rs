@@ -1,0 +1,159 @@
+//! The opening of a version 2 session: who the client is, and what the server allows.
+//!
+//! Next file to read: [`super::request`].
+
+use bytes::BytesMut;
+
+use super::RequestId;
+use crate::protocol::frame::{FieldError, FrameWriter, Message};
+
+/// The type byte of Hello.
+pub const HELLO: u8 = b'H';
+pub(super) const WELCOME: u8 = b'h';
+
+/// What a client opens with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Hello<'a> {
+    /// The lowest version that the client speaks.
+    pub lowest: i64,
+    /// The highest version that the client speaks.
+    pub highest: i64,
+    /// User and password.
+    pub credentials: Option<Credentials<'a>>,
+}
+
+/// User and password, as bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Credentials<'a> {
+    /// The user's name, at most 128 bytes.
+    pub user: &'a [u8],
+    /// The password, at most 512 bytes.
+    pub password: &'a [u8],
+}
+
+impl<'a> Hello<'a> {
+    /// Reads a message of type [`HELLO`]. One that speaks of a later version may have more frames
+    /// than this version knows; they are skipped, and the answer is negotiated all the same.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError`] if the frames are not those of a Hello.
+    pub fn parse(message: &Message<'a>) -> Result<(RequestId, Self), FieldError> {
+        let (id, mut fields) = RequestId::split(message)?;
+        let (lowest, highest) = (fields.integer()?, fields.integer()?);
+        let credentials = if fields.null() {
+            if !fields.null() {
+                return Err(FieldError::Wrong { wanted: "null" });
+            }
+            None
+        } else {
+            Some(Credentials { user: fields.bytes()?, password: fields.bytes()? })
+        };
+        if highest <= super::VERSION {
+            fields.finish()?;
+        }
+        Ok((id, Self { lowest, highest, credentials }))
+    }
+
+    /// Writes the message behind what `out` holds.
+    pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
+        let mut frames = FrameWriter::new(out);
+        frames.message(6, HELLO).integer(id.to_wire()).integer(self.lowest).integer(self.highest);
+        match self.credentials {
+            Some(Credentials { user, password }) => frames.bytes(user).bytes(password),
+            None => frames.null().null(),
+        };
+    }
+}
+
+/// What the server is and allows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome<'a> {
+    /// The version that is spoken from now on.
+    pub version: i64,
+    /// The server's program and version.
+    pub server: &'a str,
+    /// The engine that keeps the data.
+    pub engine: &'a str,
+    /// When a write is acknowledged: `always`, `interval` or `never` synced, or `replicated`.
+    pub durability: &'a str,
+    /// The largest value, in bytes.
+    pub max_value_bytes: u64,
+}
+
+impl<'a> Welcome<'a> {
+    /// Reads a message. Names that are not known here are skipped.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError`] if the frames are not those of a Welcome.
+    pub fn parse(message: &Message<'a>) -> Result<(RequestId, Self), FieldError> {
+        if message.kind() != WELCOME {
+            return Err(FieldError::Wrong { wanted: "a welcome" });
+        }
+        let (id, mut fields) = RequestId::split(message)?;
+        let mut welcome = Self {
+            version: fields.integer()?,
+            server: "",
+            engine: "",
+            durability: "",
+            max_value_bytes: 0,
+        };
+        while !fields.is_empty() {
+            match fields.string()? {
+                "server" => welcome.server = fields.string()?,
+                "engine" => welcome.engine = fields.string()?,
+                "durability" => welcome.durability = fields.string()?,
+                "max-value-bytes" => {
+                    welcome.max_value_bytes = u64::try_from(fields.integer()?)
+                        .map_err(|_| FieldError::OutOfRange { field: "max-value-bytes" })?;
+                }
+                _ if fields.next_is_integer() => {
+                    fields.integer()?;
+                }
+                _ => {
+                    fields.string()?;
+                }
+            }
+        }
+        if welcome.max_value_bytes == 0 {
+            return Err(FieldError::Missing { wanted: "max-value-bytes" });
+        }
+        Ok((id, welcome))
+    }
+
+    /// Writes the message behind what `out` holds.
+    pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
+        let max_value_bytes = i64::try_from(self.max_value_bytes).unwrap_or(i64::MAX);
+        FrameWriter::new(out)
+            .message(11, WELCOME)
+            .integer(id.to_wire())
+            .integer(self.version)
+            .string("server")
+            .string(self.server)
+            .string("engine")
+            .string(self.engine)
+            .string("durability")
+            .string(self.durability)
+            .string("max-value-bytes")
+            .integer(max_value_bytes);
+    }
+}
+
+/// Never shows the password.
+impl std::fmt::Debug for Hello<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hello")
+            .field("lowest", &self.lowest)
+            .field("highest", &self.highest)
+            .field("credentials", &self.credentials)
+            .finish()
+    }
+}
+
+/// Never shows the password.
+impl std::fmt::Debug for Credentials<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Credentials({})", String::from_utf8_lossy(self.user).escape_debug())
+    }
+}

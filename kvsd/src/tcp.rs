@@ -1,0 +1,171 @@
+//! The transports that ship: TCP, and TLS over TCP.
+//!
+//! Certificates are verified against the platform's roots, or against a CA that the user names.
+//! Next file to read: [`crate::transport`].
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{CertificateError, ClientConfig, RootCertStore};
+
+use crate::error::ConfigError;
+use crate::transport::{ConnectError, Stream, Transport};
+
+/// Plain TCP.
+#[derive(Debug)]
+pub(crate) struct Tcp {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Tcp {
+    async fn open(&self) -> Result<TcpStream, ConnectError> {
+        let host = &self.host;
+        let addresses = tokio::net::lookup_host((host.as_str(), self.port))
+            .await
+            .map_err(|source| ConnectError::Resolve { host: host.clone(), source })?;
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    // Requests are batched before they are written; waiting would only delay them.
+                    stream.set_nodelay(true).map_err(|source| ConnectError::Connect { source })?;
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(ConnectError::Connect { source: last })
+    }
+}
+
+#[async_trait]
+impl Transport for Tcp {
+    async fn connect(&self) -> Result<Stream, ConnectError> {
+        let (reader, writer) = self.open().await?.into_split();
+        Ok(Stream::new(reader, writer))
+    }
+
+    fn address(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// TLS over TCP.
+pub(crate) struct Tls {
+    pub(crate) tcp: Tcp,
+    name: ServerName<'static>,
+    connector: TlsConnector,
+}
+
+impl Tls {
+    pub(crate) fn new(tcp: Tcp, ca: Option<&Path>) -> Result<Self, ConfigError> {
+        let name = ServerName::try_from(tcp.host.clone())
+            .map_err(|_| ConfigError::Host { host: tcp.host.clone() })?;
+        let connector = TlsConnector::from(Arc::new(client_config(ca)?));
+        Ok(Self { tcp, name, connector })
+    }
+}
+
+#[async_trait]
+impl Transport for Tls {
+    async fn connect(&self) -> Result<Stream, ConnectError> {
+        let tcp = self.tcp.open().await?;
+        let tls = self.connector.connect(self.name.clone(), tcp).await.map_err(classify)?;
+        let (reader, writer) = tokio::io::split(tls);
+        Ok(Stream::new(reader, writer))
+    }
+
+    fn address(&self) -> String {
+        self.tcp.address()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({})", self.tcp.address())
+    }
+}
+
+fn client_config(ca: Option<&Path>) -> Result<ClientConfig, ConfigError> {
+    let roots = match ca {
+        Some(file) => roots_from_file(file)?,
+        None => platform_roots(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ConfigError::Tls { reason: error.to_string() })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn roots_from_file(file: &Path) -> Result<RootCertStore, ConfigError> {
+    let problem = |reason: String| ConfigError::Ca { file: file.to_owned(), reason };
+    let pem = fs::read(file).map_err(|error| problem(error.to_string()))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| problem(error.to_string()))?;
+        roots.add(certificate).map_err(|error| problem(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(problem("it holds no PEM certificate".into()));
+    }
+    Ok(roots)
+}
+
+/// The platform's roots. Without any, each handshake fails and says that the issuer is unknown.
+fn platform_roots() -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a root certificate of this platform cannot be read");
+    }
+    roots.add_parsable_certificates(found.certs);
+    roots
+}
+
+fn classify(source: io::Error) -> ConnectError {
+    let cause = source.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let reason = match cause {
+        Some(rustls::Error::InvalidCertificate(problem)) => describe(problem),
+        Some(rustls::Error::InvalidMessage(_)) => return ConnectError::NotTls { source },
+        Some(_) => return ConnectError::Tls { source },
+        None => return ConnectError::HandshakeCut { source },
+    };
+    ConnectError::Certificate { reason, source }
+}
+
+fn describe(problem: &CertificateError) -> String {
+    match problem {
+        CertificateError::UnknownIssuer => {
+            "its issuer is not trusted here; name the server's CA with ca=FILE, --ca or KVSD_TLS_CA"
+                .into()
+        }
+        // Two CAs of one name, as each `kvsd-server init` makes one, differ in their keys only.
+        CertificateError::BadSignature => {
+            "its issuer has the name of a CA that is trusted here, but another key; is ca=FILE, \
+             --ca or KVSD_TLS_CA this server's CA?"
+                .into()
+        }
+        CertificateError::NotValidForNameContext { .. } | CertificateError::NotValidForName => {
+            format!("it belongs to another host name ({problem})")
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+            format!("it has expired ({problem})")
+        }
+        other => other.to_string(),
+    }
+}

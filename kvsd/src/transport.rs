@@ -1,0 +1,100 @@
+//! The seam between the client and the network: whatever carries bytes both ways.
+//!
+//! Knows streams and why they could not be opened; never a message. TCP and TLS implement it here
+//! (`tcp`), the embedded server's pipes elsewhere. Next file to read: `connection`.
+
+use std::fmt;
+use std::io;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Opens streams to one server.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Opens one stream, encryption included. The client bounds the time it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`] names the step that failed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    async fn connect(&self) -> Result<Stream, ConnectError>;
+
+    /// The server's address as errors and logs name it; no secret in it.
+    fn address(&self) -> String;
+}
+
+/// A stream of bytes each way.
+pub struct Stream {
+    pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
+    pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
+}
+
+impl Stream {
+    /// A stream from its halves.
+    pub fn new(
+        reader: impl AsyncRead + Send + Unpin + 'static,
+        writer: impl AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        Self { reader: Box::new(reader), writer: Box::new(writer) }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Stream")
+    }
+}
+
+/// Why no stream could be opened.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The host's name has no address.
+    #[error("cannot find the host {host}: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// The resolver's error.
+        source: io::Error,
+    },
+    /// The host cannot be reached, or nothing listens there.
+    #[error("cannot connect: {}", source.kind())]
+    Connect {
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The server's certificate is not one that the client trusts, or names another host.
+    #[error("the server's certificate was not accepted: {reason}")]
+    Certificate {
+        /// What is wrong with it, and the way out.
+        reason: String,
+        /// The error of the TLS library.
+        source: io::Error,
+    },
+    /// The server does not speak TLS.
+    #[error("the server does not speak TLS on this port; use a kvsd:// URL for plain TCP")]
+    NotTls {
+        /// The error of the TLS library.
+        source: io::Error,
+    },
+    /// The stream ended before both sides had agreed on TLS.
+    #[error(
+        "the connection ended during the TLS handshake ({}); does the server speak TLS on this port?",
+        source.kind()
+    )]
+    HandshakeCut {
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Another failure of the TLS handshake.
+    #[error("the TLS handshake failed: {source}")]
+    Tls {
+        /// The error of the TLS library.
+        source: io::Error,
+    },
+}

@@ -1,0 +1,127 @@
+//! The seam between serde types and bytes. A derived value carries the id of the codec that wrote
+//! it, so that a codec can be replaced without losing what it wrote.
+//!
+//! A codec knows serde types and bytes, never envelopes. It decodes from slices only: the slice's
+//! length bounds whatever the bytes claim. It never lets serde's messages out: they quote values.
+//! Next file to read: `bincode.rs`.
+
+mod bincode;
+#[cfg(feature = "json")]
+mod json;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::{EncodeError, ValueWriter};
+
+/// One way to write a serde type as bytes.
+#[diagnostic::on_unimplemented(
+    message = "this build of kvsd does not have the codec `{Self}`",
+    note = "switch on kvsd's feature of the codec's name (`json`)"
+)]
+pub trait Codec {
+    /// What an envelope calls it.
+    const ID: CodecId;
+    /// Whether its bytes mean something by their place alone, with no names and no kinds in them.
+    const POSITIONAL: bool;
+
+    /// Appends `value` to `out`.
+    fn encode<T: Serialize>(value: &T, out: &mut ValueWriter<'_>) -> Result<(), EncodeError>;
+
+    /// Reads a value from all of `bytes`.
+    fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Fault>;
+}
+
+/// The codec `bincode`: compact and positional. The default.
+#[derive(Debug)]
+pub struct BincodeCodec;
+
+/// The codec `json`: text that names its fields. A codec with the feature `json` only; without it
+/// the name remains, so that the compiler's error can name the feature.
+#[derive(Debug)]
+pub struct JsonCodec;
+
+/// The number by which an envelope names its codec.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CodecId(u8);
+
+impl CodecId {
+    /// bincode 1.3: little-endian, integers of variable length.
+    pub const BINCODE: Self = Self(1);
+    /// JSON.
+    pub const JSON: Self = Self(3);
+
+    /// The codec with this number, known or not.
+    #[must_use]
+    pub const fn new(number: u8) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u8 {
+        self.0
+    }
+}
+
+/// The codec's name, or its number if it has none.
+impl fmt::Display for CodecId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::BINCODE => f.pad("bincode"),
+            Self::JSON => f.pad("json"),
+            Self(number) => write!(f, "{number}"),
+        }
+    }
+}
+
+impl fmt::Debug for CodecId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CodecId({self})")
+    }
+}
+
+/// What stopped a codec, without anything of what it wrote or read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The bytes end inside the value.
+    #[error("the bytes end too early")]
+    Truncated,
+    /// The value ends before the bytes do.
+    #[error("bytes follow the end of the value")]
+    Trailing,
+    /// A text inside the value is not UTF-8.
+    #[error("a text is not UTF-8")]
+    NotUtf8,
+    /// A bool, a char, an option or an enum has a tag that none has.
+    #[error("a bool, char, option or enum has an impossible tag")]
+    BadTag,
+    /// The type asks the bytes what they are, and a positional codec's bytes do not say.
+    #[error("the type reads only what describes itself; store it with codec = \"json\"")]
+    NotSelfDescribing,
+    /// A sequence or map does not know its length before its end, and the codec writes it first.
+    #[error("a sequence or map does not tell its length ahead")]
+    UnknownLength,
+    /// The text is not JSON.
+    #[error("syntax error at line {line}, column {column}")]
+    Syntax {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// The JSON is not the type's.
+    #[error("what stands at line {line}, column {column} is not what the type expects")]
+    Mismatch {
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+    },
+    /// The type's own serde implementation refuses the value.
+    #[error("the type's serde implementation refuses it")]
+    Refused,
+}

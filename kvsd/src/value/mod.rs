@@ -1,0 +1,79 @@
+//! Typed values: how a Rust value becomes the bytes of a record and comes back.
+//!
+//! | what | stored as |
+//! |---|---|
+//! | `str`, `String`, `[u8]`, `[u8; N]`, `Vec<u8>`, `Bytes` | as it is |
+//! | integers | canonical decimal text: `-7`, never `+7` or `007` |
+//! | `f32`, `f64` | as `{:?}` prints it: `1.0`, `NaN`; the shortest text that reads back the same |
+//! | `bool` | `true` or `false` |
+//! | [`Json<T>`](Json) (feature `json`) | JSON text |
+//! | [`Bincode<T>`] | bincode, bare |
+//! | `#[derive(kvsd::Value)]` | an [`Envelope`], then a codec's bytes |
+//!
+//! So the command line, `increment` and a client in another language see what they expect of plain
+//! values, and a derived value that no longer fits its type is an error that says why, never
+//! nonsense.
+//!
+//! ```
+//! use kvsd::value::encode_to_bytes;
+//! use kvsd::{Decode, DecodeError};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Debug, PartialEq, Serialize, Deserialize, kvsd::Value)]
+//! struct User {
+//!     id: u64,
+//!     name: String,
+//! }
+//!
+//! let user = User { id: 7, name: "Ada".to_owned() };
+//! let stored = encode_to_bytes(&user, 1000)?;
+//! assert_eq!(User::decode(&stored)?, user);
+//! assert!(matches!(String::decode(&stored), Err(DecodeError::Enveloped { .. })));
+//!
+//! // Reading can borrow: a type with a lifetime, and the same name and fields.
+//! #[derive(Serialize, Deserialize, kvsd::Value)]
+//! #[kvsd(name = "User")]
+//! struct UserView<'a> {
+//!     id: u64,
+//!     name: &'a str,
+//! }
+//! assert_eq!(UserView::decode(&stored)?.name, "Ada");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! This module never sees a key, a connection or a clock, and its errors never hold what a value
+//! holds. Reading order: `encode`, `decode`, `plain`, `envelope`, `typed`, `layout`, `codec`.
+
+mod codec;
+mod decode;
+mod encode;
+mod envelope;
+mod error;
+mod fingerprint;
+mod layout;
+mod plain;
+mod standard;
+mod typed;
+mod wrap;
+mod writer;
+
+pub use codec::{CodecId, Fault};
+pub use decode::{Decode, Value};
+pub use encode::{Encode, encode_to_bytes};
+pub use envelope::{Envelope, EnvelopeError, MAX_TYPE_NAME_BYTES};
+pub use error::{DecodeError, EncodeError};
+pub use fingerprint::Fingerprint;
+pub use layout::Layout;
+pub use wrap::Bincode;
+#[cfg(feature = "json")]
+pub use wrap::Json;
+pub use writer::ValueWriter;
+
+/// What the code that `kvsd-derive` writes calls. No promise of stability.
+#[doc(hidden)]
+pub mod __private {
+    pub use super::codec::{BincodeCodec, JsonCodec};
+    pub use super::layout::{check_positional, least, opaque_bytes, total};
+    pub use super::typed::{Typed, decode, encode, encode_and_read_back};
+    pub use serde;
+}

@@ -1,0 +1,172 @@
+//! A server made of pipes, played by the test: each connection that the client opens arrives here.
+
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use kvsd::protocol::frame::{Decoder, Message};
+use kvsd::protocol::v2::{self, Hello, Reply, Request, RequestId, Welcome};
+use kvsd::transport::{ConnectError, Stream, Transport};
+use kvsd::{Client, ClientBuilder};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc;
+
+/// The values that the played server takes, in bytes.
+pub(crate) const MAX_VALUE_BYTES: usize = 1000;
+
+/// The place where the client's connections arrive.
+pub(crate) struct Server {
+    arrivals: mpsc::Receiver<DuplexStream>,
+    refusing: Arc<AtomicBool>,
+}
+
+/// A builder for a client of a played server, and that server.
+pub(crate) fn builder() -> (ClientBuilder, Server) {
+    let (sender, arrivals) = mpsc::channel(100);
+    let refusing = Arc::new(AtomicBool::new(false));
+    let pipes = Pipes { sender: Mutex::new(sender), refusing: Arc::clone(&refusing) };
+    (Client::builder().transport(pipes).pool_size(1), Server { arrivals, refusing })
+}
+
+/// A client with one connection, the server, and its end of that connection.
+pub(crate) async fn connected() -> (Client, Server, Session) {
+    let (builder, mut server) = builder();
+    let (client, session) = tokio::join!(builder.connect(), server.welcome());
+    (client.expect("the played server welcomes everyone"), server, session)
+}
+
+impl Server {
+    /// The next connection, before its hello.
+    pub(crate) async fn arrival(&mut self) -> Session {
+        let stream = self.arrivals.recv().await.expect("the client still exists");
+        Session {
+            stream,
+            buffer: BytesMut::new(),
+            decoder: Decoder::new(v2::limits(MAX_VALUE_BYTES)),
+        }
+    }
+
+    /// The next connection, welcomed.
+    pub(crate) async fn welcome(&mut self) -> Session {
+        let mut session = self.arrival().await;
+        session.welcome().await;
+        session
+    }
+
+    /// From now on connections are refused, or no longer so.
+    pub(crate) fn refuse(&self, refusing: bool) {
+        self.refusing.store(refusing, Ordering::SeqCst);
+    }
+}
+
+/// The server's end of one connection.
+pub(crate) struct Session {
+    stream: DuplexStream,
+    buffer: BytesMut,
+    decoder: Decoder,
+}
+
+/// A request that owns what it asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub(crate) id: RequestId,
+    pub(crate) what: String,
+    pub(crate) key: Vec<u8>,
+}
+
+impl Session {
+    /// Takes the hello and answers it.
+    pub(crate) async fn welcome(&mut self) {
+        let id = self.next(|message| Hello::parse(&message).unwrap().0).await.unwrap();
+        let mut out = BytesMut::new();
+        Welcome {
+            version: v2::VERSION,
+            server: "played",
+            engine: "none",
+            durability: "never",
+            max_value_bytes: MAX_VALUE_BYTES as u64,
+        }
+        .encode(id, &mut out);
+        self.send(&out).await;
+    }
+
+    /// Takes the hello without answering it; its user and password.
+    pub(crate) async fn hello(&mut self) -> Option<(Vec<u8>, Vec<u8>)> {
+        self.next(|message| {
+            let (_, hello) = Hello::parse(&message).unwrap();
+            hello.credentials.map(|given| (given.user.to_vec(), given.password.to_vec()))
+        })
+        .await
+        .unwrap()
+    }
+
+    /// The next request; `None` once the client has closed its side.
+    pub(crate) async fn request(&mut self) -> Option<Asked> {
+        self.next(|message| {
+            let (id, request) = Request::parse(&message).unwrap();
+            let request = request.expect("a known request");
+            let (what, key) = match request {
+                Request::Ping => ("ping", &b""[..]),
+                Request::Get { key, .. } => ("get", key),
+                Request::Exists { key, .. } => ("exists", key),
+                Request::Set { key, .. } => ("set", key),
+                Request::Delete { key, .. } => ("delete", key),
+            };
+            Asked { id, what: what.into(), key: key.to_vec() }
+        })
+        .await
+    }
+
+    /// Answers a request.
+    pub(crate) async fn reply(&mut self, id: RequestId, reply: Reply<'_>) {
+        let mut out = BytesMut::new();
+        reply.encode(id, &mut out);
+        self.send(&out).await;
+    }
+
+    /// Sends bytes as they are.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        // A client that has gone away does not take them; the tests that care look at the client.
+        let _ = self.stream.write_all(bytes).await;
+    }
+
+    async fn next<T>(&mut self, take: impl Fn(Message<'_>) -> T) -> Option<T> {
+        loop {
+            if let Some(message) = self.decoder.decode(&self.buffer).expect("well-formed bytes") {
+                let (taken, length) = (take(message), message.byte_len());
+                self.buffer.advance(length);
+                return Some(taken);
+            }
+            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Pipes {
+    sender: Mutex<mpsc::Sender<DuplexStream>>,
+    refusing: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Transport for Pipes {
+    async fn connect(&self) -> Result<Stream, ConnectError> {
+        if self.refusing.load(Ordering::SeqCst) {
+            let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+            return Err(ConnectError::Connect { source });
+        }
+        let (ours, theirs) = tokio::io::duplex(64 * 1024);
+        let sender = self.sender.lock().unwrap().clone();
+        sender.send(theirs).await.expect("the played server still exists");
+        let (reader, writer) = tokio::io::split(ours);
+        Ok(Stream::new(reader, writer))
+    }
+
+    fn address(&self) -> String {
+        "played".into()
+    }
+}

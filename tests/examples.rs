@@ -1,0 +1,129 @@
+//! The examples as a user runs them: what they print, and how they end.
+//!
+//! `cargo test` builds the examples before it runs this.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use support::DevServer;
+
+/// Runs an example to its end, without any setting of the environment that it would listen to.
+fn run(name: &str, arguments: &[impl AsRef<OsStr>]) -> Output {
+    let test = std::env::current_exe().unwrap();
+    let program = test.ancestors().nth(2).unwrap().join("examples").join(name);
+    assert!(program.exists(), "{} is not built: `cargo test` without `--test`", program.display());
+    Command::new(program)
+        .args(arguments)
+        .env_remove("KVSD_URL")
+        .env_remove("KVSD_TLS_CA")
+        .output()
+        .unwrap()
+}
+
+/// Runs an example beside what this runtime does.
+async fn run_beside(name: &'static str, arguments: Vec<String>) -> Output {
+    tokio::task::spawn_blocking(move || run(name, &arguments)).await.unwrap()
+}
+
+/// What a run that must go well printed.
+#[track_caller]
+fn printed(output: &Output) -> String {
+    let (out, err) = texts(output);
+    assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+    assert_eq!(err, "");
+    out
+}
+
+fn texts(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+#[test]
+fn the_quickstart_shows_each_line_with_what_it_did() {
+    let shown = printed(&run("quickstart", &[""; 0]));
+    for expected in [
+        "  client.get::<String>(\"greeting\").await?\n    -> Some(\"hello\")\n",
+        "  users.set(\"user/7\", &ada).await?\n    -> Version(1)\n",
+        "the stored value is a User, not text",
+        "a condition does not hold: the record has version 2",
+        // The first take has it, the second finds nothing.
+        "  client.take::<String>(\"greeting\").await?\n    -> Some(\"hello\")\n",
+        "  client.take::<String>(\"greeting\").await?\n    -> None\n",
+        // After the folder was closed and opened again.
+        "  users.get::<User>(\"user/7\").await?\n    -> Some(User { id: 7, name: \"Ada Lovelace\"",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
+    }
+}
+
+#[test]
+fn the_remote_example_without_a_server_says_how_to_start_one() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let output = run("remote", &[format!("kvsd://{closed}")]);
+    let (out, err) = texts(&output);
+    assert_eq!((output.status.code(), out.as_str()), (Some(1), ""));
+    assert!(err.contains(&closed.to_string()), "{err}");
+    assert!(err.contains("cargo run --bin kvsd-server -- --dev"), "{err}");
+}
+
+#[tokio::test]
+async fn the_remote_example_loses_no_count_of_its_tasks() {
+    let server = DevServer::start().await;
+    let shown = printed(&run_beside("remote", vec![server.url("")]).await);
+    assert!(shown.contains("100 tasks added one to the same counter: it says 100\n"), "{shown}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_import_stores_into_a_server_and_verifies_it_again_later() {
+    let server = DevServer::start().await;
+    let url = server.url("?pool=3");
+    let verified = |shown: &str| shown.contains("verified 300 packages in ");
+
+    let nothing_yet = run_beside("import_packages", words(&["--url", &url, "--verify-only"])).await;
+    let (_, complaint) = texts(&nothing_yet);
+    assert_eq!(nothing_yet.status.code(), Some(1));
+    assert!(complaint.ends_with(": not found\n"), "{complaint}");
+
+    let shown = printed(&run_beside("import_packages", words(&["--url", &url])).await);
+    assert!(shown.contains("stored 300 packages in ") && verified(&shown), "{shown}");
+    let again = run_beside("import_packages", words(&["--url", &url, "--verify-only"])).await;
+    let shown = printed(&again);
+    assert!(!shown.contains("stored") && verified(&shown), "{shown}");
+    server.stop().await;
+}
+
+#[test]
+fn the_import_keeps_a_folder_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("data").display().to_string();
+    printed(&run("import_packages", &["--data-dir", &folder]));
+    printed(&run("import_packages", &["--data-dir", &folder, "--verify-only"]));
+}
+
+#[test]
+fn the_import_tells_a_wrong_call_from_a_failure() {
+    let wrong: [&[&str]; 6] = [
+        &["--verify-only"],
+        &["--url"],
+        &["--url", "kvsd://localhost", "--data-dir", "x"],
+        &["--loud"],
+        &["one", "two"],
+        &["--data-dir"],
+    ];
+    for arguments in wrong {
+        let output = run("import_packages", arguments);
+        let (_, err) = texts(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {err}");
+        assert!(err.contains("usage: import_packages"), "{err}");
+    }
+    assert_eq!(run("import_packages", &["no-such-file"]).status.code(), Some(1));
+}

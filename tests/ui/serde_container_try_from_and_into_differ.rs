@@ -1,0 +1,21 @@
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, kvsd::Value)]
+#[serde(try_from = "u8", into = "u16")]
+struct T {
+    a: u8,
+}
+
+impl From<u8> for T {
+    fn from(a: u8) -> Self {
+        T { a }
+    }
+}
+
+impl From<T> for u16 {
+    fn from(value: T) -> Self {
+        value.a.into()
+    }
+}
+
+fn main() {}

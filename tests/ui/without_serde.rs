@@ -1,0 +1,6 @@
+#[derive(kvsd::Value)]
+struct T {
+    a: u8,
+}
+
+fn main() {}
