@@ -16,12 +16,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::config::SyncPolicy;
+use super::convert::demand_of;
 use super::pool::{Lost, Pool, Running};
 use super::storage::disk::Lock;
 use super::storage::error::StorageError;
 use super::storage::reader::Access;
-use super::storage::writer::{Demand, Sync};
-use super::turn::{Batch, Taken, Turn, demand_of};
+use super::storage::rotation::Demand;
+use super::storage::writer::Sync;
+use super::turn::{Batch, Taken, Turn};
 use crate::engine::{EngineError, Write, WriteResult};
 
 /// What a handle asks of the actor.

@@ -11,6 +11,7 @@
 mod actor;
 mod clock;
 mod config;
+mod convert;
 mod error;
 mod pool;
 mod storage;
@@ -35,8 +36,8 @@ use crate::engine::{Description, Engine, EngineError, ReadNow, Record, Write, Wr
 use actor::Shared;
 use pool::Pool;
 use storage::disk::Disk;
+use storage::load::TableOptions;
 use storage::posix::PosixDisk;
-use storage::recovery::TableOptions;
 use storage::store::Store;
 use tables::Tables;
 

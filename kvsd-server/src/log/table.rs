@@ -10,11 +10,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::actor::{Actor, Message, Shared, Submission};
 use super::clock::Clock;
+use super::convert::{in_table, record};
 use super::storage::disk::Lock;
 use super::storage::reader::{Access, Hit, ReadError, Reader};
 use super::storage::record::NEVER;
 use super::storage::writer::Writer;
-use super::turn::{Turn, in_table, record};
+use super::turn::Turn;
 use crate::engine::{EngineError, Found, ReadNow, Record, Write, WriteResult};
 
 /// A table.

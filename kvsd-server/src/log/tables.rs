@@ -10,10 +10,10 @@ use kvsd::TableName;
 
 use super::actor::Shared;
 use super::clock::Clock;
+use super::convert::in_table;
 use super::error::OpenError;
 use super::storage::store::Store;
 use super::table::Table;
-use super::turn::in_table;
 use crate::engine::EngineError;
 
 /// The open tables; cheap to clone.

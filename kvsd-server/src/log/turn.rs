@@ -14,15 +14,15 @@ use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 
 use super::clock::Clock;
+use super::convert::{demand_of, holds, in_table, record, with_cause};
 use super::storage::error::StorageError;
 use super::storage::group::Content;
 use super::storage::index::KeyHash;
 use super::storage::reader::{Access, Extent, ReadError};
 use super::storage::record::NEVER;
-use super::storage::writer::{Current, Demand, Reserve, Sync, WriteError, Writer};
-use crate::engine::{
-    Action, Before, BeforeDetail, Condition, EngineError, Record, Write, WriteResult, Written,
-};
+use super::storage::rotation::Demand;
+use super::storage::writer::{Current, Reserve, Sync, WriteError, Writer};
+use crate::engine::{Action, Before, BeforeDetail, EngineError, Write, WriteResult, Written};
 
 /// Writes that are answered together.
 pub(super) trait Batch {
@@ -343,57 +343,6 @@ impl Turn {
 /// The batch has its answers already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answered;
-
-/// What a group of these writes will need, at most.
-pub(super) fn demand_of(writes: &[Write]) -> Demand {
-    let mut demand = Demand::default();
-    for change in writes.iter().flat_map(|write| &write.changes) {
-        let value_bytes = match &change.action {
-            Action::Set { value, .. } => value.len(),
-            Action::Delete => 0,
-        };
-        demand.add(change.key.len(), value_bytes);
-    }
-    demand
-}
-
-/// A record as the engine's callers see it.
-pub(super) fn record(version: u64, expires: u64, value: Bytes) -> Option<Record> {
-    Some(Record { version: Version::new(version)?, expires_at: UnixMillis::new(expires), value })
-}
-
-/// A storage error as the engine's callers see it.
-pub(super) fn in_table(table: &TableName, error: &StorageError) -> EngineError {
-    match error {
-        StorageError::Corrupt { file, offset, .. } => EngineError::Corrupt {
-            table: table.to_string(),
-            place: format!("{}, byte {offset}", file.display()),
-        },
-        error if error.is_full() => EngineError::DiskFull,
-        StorageError::Io { source, .. } => {
-            EngineError::Io { context: error.to_string(), cause: source.to_string() }
-        }
-        StorageError::NewerFormat { .. } => {
-            EngineError::Io { context: format!("table {table}"), cause: error.to_string() }
-        }
-    }
-}
-
-fn with_cause(error: &StorageError) -> String {
-    match error {
-        StorageError::Io { source, .. } => format!("{error}: {source}"),
-        StorageError::Corrupt { .. } | StorageError::NewerFormat { .. } => error.to_string(),
-    }
-}
-
-fn holds(condition: Condition, live: Option<&Current>) -> bool {
-    match condition {
-        Condition::Any => true,
-        Condition::Absent => live.is_none(),
-        Condition::Present => live.is_some(),
-        Condition::Version(version) => live.is_some_and(|live| live.version == version.get()),
-    }
-}
 
 /// A group has 4-byte offsets; this keeps them far from their end.
 const MOST_GROUP_BYTES: u64 = 1 << 30;

@@ -40,8 +40,10 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
     let mut batch = BytesMut::new();
     loop {
         shared.write.notified().await;
-        // Whoever is about to send as well gets into the same write.
-        tokio::task::yield_now().await;
+        // Whoever is about to send as well gets into the same write; a caller alone need not wait.
+        if shared.lock().slots.waiting() > 1 {
+            tokio::task::yield_now().await;
+        }
         loop {
             let ended = shared.ended.notified();
             match shared.take_batch(&mut batch) {

@@ -2,6 +2,21 @@
 //!
 //! Next file to read: [`super::store`].
 
+use std::path::Path;
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::error::StorageError;
+use super::index::{HashBits, Location};
+use super::manifest::{Left, MANIFEST_FILE, Manifest, SegmentEntry, path_in};
+use super::reader::Reader;
+use super::record::{HEADER_BYTES, Kind};
+use super::repair::{CUT_EXTENSION, repair};
+use super::rotation::Limits;
+use super::scan::{Entry, Groups};
+use super::segment::{Segment, file_name};
+use super::writer::{Opened, Writer};
+
 /// How a table is opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TableOptions {

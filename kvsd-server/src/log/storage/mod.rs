@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
-//! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`], [`writer`];
-//! then [`scan`], [`recovery`] and [`store`].
+//! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
+//! [`writer`], [`rotation`]; then [`scan`], [`repair`], [`load`] and [`store`].
 
 #![warn(clippy::indexing_slicing)]
 
@@ -25,11 +25,13 @@ pub(crate) mod error;
 mod fields;
 pub(crate) mod group;
 pub(crate) mod index;
+pub(crate) mod load;
 mod manifest;
 pub(crate) mod posix;
 pub(crate) mod reader;
 pub(crate) mod record;
-pub(crate) mod recovery;
+mod repair;
+pub(crate) mod rotation;
 mod scan;
 mod segment;
 #[cfg(test)]

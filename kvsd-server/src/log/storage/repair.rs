@@ -1,4 +1,4 @@
-//! Opening a table: repair after an unclean end, then reading every segment back.
+//! What an unclean end has left of a table, put in order before it is read back.
 //!
 //! Repair leaves the folder as a clean close would, with one exchange of the manifest in its
 //! middle, so that a crash at any point of it is repaired by doing it again:
@@ -15,26 +15,22 @@
 //!    shown and then lost never returns with other content.
 //! 5. Cut the old segment; remove what the manifest does not name.
 //!
-//! Next file to read: [`super::store`].
+//! Next file to read: [`super::load`].
 
 use std::path::Path;
-use std::sync::Arc;
 
 use super::disk::{Disk, write_all};
 use super::envelope::{ReplaceError, write_new};
 use super::error::StorageError;
-use super::index::{HashBits, Location};
-use super::manifest::{Left, MANIFEST_FILE, Manifest, SegmentEntry, path_in};
-use super::reader::Reader;
-use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Kind};
+use super::manifest::{Manifest, SegmentEntry};
+use super::record::{COMMIT_BYTES, Commit};
 use super::scan::{Damage, Entry, Groups, content_end};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
-use super::writer::{Limits, Opened, Writer};
 
 /// How far versions jump after an end that was not clean.
 const VERSION_JUMP: u64 = 1 << 32;
 /// The end of the names of files that keep what was cut off.
-const CUT_EXTENSION: &str = ".cut";
+pub(super) const CUT_EXTENSION: &str = ".cut";
 
 /// What an unclean end has left of the last segment.
 #[derive(Debug)]
@@ -54,7 +50,12 @@ struct Last {
     time: u64,
 }
 
-fn repair(disk: &dyn Disk, folder: &Path, manifest: Manifest) -> Result<Manifest, StorageError> {
+/// Repairs a table that was left in use; the answer is its manifest.
+pub(super) fn repair(
+    disk: &dyn Disk,
+    folder: &Path,
+    manifest: Manifest,
+) -> Result<Manifest, StorageError> {
     let Some(last) = manifest.segments.last().copied() else {
         return Ok(manifest);
     };

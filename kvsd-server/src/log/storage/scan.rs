@@ -14,7 +14,7 @@
 //! ambiguous: damage in the very last group of a table, when the process died within 50 ms of
 //! writing it, so that no commit behind it tells that it was durable.
 //!
-//! Next file to read: [`super::recovery`].
+//! Next file to read: [`super::repair`].
 
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind, Seed};
 use super::segment::SEGMENT_HEADER_BYTES;
@@ -131,6 +131,8 @@ pub(super) fn content_end(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::cast_possible_truncation, reason = "test segments are small")]
+
     use super::*;
 
     const SEED: (u64, u64) = (1, 1);

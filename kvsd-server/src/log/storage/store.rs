@@ -12,8 +12,8 @@ use super::catalog::{self, CATALOG_FILE, CatalogEntry, CatalogFile, TABLES_FOLDE
 use super::disk::{Disk, Lock};
 use super::envelope::ReplaceError;
 use super::error::StorageError;
+use super::load::{TableOptions, load, open_table};
 use super::manifest::{Left, Manifest, SegmentEntry};
-use super::recovery::{TableOptions, load, open_table};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity};
 use super::writer::Writer;
 

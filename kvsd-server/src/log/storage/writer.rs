@@ -1,4 +1,4 @@
-//! The writing end of a table: groups, room on the disk, rotation, the clean close.
+//! The writing end of a table: groups, and room for them on the disk.
 //!
 //! There is one writer per table. Nothing here waits for anybody but the disk, and the caller says
 //! in which calls that is allowed. The order of a group's life is the caller's to keep:
@@ -12,14 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, write_all};
-use super::envelope::ReplaceError;
 use super::error::{StorageError, is_full};
 use super::group::{Content, Group};
 use super::index::{KeyHash, Location};
-use super::manifest::{Left, Manifest, SegmentEntry};
+use super::manifest::Manifest;
 use super::reader::{Access, Extent, ReadError, Reader};
-use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES};
-use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
+use super::record::Commit;
+use super::rotation::Limits;
+use super::segment::Segment;
 
 /// Whether a group may use the room that is kept for deletes on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(crate) struct Writer {
     pub(super) end: u64,
     /// Up to where the file has its room.
     pub(super) allocated: u64,
-    pub(super) room: Room,
+    room: Room,
     /// Up to where the active segment is durable, and up to where a commit in it says so.
     pub(super) durable: u64,
     pub(super) declared: u64,

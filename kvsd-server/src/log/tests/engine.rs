@@ -14,7 +14,7 @@ use super::{ManualClock, delete, one, set};
 use crate::engine::{
     Action, Before, Condition, Engine, EngineError, ReadNow, Record, Write, Written,
 };
-use crate::log::storage::recovery::TableOptions;
+use crate::log::storage::load::TableOptions;
 use crate::log::storage::sim::{Fault, SimDisk};
 use crate::log::{LogConfig, LogEngine, OpenError, SyncPolicy};
 

@@ -1,5 +1,7 @@
 //! Random histories against an ordered map, on a disk that crashes and fails.
 
+#![expect(clippy::cast_possible_truncation, reason = "sizes and numbers of a test are small")]
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,14 +11,15 @@ use kvsd::{TableName, UnixMillis, Version};
 use super::ManualClock;
 use super::history::{Checked, History, ModelRecord, Snapshot};
 use crate::engine::{Action, BeforeDetail, Change, Condition, EngineError, Write, WriteResult};
+use crate::log::convert::demand_of;
 use crate::log::storage::index::HashBits;
+use crate::log::storage::load::TableOptions;
 use crate::log::storage::reader::{Access, ReadError, Reader};
 use crate::log::storage::record::NEVER;
-use crate::log::storage::recovery::TableOptions;
+use crate::log::storage::rotation::{Demand, Limits};
 use crate::log::storage::sim::{Fault, Random, SimDisk};
 use crate::log::storage::store::{Store, StoreError};
-use crate::log::storage::writer::{Demand, Limits};
-use crate::log::turn::{Batch, Taken, Turn, demand_of};
+use crate::log::turn::{Batch, Taken, Turn};
 
 /// When the simulated actor syncs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,60 @@
+//! Between what the engine's callers say and what storage says.
+
+use bytes::Bytes;
+use kvsd::{TableName, UnixMillis, Version};
+
+use super::storage::error::StorageError;
+use super::storage::rotation::Demand;
+use super::storage::writer::Current;
+use crate::engine::{Action, Condition, EngineError, Record, Write};
+
+/// What a group of these writes will need, at most.
+pub(super) fn demand_of(writes: &[Write]) -> Demand {
+    let mut demand = Demand::default();
+    for change in writes.iter().flat_map(|write| &write.changes) {
+        let value_bytes = match &change.action {
+            Action::Set { value, .. } => value.len(),
+            Action::Delete => 0,
+        };
+        demand.add(change.key.len(), value_bytes);
+    }
+    demand
+}
+
+/// A record as the engine's callers see it.
+pub(super) fn record(version: u64, expires: u64, value: Bytes) -> Option<Record> {
+    Some(Record { version: Version::new(version)?, expires_at: UnixMillis::new(expires), value })
+}
+
+/// A storage error as the engine's callers see it.
+pub(super) fn in_table(table: &TableName, error: &StorageError) -> EngineError {
+    match error {
+        StorageError::Corrupt { file, offset, .. } => EngineError::Corrupt {
+            table: table.to_string(),
+            place: format!("{}, byte {offset}", file.display()),
+        },
+        error if error.is_full() => EngineError::DiskFull,
+        StorageError::Io { source, .. } => {
+            EngineError::Io { context: error.to_string(), cause: source.to_string() }
+        }
+        StorageError::NewerFormat { .. } => {
+            EngineError::Io { context: format!("table {table}"), cause: error.to_string() }
+        }
+    }
+}
+
+pub(super) fn with_cause(error: &StorageError) -> String {
+    match error {
+        StorageError::Io { source, .. } => format!("{error}: {source}"),
+        StorageError::Corrupt { .. } | StorageError::NewerFormat { .. } => error.to_string(),
+    }
+}
+
+pub(super) fn holds(condition: Condition, live: Option<&Current>) -> bool {
+    match condition {
+        Condition::Any => true,
+        Condition::Absent => live.is_none(),
+        Condition::Present => live.is_some(),
+        Condition::Version(version) => live.is_some_and(|live| live.version == version.get()),
+    }
+}
