@@ -27,7 +27,7 @@ const SDK: &[Row] = &[
     Row { modules: &["protocol"], uses: &["types"],
         crates: &["std::fmt", "std::str", "bytes", "thiserror"] },
     Row { modules: &["value"], uses: &["types"],
-        crates: &["std", "bincode", "bytes", "postcard", "serde", "serde_json", "thiserror"] },
+        crates: &["std", "bincode", "bytes", "serde", "serde_json", "thiserror"] },
     Row { modules: &["transport"], uses: &[],
         crates: &["std", "async_trait", "thiserror", "tokio::io"] },
     Row { modules: &["error"], uses: &["types", "protocol", "value"],

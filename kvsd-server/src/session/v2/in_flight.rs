@@ -24,7 +24,7 @@ pub(super) enum ReadKind {
     Presence,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct InFlight {
     calls: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     /// The requests that have no answer yet, those included that wait to be handed to the engine.
@@ -37,6 +37,17 @@ pub(super) struct InFlight {
 enum Done {
     Writes { ids: Vec<RequestId>, bytes: usize, results: Vec<WriteResult> },
     Read { id: RequestId, kind: ReadKind, result: Result<Option<Record>, EngineError> },
+}
+
+impl Default for InFlight {
+    fn default() -> Self {
+        // `FuturesUnordered` wakes its own task again whenever it has polled as many futures as it
+        // holds, which for a single call is always, and costs a wake-up of another thread each
+        // time. One future that never ends keeps it from that.
+        let calls = FuturesUnordered::new();
+        calls.push(Box::pin(std::future::pending()) as Pin<Box<dyn Future<Output = Done> + Send>>);
+        Self { calls, requests: 0, bytes: 0 }
+    }
 }
 
 impl InFlight {
