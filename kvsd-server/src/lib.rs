@@ -1,4 +1,4 @@
-//! The server of [kvsd](kvsd), the typed key/value store for async Rust: as a library, as the binary
+//! The server of [kvsd], the typed key/value store for async Rust: as a library, as the binary
 //! `kvsd-server`, and the command line `kvsd`.
 //!
 //! To put a store into a program or a test, use [`Embedded`]: the same sessions, engine and client,
