@@ -1,0 +1,177 @@
+//! A message that was found: its type and its frames, still in the read buffer.
+
+use super::FieldError;
+
+/// A whole message, its bytes still in the read buffer.
+#[derive(Debug, Clone, Copy)]
+pub struct Message<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) spans: &'a [Span],
+}
+
+impl<'a> Message<'a> {
+    /// How many bytes the message took.
+    #[must_use]
+    pub fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The message's type: the byte of its first frame.
+    #[must_use]
+    pub fn kind(&self) -> u8 {
+        let at = self.spans.first().map_or(0, |span| span.start);
+        self.bytes.get(at).copied().unwrap_or_default()
+    }
+
+    /// The frames behind the type, to be taken one after the other.
+    #[must_use]
+    pub fn fields(&self) -> Fields<'a> {
+        Fields { bytes: self.bytes, spans: self.spans.get(1..).unwrap_or_default() }
+    }
+}
+
+/// The frames of a message that have not been taken yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    bytes: &'a [u8],
+    spans: &'a [Span],
+}
+
+impl<'a> Fields<'a> {
+    /// Whether every frame was taken.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Takes a string frame.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError`] if the next frame is none, or not UTF-8. So for the other takers.
+    pub fn string(&mut self) -> Result<&'a str, FieldError> {
+        let text = self.take(Kind::String, "a string")?;
+        std::str::from_utf8(text).map_err(|_| FieldError::NotText)
+    }
+
+    /// Takes a string frame as the bytes it holds.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::string`], save that any bytes do.
+    pub fn string_bytes(&mut self) -> Result<&'a [u8], FieldError> {
+        self.take(Kind::String, "a string")
+    }
+
+    /// Takes a bytes frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::string`].
+    pub fn bytes(&mut self) -> Result<&'a [u8], FieldError> {
+        self.take(Kind::Bytes, "bytes")
+    }
+
+    /// Takes an integer frame.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::string`]; also for a number that is not written canonically or does not fit.
+    pub fn integer(&mut self) -> Result<i64, FieldError> {
+        let text = self.take(Kind::Integer, "an integer")?;
+        integer(text).ok_or(FieldError::NotAnInteger)
+    }
+
+    /// Takes a time frame as the text it holds, unchecked.
+    ///
+    /// # Errors
+    ///
+    /// As [`Fields::string`].
+    pub fn time(&mut self) -> Result<&'a [u8], FieldError> {
+        self.take(Kind::Time, "a time")
+    }
+
+    /// Takes the next frame if it is a null frame.
+    pub fn null(&mut self) -> bool {
+        match self.spans.split_first() {
+            Some((Span { kind: Kind::Null, .. }, rest)) => {
+                self.spans = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the next frame is a bytes frame.
+    #[must_use]
+    pub fn next_is_bytes(&self) -> bool {
+        self.spans.first().is_some_and(|span| span.kind == Kind::Bytes)
+    }
+
+    /// Whether the next frame is an integer frame.
+    #[must_use]
+    pub fn next_is_integer(&self) -> bool {
+        self.spans.first().is_some_and(|span| span.kind == Kind::Integer)
+    }
+
+    /// Checks that every frame was taken.
+    ///
+    /// # Errors
+    ///
+    /// [`FieldError::TooMany`] if not.
+    pub fn finish(&self) -> Result<(), FieldError> {
+        if self.is_empty() { Ok(()) } else { Err(FieldError::TooMany) }
+    }
+
+    fn take(&mut self, kind: Kind, wanted: &'static str) -> Result<&'a [u8], FieldError> {
+        let Some((span, rest)) = self.spans.split_first() else {
+            return Err(FieldError::Missing { wanted });
+        };
+        if span.kind != kind {
+            return Err(FieldError::Wrong { wanted });
+        }
+        self.spans = rest;
+        Ok(self.bytes.get(span.start..span.end).unwrap_or_default())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Type,
+    String,
+    Bytes,
+    Time,
+    Null,
+    Integer,
+}
+
+/// Where a frame's content lies, counted from the message's first byte.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Span {
+    pub(super) kind: Kind,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+pub(super) fn unsigned(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || (text.len() > 1 && text.first() == Some(&b'0')) {
+        return None;
+    }
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number.checked_mul(10)?.checked_add(u64::from(digit))
+    })
+}
+
+fn integer(text: &[u8]) -> Option<i64> {
+    match text.split_first() {
+        Some((b'-', digits)) => match unsigned(digits)? {
+            0 => None,
+            number => 0_i64.checked_sub_unsigned(number),
+        },
+        _ => i64::try_from(unsigned(text)?).ok(),
+    }
+}
