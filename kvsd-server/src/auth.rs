@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
-use crate::users::{Password, StoredHash, Users};
+use crate::users::{HashMemory, Password, StoredHash, Users};
 
 /// Checks users and passwords. Cheap to clone; all clones share one bounded pool.
 #[derive(Clone)]
@@ -93,6 +93,8 @@ struct Listed {
     queue: Semaphore,
     /// Who is being checked.
     pool: Arc<Semaphore>,
+    /// What the checks worked in that have ended.
+    memory: Arc<Mutex<Vec<HashMemory>>>,
 }
 
 impl Listed {
@@ -108,6 +110,7 @@ impl Listed {
             decoy: RandomState::new(),
             queue: Semaphore::new(MAX_QUEUE),
             pool: Arc::new(Semaphore::new(cores.min(MAX_CHECKS))),
+            memory: Arc::default(),
         })
     }
 
@@ -120,8 +123,12 @@ impl Listed {
         let slot = Arc::clone(&self.pool).acquire_owned().await.map_err(|_| Denied::Busy)?;
         let known = self.places.get(user).copied();
         let hash = self.hashes[known.unwrap_or_else(|| self.decoy_for(user))].clone();
+        let all_memory = Arc::clone(&self.memory);
         let check = tokio::task::spawn_blocking(move || {
-            let matches = hash.matches(&password);
+            let kept = || all_memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut memory = kept().pop().unwrap_or_default();
+            let matches = hash.matches(&password, &mut memory);
+            kept().push(memory);
             // The slot goes with the work, not with the one who waits for it.
             drop(slot);
             matches
@@ -200,6 +207,15 @@ mod tests {
         drop(full);
         assert_eq!(listed.verify(b"app", b"one").await, Ok(()));
         assert_eq!(listed.queue.available_permits(), MAX_QUEUE);
+    }
+
+    #[tokio::test]
+    async fn checks_share_the_memory_that_they_work_in() {
+        let listed = listed(&[("app", "one")]);
+        for _ in 0..4 {
+            assert_eq!(listed.verify(b"app", b"two").await, Err(Denied::Credentials));
+        }
+        assert_eq!(listed.memory.lock().unwrap().len(), 1, "four checks, one after the other");
     }
 
     #[test]

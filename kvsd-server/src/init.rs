@@ -314,6 +314,7 @@ mod tests {
 
     use super::*;
     use crate::config::Layers;
+    use crate::users::HashMemory;
 
     fn init(folder: &Path) -> Init {
         Init {
@@ -341,7 +342,7 @@ mod tests {
         let users = Users::load(&folder.join(USERS)).unwrap();
         let (name, hash) = users.iter().next().unwrap();
         assert_eq!(name.as_str(), "app");
-        assert!(hash.matches(&made.password));
+        assert!(hash.matches(&made.password, &mut HashMemory::default()));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! clean stop, 2 a mistake in usage or configuration, 1 anything else. Next file to read: `serve`.
 
 mod args;
+mod descriptors;
 mod exit;
 mod init;
 mod logging;

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::args::ServerArgs;
 use super::exit::Failure;
-use super::logging;
+use super::{descriptors, logging};
 use crate::config::{Layers, Settings};
 use crate::server::Server;
 
@@ -28,7 +28,8 @@ pub(super) fn run(args: ServerArgs) -> Result<(), Failure> {
     for warning in warnings {
         warn!("{warning}");
     }
-    let settings = config.check()?;
+    let mut settings = config.check()?;
+    descriptors::fit(&mut settings);
     if config.dev {
         warn!("development mode: any credentials are accepted");
     }

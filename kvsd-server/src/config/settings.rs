@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
 use super::{Config, ConfigError, SyncMode, units};
@@ -104,7 +105,7 @@ impl Config {
         let s = Duration::from_secs;
         within("max_connections", self.max_connections, (1, 1_000_000), count)?;
         within("max_tables", self.max_tables, (1, 65_536), count)?;
-        within("max_value_bytes", self.max_value_bytes, (1 << 10, 64 << 20), size)?;
+        within("max_value_bytes", self.max_value_bytes, (1 << 10, LARGEST_MAX_VALUE_BYTES), size)?;
         within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
         within("shutdown_timeout", self.shutdown_timeout, (ms(0), s(3600)), time)?;
         within("sync_interval", self.sync_interval, (ms(1), s(60)), time)

@@ -76,15 +76,11 @@ impl Connections {
             // Answers leave when they are written. A socket that refuses is served all the same.
             let _ = socket.set_nodelay(true);
             let Some(tls) = tls else {
-                let ended = session::run(&mut socket, &service, deadline, &mut stop).await;
-                session::linger(&mut socket).await;
-                return ended;
+                return session::run_and_close(&mut socket, &service, deadline, &mut stop).await;
             };
             match encrypt(socket, tls, deadline, &mut stop).await {
                 Ok(mut stream) => {
-                    let ended = session::run(&mut stream, &service, deadline, &mut stop).await;
-                    session::linger(&mut stream).await;
-                    ended
+                    session::run_and_close(&mut stream, &service, deadline, &mut stop).await
                 }
                 Err(ended) => ended,
             }
@@ -161,7 +157,7 @@ async fn encrypt(
     let handshake = timeout_at(deadline, tls.accept(socket).into_fallible());
     let shaken = tokio::select! {
         biased;
-        () = stop.draining() => return Err(Ended::Stopped),
+        () = stop.draining() => return Err(Ended::Dismissed),
         shaken = handshake => shaken,
     };
     match shaken {
@@ -177,7 +173,7 @@ async fn encrypt(
 
 fn log(peer: &impl fmt::Display, ended: &Ended, seen_tls: &AtomicBool) {
     let refused = match ended {
-        Ended::Left | Ended::Stopped | Ended::Broken(_) => false,
+        Ended::Left | Ended::Stopped | Ended::Dismissed | Ended::Broken(_) => false,
         Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
         Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,

@@ -28,6 +28,12 @@ pub(crate) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
     let _ = timeout(MAX_LINGER, farewell).await;
 }
 
+/// Closes the writing side, and does not wait for the peer.
+pub(super) async fn hang_up(stream: &mut (impl AsyncWrite + Unpin)) {
+    // Out of time only for a peer that takes not even the few bytes with which TLS ends.
+    let _ = timeout(MAX_LINGER, stream.shutdown()).await;
+}
+
 /// How much of what a peer still sends is read, in bytes.
 const MAX_LINGER_BYTES: usize = 256 * 1024;
 /// How long a peer has to read what was said last.

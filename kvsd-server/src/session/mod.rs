@@ -26,6 +26,7 @@ use kvsd::protocol::frame::FrameError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
+use self::farewell::hang_up;
 pub(crate) use self::farewell::linger;
 use self::input::Input;
 use self::opening::Dialect;
@@ -42,8 +43,28 @@ pub(crate) struct Service {
     pub(crate) max_value_bytes: usize,
 }
 
+/// As [`run`], and closes the stream so that what was said last gets across a network. Whoever was
+/// told nothing is not waited for: a stop, or a slot for others, would wait with it.
+pub(crate) async fn run_and_close<S>(
+    stream: &mut S,
+    service: &Service,
+    deadline: Instant,
+    stop: &mut Stop,
+) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let ended = run(stream, service, deadline, stop).await;
+    if matches!(ended, Ended::Dismissed | Ended::TimedOut) {
+        hang_up(stream).await;
+    } else {
+        linger(stream).await;
+    }
+    ended
+}
+
 /// Serves one stream to its end. Until `deadline` the client must have authenticated itself. The
-/// stream is left for the caller to close; [`linger`] does so for one that has a network below it.
+/// stream is left for the caller to close.
 pub(crate) async fn run<S>(
     stream: &mut S,
     service: &Service,
@@ -56,7 +77,7 @@ where
     let mut input = Input::new(BEFORE_AUTHENTICATION);
     let opened = tokio::select! {
         biased;
-        () = stop.draining() => Err(Ended::Stopped),
+        () = stop.draining() => Err(Ended::Dismissed),
         opened = timeout_at(deadline, opening::open(stream, &mut input, service)) => {
             opened.unwrap_or(Err(Ended::TimedOut))
         }
@@ -75,6 +96,8 @@ pub(crate) enum Ended {
     Left,
     /// The server stops.
     Stopped,
+    /// The server stops, and the client had not authenticated itself.
+    Dismissed,
     /// TLS did not come about.
     Unencrypted(io::Error),
     /// The client did not authenticate itself in time.
@@ -93,7 +116,7 @@ impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ended::Left => f.write_str("the client closed"),
-            Ended::Stopped => f.write_str("the server stops"),
+            Ended::Stopped | Ended::Dismissed => f.write_str("the server stops"),
             Ended::Unencrypted(error) => write!(f, "TLS failed: {error}"),
             Ended::TimedOut => f.write_str("not authenticated in time"),
             Ended::Denied(reason) => write!(f, "not let in: {reason}"),

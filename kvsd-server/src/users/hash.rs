@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use argon2::password_hash::{PasswordHash, PasswordHashString, SaltString};
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
+use argon2::password_hash::{self, Output, PasswordHash, PasswordHashString, Salt, SaltString};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHasher, Version};
 use thiserror::Error;
 
 use super::Password;
@@ -59,9 +59,48 @@ impl StoredHash {
 
     /// Whether this is the password's hash. Takes some 20 ms: not for a thread that serves
     /// connections.
-    pub(crate) fn matches(&self, password: &Password) -> bool {
-        // The parameters come from the hash itself.
-        Argon2::default().verify_password(password.expose(), &self.0.password_hash()).is_ok()
+    pub(crate) fn matches(&self, password: &Password, memory: &mut HashMemory) -> bool {
+        let stored = self.0.password_hash();
+        let Ok(again) = hash_like(&stored, password, memory) else {
+            return false;
+        };
+        // In constant time.
+        stored.hash == Some(again)
+    }
+}
+
+/// Hashes a password with the salt and the parameters of another hash.
+fn hash_like(
+    stored: &PasswordHash<'_>,
+    password: &Password,
+    memory: &mut HashMemory,
+) -> Result<Output, password_hash::Error> {
+    let (Some(salt), Some(hash)) = (stored.salt, stored.hash) else {
+        return Err(password_hash::Error::Password);
+    };
+    let params = Params::try_from(stored)?;
+    let mut buffer = [0; Salt::MAX_LENGTH];
+    let salt = salt.decode_b64(&mut buffer)?;
+    Output::init_with(hash.len(), |out| {
+        let blocks = memory.blocks(params.block_count());
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        Ok(argon2.hash_password_into_with_memory(password.expose(), salt, out, blocks)?)
+    })
+}
+
+/// The memory that a check works in, kept for the next one. Asked anew of the allocator each time,
+/// by threads that come and go, it would add up to many times as much.
+#[derive(Default)]
+pub(crate) struct HashMemory(Vec<Block>);
+
+impl HashMemory {
+    fn blocks(&mut self, count: usize) -> &mut [Block] {
+        if self.0.len() < count {
+            // Nothing of the old is needed: one block more must not copy all of it.
+            self.0 = Vec::new();
+            self.0.resize(count, Block::default());
+        }
+        &mut self.0[..count]
     }
 }
 
@@ -85,7 +124,7 @@ fn hasher() -> Result<Argon2<'static>, HashError> {
 pub enum HashError {
     /// The text is no PHC string, or its parameters make no sense.
     #[error("not a PHC string of argon2id: {0}")]
-    Malformed(argon2::password_hash::Error),
+    Malformed(password_hash::Error),
     /// Another algorithm or version.
     #[error("the hash must be argon2id, version 19")]
     OtherAlgorithm,
@@ -113,9 +152,24 @@ mod tests {
         let hash = StoredHash::of(&password("right")).unwrap();
         let again = StoredHash::parse(hash.as_str()).unwrap();
         assert_eq!(hash.as_str(), again.as_str());
-        assert!(again.matches(&password("right")));
-        assert!(!again.matches(&password("wrong")));
+        let mut memory = HashMemory::default();
+        assert!(again.matches(&password("right"), &mut memory));
+        assert!(!again.matches(&password("wrong"), &mut memory));
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{}", hash.as_str());
+    }
+
+    #[test]
+    fn a_check_is_not_led_astray_by_what_others_left_in_its_memory() {
+        let mut memory = HashMemory::default();
+        for (kib, passes, lanes) in [(64, 1, 1), (512, 2, 2), (8, 1, 1)] {
+            let params = Params::new(kib, passes, lanes, None).unwrap();
+            let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            let salt = SaltString::from_b64("c2FsdHNhbHRzYWx0").unwrap();
+            let hash = argon2.hash_password(b"right", &salt).unwrap().to_string();
+            let hash = StoredHash::parse(&hash).unwrap();
+            assert!(hash.matches(&password("right"), &mut memory), "{kib} KiB");
+            assert!(!hash.matches(&password("wrong"), &mut memory), "{kib} KiB");
+        }
     }
 
     #[test]

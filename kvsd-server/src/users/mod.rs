@@ -18,6 +18,7 @@ mod name;
 mod password;
 
 pub use file::{Users, UsersError};
+pub(crate) use hash::HashMemory;
 pub use hash::{HashError, StoredHash};
 pub use name::{MAX_USER_NAME_BYTES, UserName, UserNameError};
 pub use password::{MAX_PASSWORD_BYTES, Password, PasswordError};

@@ -3,6 +3,7 @@
 //! The engine here keeps tables in a map and can hold its answers back, which a disk does when it
 //! likes and not when a test wants it.
 
+mod closing;
 mod engine;
 mod hostile;
 mod pressure;

@@ -138,11 +138,20 @@ fn writes_that_wait_for_the_disk_are_bounded_in_bytes_and_in_number() {
     }
 }
 
+/// Limits on values, and how many answers that may each be so large a session waits for at most.
+const RECORDS_BY_LIMIT: [(usize, usize); 3] = [(64 << 20, 2), (10 << 20, 16), (1 << 10, 128)];
+
 #[test]
-fn reads_that_wait_for_the_disk_are_bounded() {
+fn reads_that_wait_for_the_disk_are_bounded_by_the_largest_value() {
+    for (max_value_bytes, most) in RECORDS_BY_LIMIT {
+        reads_wait_for_the_disk(max_value_bytes, most);
+    }
+}
+
+fn reads_wait_for_the_disk(max_value_bytes: usize, most: usize) {
     let runtime = runtime();
     let _entered = runtime.enter();
-    let bench = Bench::new();
+    let bench = Bench::with_limit(max_value_bytes);
     bench.engine.put("default", b"disk/k", b"v".to_vec());
     bench.engine.hold();
     let mut bytes = BytesMut::from(HELLO);
@@ -151,11 +160,40 @@ fn reads_that_wait_for_the_disk_are_bounded() {
     }
     let (mut stream, mut session) = bench.by_hand();
     let taken = write_until_stuck(&mut stream, &mut session, &bytes);
-    assert_eq!(bench.engine.reads.load(Ordering::Relaxed), 128, "reads wait for the disk");
+    assert_eq!(bench.engine.reads.load(Ordering::Relaxed), most, "reads wait for the disk");
     bench.engine.release();
     let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
     ids.sort_unstable();
     assert_eq!(ids, (1..=10_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn writes_that_answer_with_the_record_before_are_bounded_by_the_largest_value() {
+    for (max_value_bytes, most) in RECORDS_BY_LIMIT {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let bench = Bench::with_limit(max_value_bytes);
+        bench.engine.hold();
+        let mut bytes = BytesMut::from(HELLO);
+        for id in 1..=10_000 {
+            let take = Request::Delete {
+                table: "default",
+                key: b"k",
+                condition: v2::Condition::Any,
+                previous: v2::Previous::Return,
+            };
+            take.encode(id_of(id), &mut bytes);
+        }
+        let (mut stream, mut session) = bench.by_hand();
+        let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+        let waiting: usize = bench.engine.batches().iter().map(|(_, writes)| writes).sum();
+        // Any of them may be answered with a value of the largest size.
+        assert!(waiting <= most, "{waiting} writes wait, {most} at most");
+        bench.engine.release();
+        let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+        ids.sort_unstable();
+        assert_eq!(ids, (1..=10_000).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test]

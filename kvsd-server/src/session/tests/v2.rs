@@ -301,7 +301,7 @@ async fn a_stop_ends_idle_and_silent_sessions() {
     for (peer, last) in [(silent, &b""[..]), (idle_v1, b""), (idle_v2, b"*4\r\n#f|+CLOSING\r\n")] {
         let (rest, ended) = peer.rest().await;
         assert!(rest.starts_with(last) && last.is_empty() == rest.is_empty(), "{rest:?}");
-        assert!(matches!(ended, Ended::Stopped), "{ended}");
+        assert!(matches!(ended, Ended::Stopped | Ended::Dismissed), "{ended}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! The requests that the engine is carrying out.
 //!
 //! Owns the futures of the engine's calls, one for each batch of writes and each read that waits
-//! for the disk, and what they may hold in memory: at [`MAX_REQUESTS`] or [`MAX_BYTES`] the session
-//! takes no further message until answers have made room.
+//! for the disk, and what they may hold in memory: at [`MAX_REQUESTS`], [`MAX_BYTES`] or
+//! [`MAX_RECORD_BYTES`] the session takes no further message until answers have made room.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,58 +29,63 @@ pub(super) struct InFlight {
     calls: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
     /// The requests that have no answer yet, those included that wait to be handed to the engine.
     requests: usize,
-    /// What they hold in memory.
+    held: Held,
+    max_records: usize,
+}
+
+/// What requests are taken to hold in memory until they are answered.
+#[derive(Debug, Default)]
+pub(super) struct Held {
     bytes: usize,
+    /// The answers to come that are whole records: how large they are shows only afterwards.
+    records: usize,
 }
 
 /// What a call to the engine has come to.
 enum Done {
-    Writes { ids: Vec<RequestId>, bytes: usize, results: Vec<WriteResult> },
+    Writes { ids: Vec<RequestId>, held: Held, results: Vec<WriteResult> },
     Read { id: RequestId, kind: ReadKind, result: Result<Option<Record>, EngineError> },
 }
 
-impl Default for InFlight {
-    fn default() -> Self {
+impl InFlight {
+    /// For a session whose answers hold values of at most so many bytes.
+    pub(super) fn new(max_value_bytes: usize) -> Self {
         // `FuturesUnordered` wakes its own task again whenever it has polled as many futures as it
         // holds, which for a single call is always, and costs a wake-up of another thread each
         // time. One future that never ends keeps it from that.
         let calls = FuturesUnordered::new();
         calls.push(Box::pin(std::future::pending()) as Pin<Box<dyn Future<Output = Done> + Send>>);
-        Self { calls, requests: 0, bytes: 0 }
+        let max_records = (MAX_RECORD_BYTES / max_value_bytes.max(1)).max(1);
+        Self { calls, requests: 0, held: Held::default(), max_records }
     }
-}
 
-impl InFlight {
     pub(super) fn is_empty(&self) -> bool {
         self.requests == 0
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.requests < MAX_REQUESTS && self.bytes < MAX_BYTES
+        let Held { bytes, records } = self.held;
+        self.requests < MAX_REQUESTS && bytes < MAX_BYTES && records < self.max_records
     }
 
     /// Counts a write of so many bytes that is about to be carried out, and tells what it is taken
     /// to hold.
-    pub(super) fn count_write(&mut self, bytes: usize, previous: Previous) -> usize {
-        let answer = match previous {
-            Previous::Omit => 0,
-            Previous::Return => READ_BYTES,
+    pub(super) fn count_write(&mut self, bytes: usize, previous: Previous) -> Held {
+        let held = match previous {
+            Previous::Omit => Held { bytes, records: 0 },
+            Previous::Return => Held { bytes: bytes + READ_BYTES, records: 1 },
         };
-        self.count(bytes + answer);
-        bytes + answer
-    }
-
-    fn count(&mut self, bytes: usize) {
         self.requests += 1;
-        self.bytes += bytes;
+        self.held.add(&held);
+        held
     }
 
     /// Hands writes that were counted to the engine.
     pub(super) fn write(&mut self, engine: Arc<dyn Engine>, batch: Batch) {
         self.calls.push(Box::pin(async move {
-            let Batch { table, ids, writes, bytes } = batch;
+            let Batch { table, ids, writes, held } = batch;
             let results = engine.write(&table, writes).await;
-            Done::Writes { ids, bytes, results }
+            Done::Writes { ids, held, results }
         }));
     }
 
@@ -93,7 +98,8 @@ impl InFlight {
         table: String,
         key: Bytes,
     ) {
-        self.count(READ_BYTES);
+        self.requests += 1;
+        self.held.add(&READ);
         self.calls.push(Box::pin(async move {
             let result = engine.read(&table, &key).await;
             Done::Read { id, kind, result }
@@ -104,22 +110,34 @@ impl InFlight {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, output: &mut Output) {
         while let Poll::Ready(Some(done)) = self.calls.poll_next_unpin(cx) {
             match done {
-                Done::Writes { ids, bytes, results } => {
+                Done::Writes { ids, held, results } => {
                     debug_assert_eq!(ids.len(), results.len(), "the engine answers each write");
                     self.requests -= ids.len();
-                    self.bytes -= bytes;
+                    self.held.remove(&held);
                     for (id, result) in ids.into_iter().zip(results) {
                         answer_write(id, result, output);
                     }
                 }
                 Done::Read { id, kind, result } => {
                     self.requests -= 1;
-                    self.bytes -= READ_BYTES;
+                    self.held.remove(&READ);
                     let found = result.as_ref().map(|record| record.as_ref().map(found));
                     answer_read(id, kind, found.map_err(Clone::clone), output);
                 }
             }
         }
+    }
+}
+
+impl Held {
+    pub(super) fn add(&mut self, more: &Self) {
+        self.bytes += more.bytes;
+        self.records += more.records;
+    }
+
+    fn remove(&mut self, less: &Self) {
+        self.bytes -= less.bytes;
+        self.records -= less.records;
     }
 }
 
@@ -154,5 +172,9 @@ fn found(record: &Record) -> Found<'_> {
 const MAX_REQUESTS: usize = 4096;
 /// What they may hold in memory: 8 MiB, and the write that passes it.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// What a record that the engine is to find is taken to hold: its size shows only afterwards.
+/// What a record that the engine is to find is taken to hold as a rule.
 const READ_BYTES: usize = 64 * 1024;
+const READ: Held = Held { bytes: READ_BYTES, records: 1 };
+/// What the records that the engine is to find may hold, were each of them as large as can be: 16
+/// of 10 MiB, which is enough to keep all threads busy that read from the disk.
+const MAX_RECORD_BYTES: usize = 160 * 1024 * 1024;

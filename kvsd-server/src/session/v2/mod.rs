@@ -45,7 +45,7 @@ where
         stream,
         input,
         requests: Requests::new(service),
-        in_flight: InFlight::default(),
+        in_flight: InFlight::new(service.max_value_bytes),
         output: Output::default(),
         phase: Phase::Open,
     };
@@ -169,6 +169,7 @@ where
                         Reply::encode_last(FailCode::Protocol, reason, out);
                     }
                     Ended::Left
+                    | Ended::Dismissed
                     | Ended::Unencrypted(_)
                     | Ended::TimedOut
                     | Ended::Denied(_)

@@ -71,12 +71,12 @@ impl<'s> Requests<'s> {
                 let bytes = key.len() + value.len();
                 let action = Action::Set { value: Bytes::copy_from_slice(value), expires_at };
                 let write = write(key, condition, action, previous);
-                self.writes.add(id, table, write, in_flight.count_write(bytes, previous));
+                self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
             }
             Request::Delete { table, key, condition, previous } => {
                 let bytes = key.len();
                 let write = write(key, condition, Action::Delete, previous);
-                self.writes.add(id, table, write, in_flight.count_write(bytes, previous));
+                self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 use kvsd::TableName;
 use kvsd::protocol::v2::RequestId;
 
+use super::in_flight::Held;
 use crate::engine::Write;
 
 /// Writes that wait to be handed to the engine.
@@ -20,16 +21,16 @@ pub(super) struct Batch {
     pub(super) ids: Vec<RequestId>,
     pub(super) writes: Vec<Write>,
     /// What they are counted with in `in_flight`.
-    pub(super) bytes: usize,
+    pub(super) held: Held,
 }
 
 impl Writes {
     /// Adds a write. The table's name is checked already.
-    pub(super) fn add(&mut self, id: RequestId, table: &str, write: Write, bytes: usize) {
+    pub(super) fn add(&mut self, id: RequestId, table: &str, write: Write, held: &Held) {
         let batch = self.batch(table);
         batch.ids.push(id);
         batch.writes.push(write);
-        batch.bytes += bytes;
+        batch.held.add(held);
     }
 
     /// Takes all batches.
@@ -43,7 +44,8 @@ impl Writes {
         let known = self.batches.iter().rposition(|batch| batch.table.as_str() == table);
         let place = known.unwrap_or_else(|| {
             let table = TableName::parse(table).expect("the request's table was checked");
-            self.batches.push(Batch { table, ids: Vec::new(), writes: Vec::new(), bytes: 0 });
+            let held = Held::default();
+            self.batches.push(Batch { table, ids: Vec::new(), writes: Vec::new(), held });
             self.batches.len() - 1
         });
         &mut self.batches[place]
