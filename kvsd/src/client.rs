@@ -23,7 +23,9 @@ use crate::value::{Encode, EncodeError, Value, encode_to_bytes};
 ///
 /// Its operations act on one table, the URL's or `default`; [`Client::table`] gives a handle on
 /// another. They are futures: nothing happens before the first poll, and each ends within its
-/// deadline.
+/// deadline. What any of them can fail with is an [`ErrorKind`]; what its failure means for the data
+/// is an [`Outcome`]. Dropping one that reads changes nothing; **a write that is dropped after its
+/// first poll may still happen**.
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -80,11 +82,30 @@ impl Client {
     }
 
     /// Reads the value at `key` as a `T`: `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the value is no `T`; [`ErrorKind::InvalidArgument`] for a key that
+    /// is empty or longer than 1,024 bytes; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
     pub fn get<T: Value>(&self, key: impl AsRef<[u8]>) -> Get<'_, T> {
         Get { call: self.call(Verb::Get, key.as_ref()), value: PhantomData }
     }
 
-    /// Stores `value` at `key`.
+    /// Stores `value` at `key`; resolves with the write's version.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if a condition does not hold; [`ErrorKind::ValueTooLarge`],
+    /// [`ErrorKind::Encode`] and [`ErrorKind::InvalidArgument`] for what cannot be stored, told at
+    /// the first poll, without asking the server; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl Encode) -> Set<'_> {
         let draft = draft(Verb::Set, key.as_ref()).and_then(|draft| {
             let limit = self.inner.pool.max_value_bytes();
@@ -95,37 +116,84 @@ impl Client {
     }
 
     /// Removes the record at `key`; resolves with whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if its condition does not hold; [`ErrorKind::InvalidArgument`] for a
+    /// key that is none; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Delete<'_> {
         Delete { call: self.call(Verb::Delete, key.as_ref()) }
     }
 
     /// Removes the record at `key` and resolves with its value: `None` if there was none.
     ///
-    /// Of any number of callers at once, one gets the value. A value that is no `T` is removed
-    /// all the same; the error says so.
+    /// Of any number of callers at once, one gets the value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] with [`Outcome::Done`] for a value that is no `T`: it is removed all
+    /// the same; [`ErrorKind::InvalidArgument`] for a key that is none; and what any operation can
+    /// fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen: then the value is gone, and
+    /// nobody has it.
     pub fn take<T: Value>(&self, key: impl AsRef<[u8]>) -> Take<'_, T> {
         Take { call: self.call(Verb::Take, key.as_ref()), value: PhantomData }
     }
 
     /// Whether there is a record at `key`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a key that is none; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Exists<'_> {
         Exists { call: self.call(Verb::Exists, key.as_ref()) }
     }
 
     /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// What any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
     pub fn ping(&self) -> Ping<'_> {
         let draft = Draft::empty(Verb::Ping);
         Ping { call: Call::new(self, Verb::Ping, Ok(draft)) }
     }
 
-    /// The largest value that the server takes, in bytes, as it announced.
+    /// The largest value that the server takes, in bytes, as it announced when a connection was
+    /// last opened.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// assert_eq!(client.max_value_bytes(), kvsd::types::DEFAULT_MAX_VALUE_BYTES);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn max_value_bytes(&self) -> usize {
         self.inner.pool.max_value_bytes()
     }
 
     /// Closes the connections of this client and all its clones: takes no new operations, and
-    /// returns when those in flight are answered or out of time.
+    /// returns when those in flight are answered or out of time and the server has closed its side.
+    /// For that, and for writes whose futures were dropped, it has 5 s more.
     ///
     /// # Cancel safety
     ///

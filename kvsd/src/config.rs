@@ -1,4 +1,4 @@
-//! The client's settings: from a URL, from the environment, from the builder.
+//! The client's settings: from a URL and from the builder.
 //!
 //! Knows names and bounds; never opens anything but the CA file. Next file to read: `client`.
 
@@ -28,7 +28,8 @@ pub const DEFAULT_POOL_SIZE: u32 = 2;
 /// The most connections that a client keeps.
 pub const MAX_POOL_SIZE: u32 = 1024;
 
-/// Everything that [`Client::connect`] leaves at its default.
+/// Everything that [`Client::connect`] leaves at its default. The order of the calls does not matter:
+/// what is said here counts more than the URL, and the URL more than what is said to be a default.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), kvsd::Error> {
@@ -49,13 +50,18 @@ pub const MAX_POOL_SIZE: u32 = 1024;
 pub struct ClientBuilder {
     transport: Option<Box<dyn Transport>>,
     url: Url,
-    ca_file: Option<PathBuf>,
+    /// What takes the place of the URL's settings.
+    settings: Settings,
+    /// What counts where the URL says nothing.
+    defaults: Settings,
 }
 
 impl ClientBuilder {
     /// Takes address, encryption and all else that a URL can say from `url`:
     /// `kvsd://` (plain TCP) or `kvsds://` (TLS), then `[user[:password]@]host[:port][/table]` and
-    /// `?pool=4&timeout=2s&ca=FILE`, each part percent-decoded. The port defaults to 7379.
+    /// `?pool=4&timeout=2s&ca=FILE`, each part percent-decoded. The port defaults to 7379. In a user
+    /// name or password `/` is written `%2F`, `?` is `%3F`, `@` is `%40`, `%` is `%25`, and in a
+    /// user name `:` is `%3A`. Times have the unit `ms`, `s` or `m`.
     ///
     /// # Errors
     ///
@@ -65,8 +71,8 @@ impl ClientBuilder {
         Ok(self)
     }
 
-    /// Goes through `transport` instead of TCP; of the URL only user, password, table and settings
-    /// count then.
+    /// Goes through `transport` instead of TCP; of the URL only user, password, table, `pool` and
+    /// `timeout` count then.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
         self
@@ -74,45 +80,46 @@ impl ClientBuilder {
 
     /// Says who the client is: at most 128 and 512 bytes. Takes the place of what the URL says.
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.url.user = Some(user.into());
-        self.url.password = Some(password.into());
+        self.settings.user = Some(user.into());
+        self.settings.password = Some(password.into());
         self
     }
 
     /// Says who the client is where the URL does not.
     pub fn default_credentials(mut self, user: Option<String>, password: Option<String>) -> Self {
-        self.url.user = self.url.user.or(user);
-        self.url.password = self.url.password.or(password);
+        self.defaults.user = user;
+        self.defaults.password = password;
         self
     }
 
     /// The PEM file of the CA that signed the server's certificate. Default: the platform's roots.
     pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Self {
-        self.ca_file = Some(file.into());
+        self.settings.ca = Some(file.into());
         self
     }
 
     /// As [`ca_file`](Self::ca_file), where the URL names none.
     pub fn default_ca_file(mut self, file: impl Into<PathBuf>) -> Self {
-        self.url.ca.get_or_insert_with(|| file.into());
+        self.defaults.ca = Some(file.into());
         self
     }
 
     /// The table that the client's operations act on. Default: the URL's, else `default`.
     pub fn table(mut self, table: TableName) -> Self {
-        self.url.table = Some(table);
+        self.settings.table = Some(table);
         self
     }
 
-    /// How many connections to keep, 1 to 1,024, each used by many callers at once. Default: 2.
+    /// How many connections to keep, each used by many callers at once. Default: 2. Less than 1
+    /// counts as 1, more than [`MAX_POOL_SIZE`] as that.
     pub fn pool_size(mut self, connections: u32) -> Self {
-        self.url.pool = Some(connections.clamp(1, MAX_POOL_SIZE));
+        self.settings.pool = Some(connections.clamp(1, MAX_POOL_SIZE));
         self
     }
 
-    /// How long an operation may take in all. Default: 10 s.
+    /// How long an operation may take in all, at most a year. Default: 10 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.url.timeout = Some(timeout);
+        self.settings.timeout = Some(timeout);
         self
     }
 
@@ -128,28 +135,27 @@ impl ClientBuilder {
     ///
     /// Dropping the future closes what was opened.
     pub async fn connect(self) -> Result<Client, Error> {
-        let credentials = credentials(self.url.user, self.url.password)?;
-        let ca_file = self.ca_file.or(self.url.ca);
-        let transport: Box<dyn Transport> = match (self.transport, self.url.scheme) {
+        let Url { scheme, host, port, settings } = self.url;
+        let settings = self.settings.or(settings).or(self.defaults);
+        let credentials = credentials(settings.user, settings.password)?;
+        let tcp = Tcp { host, port };
+        let transport: Box<dyn Transport> = match (self.transport, scheme) {
             (Some(transport), _) => transport,
-            (None, Scheme::Plain) if ca_file.is_some() => {
+            (None, Scheme::Plain) if settings.ca.is_some() => {
                 return Err(ConfigError::CaWithoutTls.into());
             }
-            (None, Scheme::Plain) => Box::new(Tcp { host: self.url.host, port: self.url.port }),
-            (None, Scheme::Tls) => {
-                let tcp = Tcp { host: self.url.host, port: self.url.port };
-                Box::new(Tls::new(tcp, ca_file.as_deref())?)
-            }
+            (None, Scheme::Plain) => Box::new(tcp),
+            (None, Scheme::Tls) => Box::new(Tls::new(tcp, settings.ca.as_deref())?),
         };
         let pool = Pool::connect(PoolConfig {
             transport,
             credentials,
-            size: self.url.pool.unwrap_or(DEFAULT_POOL_SIZE),
+            size: settings.pool.unwrap_or(DEFAULT_POOL_SIZE),
             connect_timeout: CONNECT_TIMEOUT,
         })
         .await?;
-        let timeout = self.url.timeout.unwrap_or(DEFAULT_TIMEOUT);
-        Ok(Client::new(pool, self.url.table.unwrap_or_default(), timeout))
+        let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
+        Ok(Client::new(pool, settings.table.unwrap_or_default(), timeout))
     }
 }
 
@@ -176,13 +182,19 @@ enum Scheme {
     Tls,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 struct Url {
     scheme: Scheme,
-    user: Option<String>,
-    password: Option<String>,
     host: String,
     port: u16,
+    settings: Settings,
+}
+
+/// What a URL may say and another source may say as well.
+#[derive(Clone, PartialEq, Eq, Default)]
+struct Settings {
+    user: Option<String>,
+    password: Option<String>,
     table: Option<TableName>,
     pool: Option<u32>,
     timeout: Option<Duration>,
@@ -194,14 +206,9 @@ impl Default for Url {
     fn default() -> Self {
         Self {
             scheme: Scheme::Plain,
-            user: None,
-            password: None,
             host: "127.0.0.1".into(),
             port: DEFAULT_PORT,
-            table: None,
-            pool: None,
-            timeout: None,
-            ca: None,
+            settings: Settings::default(),
         }
     }
 }
@@ -213,9 +220,14 @@ impl Url {
             Some(("kvsds", rest)) => (Scheme::Tls, rest),
             _ => return Err(ConfigError::Scheme),
         };
-        let mut url = Self { scheme, ..Self::default() };
-        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, table) = rest.split_once('/').unwrap_or((rest, ""));
+        let (authority, behind) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if behind.contains('@') {
+            // A password that was cut in two: no part of it may get into an error or to a host.
+            return Err(ConfigError::Unescaped);
+        }
+        let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
+        let table = path.strip_prefix('/').unwrap_or(path);
+        let mut settings = Settings::default();
         let address = match authority.rsplit_once('@') {
             None => authority,
             Some((credentials, address)) => {
@@ -223,24 +235,43 @@ impl Url {
                     None => (credentials, None),
                     Some((user, password)) => (user, Some(password)),
                 };
-                url.user = Some(decode(user)?);
-                url.password = password.map(decode).transpose()?;
+                settings.user = Some(decode(user)?).filter(|user| !user.is_empty());
+                settings.password = password.map(decode).transpose()?;
                 address
             }
         };
-        (url.host, url.port) = parse_address(address)?;
+        let (host, port) = parse_address(address)?;
         if !table.is_empty() {
-            url.table = Some(TableName::parse(&decode(table)?)?);
+            settings.table = Some(TableName::parse(&decode(table)?)?);
         }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            url.set(name, &decode(value)?)?;
+            settings.set(name, &decode(value)?)?;
         }
-        Ok(url)
+        Ok(Self { scheme, host, port, settings })
+    }
+}
+
+impl Settings {
+    /// These settings, and where they say nothing the `others`.
+    fn or(self, others: Self) -> Self {
+        Self {
+            user: self.user.or(others.user),
+            password: self.password.or(others.password),
+            table: self.table.or(others.table),
+            pool: self.pool.or(others.pool),
+            timeout: self.timeout.or(others.timeout),
+            ca: self.ca.or(others.ca),
+        }
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
         match name {
+            "pool" if self.pool.is_some() => return Err(ConfigError::Twice { name: "pool" }),
+            "timeout" if self.timeout.is_some() => {
+                return Err(ConfigError::Twice { name: "timeout" });
+            }
+            "ca" if self.ca.is_some() => return Err(ConfigError::Twice { name: "ca" }),
             "pool" => {
                 let size = value.parse().ok().filter(|size| (1..=MAX_POOL_SIZE).contains(size));
                 let wants = "a number of connections from 1 to 1024";
@@ -265,16 +296,17 @@ impl Url {
 /// `host`, `host:port`, `[v6]` or `[v6]:port`.
 fn parse_address(text: &str) -> Result<(String, u16), ConfigError> {
     let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-        let (host, rest) = bracketed.split_once(']').ok_or(ConfigError::NoHost)?;
+        let (host, rest) = bracketed.split_once(']').ok_or(ConfigError::Brackets)?;
         match rest.strip_prefix(':') {
-            Some(port) => (host.to_owned(), Some(port)),
-            None if rest.is_empty() => (host.to_owned(), None),
+            Some(port) => (host, Some(port)),
+            None if rest.is_empty() => (host, None),
             None => return Err(ConfigError::Port),
         }
     } else {
         match text.split_once(':') {
-            Some((host, port)) => (decode(host)?, Some(port)),
-            None => (decode(text)?, None),
+            Some((_, port)) if port.contains(':') => return Err(ConfigError::Brackets),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
         }
     };
     if host.is_empty() {
@@ -284,7 +316,8 @@ fn parse_address(text: &str) -> Result<(String, u16), ConfigError> {
         None => DEFAULT_PORT,
         Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(ConfigError::Port)?,
     };
-    Ok((host, port))
+    // The zone of an IPv6 address is escaped too: `[fe80::1%25eth0]`.
+    Ok((decode(host)?, port))
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -310,14 +343,14 @@ fn decode(text: &str) -> Result<String, ConfigError> {
 }
 
 /// Never shows the password.
-impl fmt::Debug for Url {
+impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Url")
-            .field("scheme", &self.scheme)
+        f.debug_struct("Settings")
             .field("user", &self.user)
-            .field("host", &self.host)
-            .field("port", &self.port)
             .field("table", &self.table)
+            .field("pool", &self.pool)
+            .field("timeout", &self.timeout)
+            .field("ca", &self.ca)
             .finish_non_exhaustive()
     }
 }
@@ -334,14 +367,16 @@ mod tests {
         .unwrap();
         let expected = Url {
             scheme: Scheme::Tls,
-            user: Some("app".into()),
-            password: Some("p@ss:w".into()),
             host: "db.example".into(),
             port: 1234,
-            table: Some(TableName::parse("users").unwrap()),
-            pool: Some(4),
-            timeout: Some(Duration::from_millis(250)),
-            ca: Some("/etc/ca.pem".into()),
+            settings: Settings {
+                user: Some("app".into()),
+                password: Some("p@ss:w".into()),
+                table: Some(TableName::parse("users").unwrap()),
+                pool: Some(4),
+                timeout: Some(Duration::from_millis(250)),
+                ca: Some("/etc/ca.pem".into()),
+            },
         };
         assert!(url == expected, "{url:?}");
     }
@@ -350,7 +385,73 @@ mod tests {
     fn the_shortest_url_names_only_a_host() {
         let url = Url::parse("kvsd://localhost").unwrap();
         assert!(url == Url { host: "localhost".into(), ..Url::default() }, "{url:?}");
-        assert!(Url::parse("kvsd://localhost/").unwrap() == url);
+        for text in ["kvsd://localhost/", "kvsd://localhost:7379?", "kvsd://@localhost/?&"] {
+            assert!(Url::parse(text).unwrap() == url, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_any_text() {
+        let password = |text: &str| Url::parse(text).unwrap().settings.password;
+        let escaped = "kvsd://app:%2F%3F%40%3A%25%26%23@host:1/t?pool=1";
+        assert_eq!(password(escaped).as_deref(), Some("/?@:%&#"));
+        // What cannot be misread need not be escaped.
+        assert_eq!(password("kvsd://app:a:b@c#&@host").as_deref(), Some("a:b@c#&"));
+        assert_eq!(password("kvsd://app:@host").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn no_part_of_a_password_gets_into_an_error() {
+        for text in [
+            "kvsd://app:123/canary@host",
+            "kvsd://app:123?canary@host",
+            "kvsd://app:123?canary=x@host",
+            "kvsd://app:canary/1@host",
+            "kvsd://app:canary?1@host/t?pool=2",
+            "kvsds://app:%zzcanary@host",
+        ] {
+            let error = Error::from(Url::parse(text).unwrap_err());
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_counts_whatever_the_order() {
+        let url = "kvsds://ann:url@host/urls?pool=7&timeout=7s&ca=url.pem";
+        let orders = |says: fn(ClientBuilder) -> ClientBuilder, url: &str| {
+            [says(Client::builder()).url(url).unwrap(), says(Client::builder().url(url).unwrap())]
+        };
+        let merged =
+            |builder: ClientBuilder| builder.settings.or(builder.url.settings).or(builder.defaults);
+        let said = |builder: ClientBuilder| {
+            let table = TableName::parse("said").unwrap();
+            let timeout = Duration::from_secs(3);
+            let builder = builder.credentials("bob", "said").table(table).pool_size(3);
+            builder.timeout(timeout).ca_file("said.pem")
+        };
+        for settings in orders(said, url).map(merged) {
+            let expected = Settings {
+                user: Some("bob".into()),
+                password: Some("said".into()),
+                table: Some(TableName::parse("said").unwrap()),
+                pool: Some(3),
+                timeout: Some(Duration::from_secs(3)),
+                ca: Some("said.pem".into()),
+            };
+            assert!(settings == expected, "{settings:?}");
+        }
+        let defaults = |builder: ClientBuilder| {
+            let (user, password) = (Some("carl".into()), Some("default".into()));
+            builder.default_credentials(user, password).default_ca_file("default.pem")
+        };
+        for settings in orders(defaults, url).map(merged) {
+            assert!(settings == Url::parse(url).unwrap().settings, "{settings:?}");
+        }
+        for settings in orders(defaults, "kvsds://host").map(merged) {
+            assert_eq!(settings.user.as_deref(), Some("carl"));
+            assert_eq!(settings.password.as_deref(), Some("default"));
+            assert_eq!(settings.ca.as_deref(), Some("default.pem".as_ref()));
+        }
     }
 
     #[test]
@@ -358,8 +459,11 @@ mod tests {
         let url = Url::parse("kvsd://[::1]:99").unwrap();
         assert_eq!((url.host.as_str(), url.port), ("::1", 99));
         assert_eq!(Url::parse("kvsd://[::1]").unwrap().port, DEFAULT_PORT);
-        assert!(Url::parse("kvsd://[::1").is_err());
-        assert!(Url::parse("kvsd://[::1]x").is_err());
+        assert_eq!(Url::parse("kvsd://[fe80::1%25eth0]:1").unwrap().host, "fe80::1%eth0");
+        for text in ["kvsd://[::1", "kvsd://::1", "kvsd://fe80::1", "kvsd://::1:7379"] {
+            assert_eq!(Url::parse(text).unwrap_err(), ConfigError::Brackets, "{text}");
+        }
+        assert_eq!(Url::parse("kvsd://[::1]x").unwrap_err(), ConfigError::Port);
     }
 
     #[test]
@@ -369,12 +473,20 @@ mod tests {
             ("localhost:7379", ConfigError::Scheme),
             ("kvsd://", ConfigError::NoHost),
             ("kvsd://user@", ConfigError::NoHost),
+            ("kvsd://:7379", ConfigError::NoHost),
+            ("kvsd://[]", ConfigError::NoHost),
+            ("kvsd://user@[]:1", ConfigError::NoHost),
+            ("kvsd://host:", ConfigError::Port),
             ("kvsd://host:0", ConfigError::Port),
             ("kvsd://host:65536", ConfigError::Port),
             ("kvsd://host:x", ConfigError::Port),
             ("kvsd://a%zz@host", ConfigError::Escape),
             ("kvsd://a%ff@host", ConfigError::Escape),
+            ("kvsd://user:a/b@host", ConfigError::Unescaped),
             ("kvsd://host?pol=4", ConfigError::UnknownSetting { name: "pol".into() }),
+            ("kvsd://host?pool=2&pool=4", ConfigError::Twice { name: "pool" }),
+            ("kvsd://host?timeout=1s&timeout=1s", ConfigError::Twice { name: "timeout" }),
+            ("kvsd://host?ca=a&ca=b", ConfigError::Twice { name: "ca" }),
         ];
         for (text, error) in cases {
             assert_eq!(Url::parse(text).unwrap_err(), error, "{text}");
@@ -391,6 +503,9 @@ mod tests {
     #[test]
     fn no_debug_text_shows_the_password() {
         let builder = Client::builder().url("kvsd://app:canary@host").unwrap();
+        assert!(!format!("{builder:?}").contains("canary"));
+        let builder = builder.credentials("app", "canary");
+        let builder = builder.default_credentials(None, Some("canary".into()));
         assert!(!format!("{builder:?}").contains("canary"));
         let credentials = credentials(Some("app".into()), Some("canary".into())).unwrap();
         assert!(!format!("{credentials:?}").contains("canary"));

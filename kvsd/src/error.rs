@@ -76,7 +76,7 @@ pub enum ErrorKind {
 pub enum Outcome {
     /// It never left this process.
     NotSent,
-    /// The server did not carry it out.
+    /// It changed nothing: the server did not carry it out, or it is one that only reads.
     Refused,
     /// It may or may not have been carried out.
     Unknown,
@@ -90,7 +90,7 @@ impl Error {
             inner: Box::new(Inner {
                 kind,
                 outcome,
-                detail: detail.into(),
+                detail: printable(detail.into()),
                 address: None,
                 operation: None,
                 source: None,
@@ -130,8 +130,8 @@ impl Error {
         self.inner.outcome
     }
 
-    /// Whether the same operation may succeed when it is tried again, and cannot thereby be applied
-    /// twice.
+    /// Whether the same operation may succeed when it is tried again after a while, and cannot
+    /// thereby be applied twice.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         let passing = match self.inner.kind {
@@ -188,10 +188,10 @@ impl fmt::Display for Error {
         if let Some(address) = address {
             write!(f, " (server {address})")?;
         }
-        match (kind, outcome) {
-            (_, Outcome::Unknown) => f.write_str("; it may or may not have been carried out"),
-            (_, Outcome::Done) => f.write_str("; the server carried it out"),
-            _ => Ok(()),
+        match outcome {
+            Outcome::NotSent | Outcome::Refused => Ok(()),
+            Outcome::Unknown => f.write_str("; it may or may not have been carried out"),
+            Outcome::Done => f.write_str("; the server carried it out"),
         }
     }
 }
@@ -259,17 +259,32 @@ pub enum ConfigError {
         /// The host.
         host: String,
     },
+    /// An IPv6 address without brackets, or with one of them.
+    #[error("an IPv6 address stands in brackets: [::1]:7379")]
+    Brackets,
     /// The port is no number from 1 to 65535.
     #[error("the port is a number from 1 to 65535")]
     Port,
     /// A percent escape that is none, or bytes that are not UTF-8.
     #[error("a percent escape in the URL is malformed")]
     Escape,
+    /// An `@` behind the host's place: most likely a password with a `/` or a `?` in it.
+    #[error(
+        "an '@' stands behind a '/' or a '?'; in a user name, a password or a setting write '/' as \
+         %2F, '?' as %3F and '@' as %40"
+    )]
+    Unescaped,
     /// A setting in the URL that there is none of.
     #[error("unknown setting {name:?} in the URL; there are: pool, timeout, ca")]
     UnknownSetting {
         /// The name.
         name: String,
+    },
+    /// A setting that the URL has more than once.
+    #[error("the URL says {name} more than once")]
+    Twice {
+        /// The setting's name.
+        name: &'static str,
     },
     /// A setting's value that does not do.
     #[error("the setting {name} takes {wants}")]
@@ -312,8 +327,23 @@ pub enum ConfigError {
     },
 }
 
+/// A text without what a terminal or a log would take for more than text: some of it is what the
+/// server said, and the server may be anyone's.
+fn printable(text: String) -> String {
+    if !text.contains(is_unprintable) {
+        return text;
+    }
+    text.replace(is_unprintable, " ")
+}
+
+/// Control characters, ends of lines, and those that turn the direction of the text around.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 impl From<ConfigError> for Error {
     fn from(source: ConfigError) -> Self {
-        Error::new(ErrorKind::Config, Outcome::NotSent, source.to_string())
+        Error::new(ErrorKind::Config, Outcome::NotSent, source.to_string()).with_source(source)
     }
 }

@@ -59,20 +59,22 @@
 //! |---|---|---|
 //! | an operation in all: connection, queue, answer | 10 s | [`ClientBuilder::timeout`], `.timeout(..)` |
 //! | opening a connection, TLS and welcome included | 5 s | - |
+//! | a pause after connections that failed | 50 ms, doubling up to 2 s | - |
+//! | closing a connection that has stopped answering | 5 s | - |
 //! | connections of a client | 2 | [`ClientBuilder::pool_size`] |
 //! | requests in flight on a connection | 32,768 | - |
-//! | bytes that wait to be written on a connection | 32 MiB | - |
+//! | bytes not yet written on a connection when another request joins | 32 MiB | - |
 //! | a key | 1 to 1,024 bytes | - |
 //! | a value | 10 MiB | the server's configuration |
 //!
-//! A request above the two limits of a connection fails with [`ErrorKind::Overloaded`]; nothing
+//! A request above the two limits of one connection fails with [`ErrorKind::Overloaded`]; nothing
 //! queues without bound.
 //!
 //! # Retries
 //!
 //! An operation is sent again, at most three times and within its deadline, only when its
-//! connection was lost and it cannot have been carried out: a read, or a write that never left.
-//! Everything else is the caller's decision; [`Error::outcome`] and [`Error::is_retryable`] say
+//! connection was lost, or the server took its leave, and it cannot have been carried out: a read,
+//! or a write that never left. Everything else is the caller's decision; [`Error::outcome`] and [`Error::is_retryable`] say
 //! what is known.
 
 mod client;

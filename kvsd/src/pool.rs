@@ -2,16 +2,16 @@
 //!
 //! A handle is taken, never kept out: any number of callers send over one connection, so the hot
 //! path picks the next handle from a snapshot and bb8 is asked only when none of them is open. bb8
-//! notices a broken connection when it comes back, so [`PoolCore::heal`] takes each one out and puts
-//! it back. Its settings and why: ARCHITECTURE.md. Next file to read: `connection`.
+//! notices a broken connection when it comes back, so [`Core::heal`] takes each one out and puts it
+//! back. Its settings and why: ARCHITECTURE.md. Next file to read: `connection`.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
-use bb8::{ManageConnection, QueueStrategy, RunError};
-use tokio::sync::watch;
+use bb8::{ErrorSink, ManageConnection, QueueStrategy, RunError};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::connection::{self, Connection, Credentials};
@@ -28,30 +28,31 @@ pub(crate) struct PoolConfig {
     pub(crate) connect_timeout: Duration,
 }
 
-/// The connections to one server.
+/// The connections to one server. They close when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pool {
-    core: Arc<PoolCore>,
+    core: Arc<Core>,
 }
 
-struct PoolCore {
-    bb8: bb8::Pool<Manager>,
-    shared: Arc<PoolShared>,
-}
-
-/// What the pool and its manager, which lives inside bb8, both need.
-struct PoolShared {
+struct Core {
     config: PoolConfig,
     address: Arc<str>,
+    /// Made when it is first needed, and anew when it has lost a slot.
+    bb8: Mutex<Option<bb8::Pool<Opener>>>,
+    /// An attempt to connect was dropped half-way, with its runtime: bb8 waits for it for ever.
+    lost_slot: AtomicBool,
     /// Handles of the connections that were open when last seen.
     live: RwLock<Vec<Connection>>,
     next: AtomicUsize,
     max_value_bytes: AtomicUsize,
     closed: AtomicBool,
-    /// The end of the latest attempt to connect: `None` if it went well.
-    attempt: watch::Sender<Option<Error>>,
+    /// Ends the attempts to connect when the pool closes.
+    closing: Notify,
+    /// What those who wait for a connection are told: the latest failure to open one, or, by
+    /// `None`, to ask anew.
+    news: watch::Sender<Option<Error>>,
     backoff: Mutex<Backoff>,
-    core: OnceLock<Weak<PoolCore>>,
+    me: Weak<Core>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +64,11 @@ struct Backoff {
 /// The wait after the first failed attempt; it doubles with each one that follows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// A connection that ends sooner than this counts as a failed attempt.
+const PROVEN: Duration = Duration::from_secs(2);
+/// What waiting hardly mends, such as a wrong password, is tried again this rarely unless somebody
+/// asks.
+const RARE_RETRY: Duration = Duration::from_secs(30);
 /// bb8 ends no wait of ours: each operation has its own deadline.
 const BB8_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -72,36 +78,27 @@ impl Pool {
     /// # Errors
     ///
     /// The first connection's failure, as it happens.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
     pub(crate) async fn connect(config: PoolConfig) -> Result<Self, Error> {
-        let size = config.size;
-        let shared = Arc::new(PoolShared {
+        let core = Arc::new_cyclic(|me| Core {
             address: config.transport.address().into(),
             config,
+            bb8: Mutex::new(None),
+            lost_slot: AtomicBool::new(false),
             live: RwLock::new(Vec::new()),
             next: AtomicUsize::new(0),
             max_value_bytes: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
-            attempt: watch::Sender::new(None),
+            closing: Notify::new(),
+            news: watch::Sender::new(None),
             backoff: Mutex::new(Backoff::default()),
-            core: OnceLock::new(),
+            me: Weak::clone(me),
         });
-        // Seen from now on: the first attempts begin with the pool.
-        let attempts = shared.attempt.subscribe();
-        let bb8 = bb8::Pool::builder()
-            .max_size(size)
-            .min_idle(size)
-            .test_on_check_out(false)
-            .queue_strategy(QueueStrategy::Fifo)
-            .retry_connection(false)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .connection_timeout(BB8_TIMEOUT)
-            .build_unchecked(Manager { shared: Arc::clone(&shared) });
-        let core = Arc::new(PoolCore { bb8, shared });
-        // The cell is new, so nobody has filled it.
-        let _ = core.shared.core.set(Arc::downgrade(&core));
         let pool = Self { core };
-        pool.core.check_out(attempts).await?;
+        pool.handle().await?;
         Ok(pool)
     }
 
@@ -111,10 +108,10 @@ impl Pool {
     ///
     /// The pool is closed.
     pub(crate) fn handle_now(&self) -> Result<Option<Connection>, Error> {
-        let shared = &self.core.shared;
-        shared.check_closed()?;
-        let live = shared.live.read().unwrap_or_else(PoisonError::into_inner);
-        let first = shared.next.fetch_add(1, Ordering::Relaxed);
+        let core = &self.core;
+        core.check_closed()?;
+        let live = core.live.read().unwrap_or_else(PoisonError::into_inner);
+        let first = core.next.fetch_add(1, Ordering::Relaxed);
         let open = (0..live.len())
             .filter_map(|step| live.get(first.wrapping_add(step) % live.len()))
             .find(|connection| connection.is_open());
@@ -131,45 +128,64 @@ impl Pool {
     ///
     /// Nothing is lost; an attempt that has begun goes on.
     pub(crate) async fn handle(&self) -> Result<Connection, Error> {
-        self.core.shared.check_closed()?;
-        let attempts = self.core.shared.attempt.subscribe();
-        self.core.check_out(attempts).await
+        self.core.check_out().await
     }
 
     pub(crate) fn address(&self) -> &Arc<str> {
-        &self.core.shared.address
+        &self.core.address
     }
 
     /// The largest value that the server takes, in bytes.
     pub(crate) fn max_value_bytes(&self) -> usize {
-        self.core.shared.max_value_bytes.load(Ordering::Relaxed)
+        self.core.max_value_bytes.load(Ordering::Relaxed)
     }
 
     /// Takes no new work, and ends every connection once what is in flight is answered.
+    ///
+    /// # Cancel safety
+    ///
+    /// The pool is closed all the same; only the wait ends.
     pub(crate) async fn close(&self) {
-        let shared = &self.core.shared;
-        let live = {
-            let mut live = shared.live_mut();
-            shared.closed.store(true, Ordering::Relaxed);
-            std::mem::take(&mut *live)
-        };
-        for connection in &live {
-            connection.drain().await;
+        for connection in self.core.shut() {
+            connection.ended().await;
         }
     }
 }
 
-impl PoolCore {
-    async fn check_out(
-        &self,
-        mut attempts: watch::Receiver<Option<Error>>,
-    ) -> Result<Connection, Error> {
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.core.shut();
+    }
+}
+
+impl Core {
+    /// Takes no new work; the connections, which end once what is in flight is answered.
+    fn shut(&self) -> Vec<Connection> {
+        let live = {
+            let live = self.live_mut();
+            self.closed.store(true, Ordering::Relaxed);
+            live.clone()
+        };
+        live.iter().for_each(Connection::drain);
+        self.closing.notify_waiters();
+        self.news.send_replace(Some(self.closed_error()));
+        live
+    }
+
+    async fn check_out(&self) -> Result<Connection, Error> {
+        // Before anything is looked at, so that nothing is missed.
+        let mut news = self.news.subscribe();
         // A dead connection goes back and its successor is asked for, until all were seen.
-        for _ in 0..=self.shared.config.size {
+        for _ in 0..=self.config.size {
+            self.check_closed()?;
+            let bb8 = self.bb8();
             let taken = tokio::select! {
                 biased;
-                taken = self.bb8.get() => taken,
-                failure = failed(&mut attempts) => return Err(failure),
+                taken = bb8.get() => taken,
+                told = next(&mut news) => match told {
+                    Some(failure) => return Err(failure),
+                    None => continue,
+                },
             };
             match taken {
                 Ok(pooled) if pooled.is_open() => return Ok(pooled.clone()),
@@ -178,87 +194,151 @@ impl PoolCore {
             }
         }
         let lost = "every connection was lost as soon as it was open";
-        Err(Error::new(ErrorKind::Connect, Outcome::NotSent, lost).at(&self.shared.address))
+        Err(Error::new(ErrorKind::Connect, Outcome::NotSent, lost).at(&self.address))
     }
 
-    /// Has bb8 look at every connection, replace those that are gone, and open those that it never
-    /// got.
-    async fn heal(&self) {
-        if self.shared.check_closed().is_err() {
-            return;
+    /// bb8's pool. One that has lost a slot is replaced: it would never fill that slot again.
+    fn bb8(&self) -> bb8::Pool<Opener> {
+        let mut bb8 = self.bb8.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.lost_slot.swap(false, Ordering::Relaxed) {
+            *bb8 = None;
+            // What is in flight on them goes on; the new pool opens its own.
+            self.live_mut().clear();
         }
-        self.shared.live_mut().retain(Connection::is_open);
-        for _ in 0..=self.shared.config.size {
-            // Without a wait: this is for the others' sake.
-            let _ = tokio::time::timeout(Duration::ZERO, self.bb8.get()).await;
-        }
-    }
-}
-
-/// Resolves with the next attempt that fails.
-async fn failed(attempts: &mut watch::Receiver<Option<Error>>) -> Error {
-    loop {
-        if attempts.changed().await.is_err() {
-            // The sender lives as long as the pool, and whoever waits here holds the pool.
-            std::future::pending::<()>().await;
-        }
-        if let Some(failure) = attempts.borrow_and_update().clone() {
-            return failure;
-        }
-    }
-}
-
-impl PoolShared {
-    fn live_mut(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Connection>> {
-        self.live.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check_closed(&self) -> Result<(), Error> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, "").at(&self.address));
-        }
-        Ok(())
-    }
-
-    fn backoff(&self) -> std::sync::MutexGuard<'_, Backoff> {
-        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Heals the pool once `event` has come, if it still exists then and is not closed.
-    fn heal_after(&self, event: impl Future<Output = ()> + Send + 'static) {
-        let Some(core) = self.core.get().cloned() else {
-            return;
+        let make = || {
+            bb8::Pool::builder()
+                .max_size(self.config.size)
+                .min_idle(self.config.size)
+                .test_on_check_out(false)
+                .queue_strategy(QueueStrategy::Fifo)
+                .retry_connection(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+                .connection_timeout(BB8_TIMEOUT)
+                .error_sink(Box::new(Failures { core: Weak::clone(&self.me) }))
+                .build_unchecked(Opener { core: Weak::clone(&self.me) })
         };
+        bb8.get_or_insert_with(make).clone()
+    }
+
+    /// Has bb8 look at every connection and replace those that are gone; if none is left it opens
+    /// one, whose success opens the others.
+    async fn heal(&self) {
+        if self.check_closed().is_err() {
+            return;
+        }
+        self.live_mut().retain(Connection::is_open);
+        for _ in 0..=self.config.size {
+            // Without a wait: this is for the others' sake.
+            if tokio::time::timeout(Duration::ZERO, self.bb8().get()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Heals the pool at `time`, if it still exists then.
+    fn heal_at(&self, time: Instant) {
+        let core = Weak::clone(&self.me);
         tokio::spawn(async move {
-            event.await;
+            tokio::time::sleep_until(time).await;
             if let Some(core) = core.upgrade() {
                 core.heal().await;
             }
         });
     }
 
+    /// Opens a connection once the wait after the last failure is over.
     async fn open(&self) -> Result<Connection, Error> {
+        let closing = self.closing.notified();
         self.check_closed()?;
-        let limit = self.config.connect_timeout;
-        let opening = connection::open(
-            &*self.config.transport,
-            &self.address,
-            self.config.credentials.as_ref(),
-        );
-        tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
-            let detail = format!("no connection and welcome within {limit:?}");
-            Err(Error::new(ErrorKind::Connect, Outcome::NotSent, detail).at(&self.address))
-        })
+        let not_before = self.backoff().not_before;
+        let attempt = async {
+            if let Some(time) = not_before {
+                tokio::time::sleep_until(time).await;
+            }
+            let limit = self.config.connect_timeout;
+            let opening = connection::open(
+                &*self.config.transport,
+                &self.address,
+                self.config.credentials.as_ref(),
+            );
+            tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
+                let detail = format!("no connection and welcome within {limit:?}");
+                Err(Error::new(ErrorKind::Connect, Outcome::NotSent, detail).at(&self.address))
+            })
+        };
+        let connection = tokio::select! {
+            biased;
+            result = attempt => result?,
+            () = closing => return Err(self.closed_error()),
+        };
+        self.max_value_bytes.store(connection.max_value_bytes(), Ordering::Relaxed);
+        let mut live = self.live_mut();
+        // Under the lock, so that a pool that closes finds every connection.
+        self.check_closed()?;
+        live.push(connection.clone());
+        Ok(connection)
+    }
+
+    fn check_closed(&self) -> Result<(), Error> {
+        if self.closed.load(Ordering::Relaxed) { Err(self.closed_error()) } else { Ok(()) }
+    }
+
+    fn closed_error(&self) -> Error {
+        Error::new(ErrorKind::Closed, Outcome::NotSent, "").at(&self.address)
+    }
+
+    fn live_mut(&self) -> RwLockWriteGuard<'_, Vec<Connection>> {
+        self.live.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn backoff(&self) -> MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn next(news: &mut watch::Receiver<Option<Error>>) -> Option<Error> {
+    if news.changed().await.is_err() {
+        // The sender lives as long as the pool, and whoever waits here holds the pool.
+        std::future::pending::<()>().await;
+    }
+    news.borrow_and_update().clone()
+}
+
+/// Follows a connection from its welcome to its end, and then has the pool replace it.
+async fn follow(core: Weak<Core>, connection: impl Future<Output = ()>) {
+    if let Some(core) = core.upgrade() {
+        // bb8 opens what it still lacks when a connection is taken: this one, once it is in there.
+        let limit = core.config.connect_timeout;
+        let _ = tokio::time::timeout(limit, core.bb8().get()).await;
+    }
+    let mut ended = std::pin::pin!(connection);
+    let died_young = tokio::time::timeout(PROVEN, &mut ended).await.is_ok();
+    if let Some(core) = core.upgrade() {
+        if died_young {
+            core.backoff().fail();
+        } else {
+            core.backoff().succeed();
+        }
+    }
+    if !died_young {
+        ended.await;
+    }
+    if let Some(core) = core.upgrade() {
+        core.heal().await;
     }
 }
 
 impl Backoff {
-    fn fail(&mut self) -> Duration {
+    /// Attempts that fail while the wait lasts count as one.
+    fn fail(&mut self) {
+        let now = Instant::now();
+        if self.not_before.is_some_and(|time| now < time) {
+            return;
+        }
         let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(MAX_BACKOFF);
         self.failures = self.failures.saturating_add(1);
-        let wait = jitter(doubled);
-        self.not_before = Some(Instant::now() + wait);
-        wait
+        self.not_before = Some(now + jitter(doubled));
     }
 
     fn succeed(&mut self) {
@@ -274,45 +354,31 @@ fn jitter(wait: Duration) -> Duration {
 }
 
 /// Opens connections for bb8.
-struct Manager {
-    shared: Arc<PoolShared>,
+struct Opener {
+    core: Weak<Core>,
 }
 
-impl ManageConnection for Manager {
+impl ManageConnection for Opener {
     type Connection = Connection;
     type Error = Error;
 
     async fn connect(&self) -> Result<Connection, Error> {
-        let shared = &self.shared;
-        let not_before = shared.backoff().not_before;
-        if let Some(time) = not_before {
-            tokio::time::sleep_until(time).await;
-        }
-        match shared.open().await {
+        let Some(core) = self.core.upgrade() else {
+            return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, ""));
+        };
+        let mut slot = Slot { core: &core, is_settled: false };
+        let result = core.open().await;
+        slot.is_settled = true;
+        match &result {
             Ok(connection) => {
-                shared.backoff().succeed();
-                shared.max_value_bytes.store(connection.max_value_bytes(), Ordering::Relaxed);
-                {
-                    let mut live = shared.live_mut();
-                    // Under the lock, so that a client that is closing finds every connection.
-                    shared.check_closed()?;
-                    live.push(connection.clone());
-                }
-                shared.attempt.send_replace(None);
-                shared.heal_after(connection.ended());
-                Ok(connection)
+                tokio::spawn(follow(Weak::clone(&self.core), connection.ended()));
             }
             Err(error) => {
                 tracing::debug!(%error, "an attempt to connect failed");
-                let wait = shared.backoff().fail();
-                shared.attempt.send_replace(Some(error.clone()));
-                // What waiting does not mend is tried again only when somebody asks.
-                if matches!(error.kind(), ErrorKind::Connect | ErrorKind::Server(_)) {
-                    shared.heal_after(tokio::time::sleep(wait));
-                }
-                Err(error)
+                core.backoff().fail();
             }
         }
+        result
     }
 
     /// Never asked: the check on check-out is off, because it would cost a round trip per call.
@@ -325,8 +391,49 @@ impl ManageConnection for Manager {
     }
 }
 
-impl fmt::Debug for PoolCore {
+/// The place in bb8's pool that an attempt to connect holds.
+struct Slot<'a> {
+    core: &'a Core,
+    is_settled: bool,
+}
+
+/// bb8 gives a place back only when its attempt ends; one whose runtime stops never does.
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.core.lost_slot.store(true, Ordering::Relaxed);
+            self.core.news.send_replace(None);
+        }
+    }
+}
+
+/// Where bb8 reports an attempt that failed. It has taken the attempt off its books by then, so a
+/// caller that comes too late to be told of this failure begins an attempt of its own.
+#[derive(Debug)]
+struct Failures {
+    core: Weak<Core>,
+}
+
+impl ErrorSink<Error> for Failures {
+    fn sink(&self, error: Error) {
+        let Some(core) = self.core.upgrade().filter(|core| core.check_closed().is_ok()) else {
+            // Everybody knows the reason.
+            return;
+        };
+        let passes = matches!(error.kind(), ErrorKind::Connect | ErrorKind::Server(_));
+        let rarely = Instant::now() + RARE_RETRY;
+        let soon = core.backoff().not_before.unwrap_or(rarely);
+        core.heal_at(if passes { soon } else { rarely });
+        core.news.send_replace(Some(error));
+    }
+
+    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
+        Box::new(Self { core: Weak::clone(&self.core) })
+    }
+}
+
+impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PoolCore({:?}, {:?})", self.shared.address, self.bb8.state())
+        write!(f, "{:?}, up to {} connections", self.address, self.config.size)
     }
 }

@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::TcpStream;
@@ -19,6 +20,10 @@ use tokio_rustls::rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::error::ConfigError;
 use crate::transport::{ConnectError, Stream, Transport};
+
+/// What one of several addresses may take: the next must have its turn within the time that the
+/// client allows, though this one swallows what it is sent.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Plain TCP.
 #[derive(Debug)]
@@ -33,9 +38,12 @@ impl Tcp {
         let addresses = tokio::net::lookup_host((host.as_str(), self.port))
             .await
             .map_err(|source| ConnectError::Resolve { host: host.clone(), source })?;
+        let addresses: Vec<_> = addresses.collect();
+        let limit = if addresses.len() > 1 { ADDRESS_TIMEOUT } else { Duration::MAX };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
-            match TcpStream::connect(address).await {
+            let connecting = tokio::time::timeout(limit, TcpStream::connect(address));
+            match connecting.await.unwrap_or_else(|late| Err(late.into())) {
                 Ok(stream) => {
                     // Requests are batched before they are written; waiting would only delay them.
                     stream.set_nodelay(true).map_err(|source| ConnectError::Connect { source })?;

@@ -16,6 +16,9 @@ pub const MAX_TABLE_NAME_BYTES: usize = 64;
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The largest value, in bytes, unless the server announces another limit: 10 MiB.
 pub const DEFAULT_MAX_VALUE_BYTES: usize = 10 * 1024 * 1024;
+/// The largest limit on values that a server may announce: 64 MiB. A client that believed any
+/// number would hold as much as the server likes to send.
+pub const LARGEST_MAX_VALUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A table's name: 1 to 64 bytes of ASCII letters, digits, `_`, `-` and `.`, the first a letter or
 /// a digit.

@@ -84,7 +84,7 @@ const SERVER: &[Row] = &[
     // The command line of the server, and the command line that is a client.
     Row { modules: &["cli_server"],
         uses: &["config", "init", "server", "users"],
-        crates: &["std", "clap", "kvsd", "rpassword", "thiserror", "tokio", "tracing",
+        crates: &["std", "clap", "kvsd", "rpassword", "rustix", "thiserror", "tokio", "tracing",
             "tracing_subscriber"] },
     Row { modules: &["cli"], uses: &[],
         crates: &["std", "bytes", "clap", "indicatif", "kvsd", "rpassword", "thiserror", "tokio"] },

@@ -37,8 +37,7 @@ pub(crate) use self::open::{Credentials, open};
 
 /// The requests that may be in flight on one connection, abandoned ones included.
 pub(crate) const MAX_IN_FLIGHT: usize = 32_768;
-/// The bytes that may wait to be written on one connection: one value of the default limit may
-/// always join.
+/// While fewer bytes than this are not yet written on one connection, another request may join them.
 pub(crate) const MAX_OUTBOX_BYTES: usize = 32 * 1024 * 1024;
 
 /// A handle on a connection. The connection ends when the last one is gone.
@@ -60,19 +59,21 @@ struct Shared {
     state: Mutex<State>,
     /// There is something to write, or the state of the connection has changed.
     write: Notify,
-    /// A deadline earlier than all known ones has come.
+    /// A deadline earlier than all known ones has come, or nobody waits any more.
     keep: Notify,
     /// The connection has ended.
     ended: Notify,
 }
 
-/// How long an ending connection waits for the server to close its side, which it does once it has
-/// carried out what it received.
+/// How long a connection that nobody waits on any more has to write what is left, and the server to
+/// close its side, which it does once it has carried out what it received.
 const LINGER: Duration = Duration::from_secs(5);
 
 struct State {
     phase: Phase,
     outbox: BytesMut,
+    /// The bytes that the writer has taken from the outbox and is writing.
+    writing: usize,
     /// How many batches the writer has taken from the outbox.
     taken: u64,
     slots: Slots,
@@ -118,9 +119,14 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The connection has ended, or too much waits already; nothing was sent.
+    /// The connection has ended, too much waits already, or the value is more than this server
+    /// takes, which may be less than the one for which it was encoded; nothing was sent.
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
+        if matches!(request, Request::Set { value, .. } if value.len() > shared.max_value_bytes) {
+            let detail = format!("the server takes at most {} bytes", shared.max_value_bytes);
+            return Err(Error::new(ErrorKind::ValueTooLarge, Outcome::NotSent, detail));
+        }
         let mut state = shared.lock();
         match &state.phase {
             Phase::Open => {}
@@ -131,7 +137,8 @@ impl Connection {
                 return Err(error.clone().with_outcome(Outcome::NotSent));
             }
         }
-        if state.slots.in_flight() >= MAX_IN_FLIGHT || state.outbox.len() >= MAX_OUTBOX_BYTES {
+        let unwritten = state.outbox.len() + state.writing;
+        if state.slots.in_flight() >= MAX_IN_FLIGHT || unwritten >= MAX_OUTBOX_BYTES {
             return Err(shared.overloaded());
         }
         let verb = Verb::of(request);
@@ -156,14 +163,8 @@ impl Connection {
     }
 
     /// Takes no new requests and ends when those in flight are answered or out of time.
-    ///
-    /// # Cancel safety
-    ///
-    /// The connection goes on draining.
-    pub(crate) async fn drain(&self) {
-        let shared = &self.handle.shared;
-        shared.start_draining();
-        self.ended().await;
+    pub(crate) fn drain(&self) {
+        self.handle.shared.start_draining();
     }
 }
 
@@ -188,16 +189,17 @@ impl Shared {
         if let Phase::Open = state.phase {
             self.open.store(false, Ordering::Relaxed);
             state.phase = Phase::Draining;
-            self.write.notify_one();
+            self.after_departure(state);
         }
     }
 
-    /// Tells the writer when the last caller that a draining connection waited for is gone.
+    /// Tells writer and keeper when the last caller that a draining connection waited for is gone.
     fn after_departure(&self, state: MutexGuard<'_, State>) {
-        let is_drained = matches!(state.phase, Phase::Draining) && state.slots.waiting() == 0;
+        let is_drained = state.is_drained();
         drop(state);
         if is_drained {
             self.write.notify_one();
+            self.keep.notify_one();
         }
     }
 
@@ -213,6 +215,7 @@ impl Shared {
             self.open.store(false, Ordering::Relaxed);
             state.phase = Phase::Ended(reason);
             state.outbox = BytesMut::new();
+            state.writing = 0;
             let unsent = state.taken;
             state.slots.lose(unsent, &mut wakers);
         }
@@ -228,6 +231,18 @@ impl Shared {
             MAX_OUTBOX_BYTES / (1024 * 1024)
         );
         Error::new(ErrorKind::Overloaded, Outcome::NotSent, detail).at(&self.address)
+    }
+}
+
+impl State {
+    /// Whether the connection is ending and nobody waits for it any more. It stays so: an ending
+    /// connection takes no new requests.
+    fn is_drained(&self) -> bool {
+        match self.phase {
+            Phase::Draining => self.slots.waiting() == 0,
+            Phase::HalfClosed => true,
+            Phase::Open | Phase::Ended(_) => false,
+        }
     }
 }
 

@@ -52,6 +52,7 @@ pub(crate) async fn open(
         state: Mutex::new(State {
             phase: Phase::Open,
             outbox: BytesMut::new(),
+            writing: 0,
             taken: 0,
             slots: Slots::default(),
             earliest: None,

@@ -20,6 +20,9 @@ pub(super) enum Fate {
     Lost { sent: bool },
 }
 
+/// After a burst that took more slots than this, their memory is given back.
+const KEPT_SLOTS: usize = 1024;
+
 /// The requests of one connection that have no answer yet, or whose caller has not fetched it.
 #[derive(Debug, Default)]
 pub(super) struct Slots {
@@ -94,7 +97,7 @@ impl Slots {
             }
             Slot::Ready(_) => match std::mem::replace(&mut self.slots[id], Slot::Free) {
                 Slot::Ready(fate) => {
-                    self.free.push(id);
+                    self.release(id);
                     Some(fate)
                 }
                 _ => unreachable!("the slot was seen to be ready"),
@@ -111,10 +114,7 @@ impl Slots {
                 self.slots[id] = Slot::Abandoned { verb };
             }
             Slot::Expired { verb } => self.slots[id] = Slot::Abandoned { verb },
-            Slot::Ready(_) => {
-                self.slots[id] = Slot::Free;
-                self.free.push(id);
-            }
+            Slot::Ready(_) => self.release(id),
             Slot::Free | Slot::Abandoned { .. } => unreachable!("a caller leaves its own slot"),
         }
     }
@@ -125,8 +125,8 @@ impl Slots {
     ///
     /// [`Unasked`] if no such request is in flight, or if it asked for something else.
     pub(super) fn answer(&mut self, id: u64, answer: Answer) -> Result<Option<Waker>, Unasked> {
-        let slot = usize::try_from(id).ok().and_then(|id| self.slots.get_mut(id));
-        let slot = slot.ok_or(Unasked)?;
+        let id = usize::try_from(id).map_err(|_| Unasked)?;
+        let slot = self.slots.get_mut(id).ok_or(Unasked)?;
         let verb = match slot {
             Slot::Waiting { verb, .. } | Slot::Expired { verb } | Slot::Abandoned { verb } => *verb,
             Slot::Free | Slot::Ready(_) => return Err(Unasked),
@@ -144,15 +144,22 @@ impl Slots {
                 Ok(waker)
             }
             Slot::Abandoned { .. } => {
-                *slot = Slot::Free;
-                // The slot exists, so its index fits.
-                self.free.push(usize::try_from(id).unwrap_or_default());
+                self.release(id);
                 Ok(None)
             }
             Slot::Expired { .. } | Slot::Free | Slot::Ready(_) => {
                 *slot = ready;
                 Ok(None)
             }
+        }
+    }
+
+    /// Nobody needs the slot any more, and no answer to it is to come.
+    fn release(&mut self, id: usize) {
+        self.slots[id] = Slot::Free;
+        self.free.push(id);
+        if self.free.len() == self.slots.len() && self.slots.len() > KEPT_SLOTS {
+            *self = Self::default();
         }
     }
 
@@ -226,6 +233,24 @@ mod tests {
         assert_eq!((slots.in_flight(), slots.waiting()), (0, 0));
         assert_eq!(slots.insert(Verb::Exists, 0, now()), other);
         assert_eq!(slots.insert(Verb::Exists, 0, now()), left);
+    }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back_when_all_of_it_is_answered() {
+        let mut slots = Slots::default();
+        let ids: Vec<_> = (0..20_000).map(|_| slots.insert(Verb::Exists, 0, now())).collect();
+        for &id in &ids {
+            if id % 2 == 0 {
+                slots.abandon(id);
+            }
+            slots.answer(id as u64, Answer::Exists(true)).unwrap();
+            if id % 2 == 1 {
+                assert!(exists(slots.poll(id, Waker::noop())));
+            }
+        }
+        assert_eq!((slots.in_flight(), slots.waiting()), (0, 0));
+        assert!(slots.slots.capacity() <= KEPT_SLOTS && slots.free.capacity() <= KEPT_SLOTS);
+        assert_eq!(slots.insert(Verb::Exists, 0, now()), 0);
     }
 
     #[test]

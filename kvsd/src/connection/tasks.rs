@@ -52,10 +52,14 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
                 Take::HalfClose => {
                     // The server sees the end of the stream, answers what it has, and closes; the
                     // reader sees that and ends the connection.
-                    if let Err(error) = writer.shutdown().await {
+                    let result = tokio::select! {
+                        biased;
+                        result = writer.shutdown() => result,
+                        () = ended => return,
+                    };
+                    if let Err(error) = result {
                         shared.end(shared.lost("it could not be closed").with_source(error));
                     }
-                    shared.keep.notify_one();
                     watch.0 = None;
                     return;
                 }
@@ -93,6 +97,7 @@ pub(super) async fn read(
     let mut wakers = Vec::new();
     loop {
         let ended = shared.ended.notified();
+        let is_large = buffer.capacity() > KEPT_BUFFER_BYTES;
         let result = decode_all(&mut decoder, &mut buffer, &mut answers);
         let goes_on = shared.deliver(&mut answers, &mut wakers);
         wakers.drain(..).for_each(Waker::wake);
@@ -103,8 +108,9 @@ pub(super) async fn read(
             shared.end(shared.explain(&end));
             return;
         }
-        if buffer.is_empty() && buffer.capacity() > KEPT_BUFFER_BYTES {
-            buffer = BytesMut::new();
+        if is_large && buffer.len() < READ_BYTES {
+            // The large value is out of it.
+            buffer = BytesMut::from(&buffer[..]);
         }
         buffer.reserve(READ_BYTES);
         let result = tokio::select! {
@@ -126,34 +132,37 @@ pub(super) async fn read(
     }
 }
 
-/// Tells callers when their deadline passes.
+/// Tells callers when their deadline passes, and ends what nobody waits on when its time is over.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let _watch = Watch(Some(Arc::clone(&shared)));
+    let mut linger: Option<Instant> = None;
     loop {
-        let earliest = {
+        let next = {
             let state = shared.lock();
-            match state.phase {
-                Phase::Open | Phase::Draining => state.earliest,
-                Phase::HalfClosed => Some(Instant::now() + LINGER),
-                Phase::Ended(_) => return,
+            if let Phase::Ended(_) = state.phase {
+                return;
+            }
+            if state.is_drained() {
+                Some(*linger.get_or_insert_with(|| Instant::now() + LINGER))
+            } else {
+                state.earliest
             }
         };
-        let Some(earliest) = earliest else {
+        let Some(next) = next else {
             shared.keep.notified().await;
             continue;
         };
         tokio::select! {
-            () = tokio::time::sleep_until(earliest) => {}
+            () = tokio::time::sleep_until(next) => {}
             () = shared.keep.notified() => continue,
+        }
+        if linger.is_some() {
+            shared.end(shared.lost("the server did not close it in time"));
+            return;
         }
         let mut wakers = Vec::new();
         {
             let mut state = shared.lock();
-            if let Phase::HalfClosed = state.phase {
-                drop(state);
-                shared.end(shared.lost("the server did not close it in time"));
-                return;
-            }
             state.earliest = state.slots.expire(Instant::now(), &mut wakers);
             shared.after_departure(state);
         }
@@ -190,9 +199,11 @@ impl Shared {
         if !state.outbox.is_empty() {
             std::mem::swap(&mut state.outbox, batch);
             state.taken += 1;
+            state.writing = batch.len();
             return Take::Batch;
         }
-        if matches!(state.phase, Phase::Draining) && state.slots.waiting() == 0 {
+        state.writing = 0;
+        if state.is_drained() {
             state.phase = Phase::HalfClosed;
             return Take::HalfClose;
         }

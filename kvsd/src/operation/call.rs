@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::v2::{Condition, Previous, Request};
+use crate::protocol::v2::{Condition, FailCode, Previous, Request};
 use crate::types::UnixMillis;
 
 /// What will be asked, in bytes.
@@ -91,6 +91,8 @@ enum State {
     Done,
 }
 
+/// A longer time-out counts as this one, a year: clocks overflow.
+const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// How often an operation that cannot have been carried out is sent again after its connection was
 /// lost: each connection of a pool may be dead once, a server that drops all of them is not chased.
 const MAX_RESENDS: usize = 3;
@@ -147,14 +149,14 @@ impl<'c> Call<'c> {
                     if !is_worth_resending(error) {
                         return Poll::Ready(result);
                     }
-                    self.state = self.go_slow(draft, deadline);
+                    self.state = self.go_slow(draft, deadline, MAX_RESENDS - 1);
                 }
                 State::Slow(slow) => {
                     let result = ready!(slow.as_mut().poll(context));
                     self.state = State::Done;
                     return Poll::Ready(result);
                 }
-                State::Done => unreachable!("an operation was polled after it was ready"),
+                State::Done => panic!("an operation was polled after it was ready"),
             }
         }
     }
@@ -174,7 +176,14 @@ impl<'c> Call<'c> {
 
     fn start(&self, draft: Draft) -> Result<State, Error> {
         let client = self.client();
-        let deadline = Instant::now() + self.timeout;
+        if self.timeout.is_zero() {
+            return Err(Error::new(
+                ErrorKind::Timeout,
+                Outcome::NotSent,
+                "no time at all was allowed",
+            ));
+        }
+        let deadline = Instant::now() + self.timeout.min(MAX_TIMEOUT);
         if let Some(connection) = client.pool().handle_now()? {
             match connection.send(&draft.request(client.table_name()), deadline) {
                 Ok(pending) => {
@@ -184,18 +193,22 @@ impl<'c> Call<'c> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.go_slow(draft, deadline))
+        Ok(self.go_slow(draft, deadline, MAX_RESENDS))
     }
 
-    fn go_slow(&self, draft: Draft, deadline: Instant) -> State {
-        State::Slow(Box::pin(send_slowly(self.client().clone(), draft, deadline)))
+    fn go_slow(&self, draft: Draft, deadline: Instant, resends: usize) -> State {
+        State::Slow(Box::pin(send_slowly(self.client().clone(), draft, deadline, resends)))
     }
 }
 
 /// Waits for a connection and sends, again if the connection ends before the request can have been
 /// carried out.
-async fn send_slowly(client: Client, draft: Draft, deadline: Instant) -> Result<Answer, Error> {
-    let mut resends = 0;
+async fn send_slowly(
+    client: Client,
+    draft: Draft,
+    deadline: Instant,
+    mut resends: usize,
+) -> Result<Answer, Error> {
     loop {
         let waiting = tokio::time::timeout_at(deadline, client.pool().handle());
         let connection = waiting.await.unwrap_or_else(|_| {
@@ -210,15 +223,18 @@ async fn send_slowly(client: Client, draft: Draft, deadline: Instant) -> Result<
             Err(error) => Err(error),
         };
         match result {
-            Err(error) if resends < MAX_RESENDS && is_worth_resending(&error) => resends += 1,
+            Err(error) if resends > 0 && is_worth_resending(&error) => resends -= 1,
             result => return result,
         }
     }
 }
 
-/// Whether another connection may do better, and nothing can have happened on this one.
+/// Whether another connection may do better, and nothing can have happened on this one: it was lost,
+/// or the server took its leave.
 fn is_worth_resending(error: &Error) -> bool {
-    error.kind() == ErrorKind::ConnectionLost && error.is_retryable()
+    let is_gone =
+        matches!(error.kind(), ErrorKind::ConnectionLost | ErrorKind::Server(FailCode::Closing));
+    is_gone && error.is_retryable()
 }
 
 /// The error in an answer that is none of those that the operation knows what to do with.
@@ -226,7 +242,7 @@ pub(crate) fn refused(answer: Answer) -> Error {
     match answer {
         Answer::Fail { code, message } => {
             let outcome = match code {
-                crate::protocol::v2::FailCode::Unknown => Outcome::Unknown,
+                FailCode::Unknown => Outcome::Unknown,
                 _ => Outcome::Refused,
             };
             Error::new(ErrorKind::Server(code), outcome, message)

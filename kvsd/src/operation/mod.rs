@@ -1,5 +1,9 @@
 //! Operations: values that are futures, refined before they are awaited.
 //!
+//! Nothing happens before the first poll; what is refined after it, with an operation that was
+//! polled by reference, comes too late and changes nothing. A result is fetched once: polling again
+//! panics, as with any `async fn`.
+//!
 //! `call` holds what they share: draft, deadline, connection, retry. [`mod@read`] and [`mod@write`]
 //! give each its name, its settings and its result.
 
@@ -13,7 +17,8 @@ pub(crate) use self::call::{Call, Draft, Verb};
 macro_rules! operation {
     ($name:ident $(<$value:ident: $bound:path>)?, $output:ty, $finish:expr) => {
         impl<'c $(, $value: $bound)?> $name<'c $(, $value)?> {
-            /// Allows this operation `timeout` in all instead of the client's setting.
+            /// Allows this operation `timeout` in all, at most a year, instead of the client's
+            /// setting. It begins with the first poll; if it is zero, nothing is sent.
             pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
                 self.call.set_timeout(timeout);
                 self

@@ -46,7 +46,8 @@
 //! | version 2 | value limit + 2 KiB | 32 | 1 KiB |
 //! | a client of version 2, until the welcome | 4 KiB | 64 | 1 KiB |
 //!
-//! The value limit is 10 MiB unless the server says otherwise in its welcome. A line is the content
+//! The value limit is 10 MiB unless the server says otherwise in its welcome, and at most 64 MiB:
+//! a client refuses a welcome that says more. A line is the content
 //! of a string or time frame; counts, lengths and integers have at most 20 bytes. The message of
 //! a Fail has at most 512 bytes; what is longer is cut.
 //!

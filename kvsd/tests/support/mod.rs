@@ -2,32 +2,37 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use kvsd::protocol::frame::{Decoder, Message};
-use kvsd::protocol::v2::{self, Hello, Reply, Request, RequestId, Welcome};
+use kvsd::protocol::v2::{self, Before, Hello, Record, Reply, Request, RequestId, Welcome};
 use kvsd::transport::{ConnectError, Stream, Transport};
-use kvsd::{Client, ClientBuilder};
+use kvsd::{Client, ClientBuilder, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
 
 /// The values that the played server takes, in bytes.
-pub(crate) const MAX_VALUE_BYTES: usize = 1000;
+pub(crate) const MAX_VALUE_BYTES: usize = 1024 * 1024;
 
 /// The place where the client's connections arrive.
 pub(crate) struct Server {
     arrivals: mpsc::Receiver<DuplexStream>,
     refusing: Arc<AtomicBool>,
+    attempts: Arc<AtomicUsize>,
 }
 
 /// A builder for a client of a played server, and that server.
 pub(crate) fn builder() -> (ClientBuilder, Server) {
     let (sender, arrivals) = mpsc::channel(100);
-    let refusing = Arc::new(AtomicBool::new(false));
-    let pipes = Pipes { sender: Mutex::new(sender), refusing: Arc::clone(&refusing) };
-    (Client::builder().transport(pipes).pool_size(1), Server { arrivals, refusing })
+    let (refusing, attempts) = (Arc::default(), Arc::default());
+    let pipes = Pipes {
+        sender: Mutex::new(sender),
+        refusing: Arc::clone(&refusing),
+        attempts: Arc::clone(&attempts),
+    };
+    (Client::builder().transport(pipes).pool_size(1), Server { arrivals, refusing, attempts })
 }
 
 /// A client with one connection, the server, and its end of that connection.
@@ -51,8 +56,13 @@ impl Server {
     /// The next connection, welcomed.
     pub(crate) async fn welcome(&mut self) -> Session {
         let mut session = self.arrival().await;
-        session.welcome().await;
+        session.welcome(MAX_VALUE_BYTES).await;
         session
+    }
+
+    /// How often the client has tried to connect.
+    pub(crate) fn attempts(&self) -> usize {
+        self.attempts.load(Ordering::SeqCst)
     }
 
     /// From now on connections are refused, or no longer so.
@@ -77,8 +87,8 @@ pub(crate) struct Asked {
 }
 
 impl Session {
-    /// Takes the hello and answers it.
-    pub(crate) async fn welcome(&mut self) {
+    /// Takes the hello and answers that values have at most `max_value_bytes`.
+    pub(crate) async fn welcome(&mut self, max_value_bytes: usize) {
         let id = self.next(|message| Hello::parse(&message).unwrap().0).await.unwrap();
         let mut out = BytesMut::new();
         Welcome {
@@ -86,7 +96,7 @@ impl Session {
             server: "played",
             engine: "none",
             durability: "never",
-            max_value_bytes: MAX_VALUE_BYTES as u64,
+            max_value_bytes: max_value_bytes as u64,
         }
         .encode(id, &mut out);
         self.send(&out).await;
@@ -150,11 +160,13 @@ impl Session {
 struct Pipes {
     sender: Mutex<mpsc::Sender<DuplexStream>>,
     refusing: Arc<AtomicBool>,
+    attempts: Arc<AtomicUsize>,
 }
 
 #[async_trait]
 impl Transport for Pipes {
     async fn connect(&self) -> Result<Stream, ConnectError> {
+        self.attempts.fetch_add(1, Ordering::SeqCst);
         if self.refusing.load(Ordering::SeqCst) {
             let source = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
             return Err(ConnectError::Connect { source });
@@ -169,4 +181,24 @@ impl Transport for Pipes {
     fn address(&self) -> String {
         "played".into()
     }
+}
+
+/// Polls once.
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+    let polled = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context))
+    })
+    .await;
+    match polled {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+pub(crate) fn record(value: &[u8]) -> Reply<'_> {
+    Reply::Value(Some(Record { version: Version::new(1).unwrap(), expires_at: None, value }))
+}
+
+pub(crate) fn written() -> Reply<'static> {
+    Reply::Written { version: Version::new(9), before: Before::Absent }
 }

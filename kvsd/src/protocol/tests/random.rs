@@ -10,6 +10,7 @@ use super::*;
 use crate::protocol::v2::hello::Credentials;
 use crate::protocol::v2::{Before, Condition, FailCode, Hello, Previous, Record, Reply, Request};
 use crate::protocol::{BEFORE_AUTHENTICATION, v1};
+use crate::types::LARGEST_MAX_VALUE_BYTES;
 
 /// Text as it comes through a string frame unchanged.
 const TEXT: &str = "[^\\x00-\\x1f]{0,64}";
@@ -95,7 +96,7 @@ proptest! {
         (id, lowest, highest) in (ids(), any::<i64>(), any::<i64>()),
         credentials in option::of((content(), content())),
         (server, engine, durability) in (TEXT, TEXT, TEXT),
-        max_value_bytes in 1..=i64::MAX as u64,
+        max_value_bytes in 1..=LARGEST_MAX_VALUE_BYTES as u64,
     ) {
         let credentials =
             credentials.as_ref().map(|(user, password)| Credentials { user, password });

@@ -317,6 +317,10 @@ fn a_welcome_needs_its_type_and_the_largest_value() {
         ("*5\r\n#h:0\r\n:2\r\n+max-value-bytes\r\n:0\r\n", Missing { wanted: "max-value-bytes" }),
         ("*5\r\n#h:0\r\n:2\r\n+max-value-bytes\r\n:-1\r\n",
             OutOfRange { field: "max-value-bytes" }),
+        ("*5\r\n#h:0\r\n:2\r\n+max-value-bytes\r\n:67108865\r\n",
+            OutOfRange { field: "max-value-bytes" }),
+        ("*5\r\n#h:0\r\n:2\r\n+max-value-bytes\r\n:9223372036854775807\r\n",
+            OutOfRange { field: "max-value-bytes" }),
         ("*4\r\n#h:0\r\n:2\r\n+server\r\n", Missing { wanted: "a string" }),
         ("*5\r\n#h:0\r\n:2\r\n+server\r\n:1\r\n", Wrong { wanted: "a string" }),
     ];

@@ -6,6 +6,7 @@ use bytes::BytesMut;
 
 use super::RequestId;
 use crate::protocol::frame::{FieldError, FrameWriter, Message};
+use crate::types::LARGEST_MAX_VALUE_BYTES;
 
 /// The type byte of Hello.
 pub const HELLO: u8 = b'H';
@@ -77,7 +78,7 @@ pub struct Welcome<'a> {
     pub engine: &'a str,
     /// When a write is acknowledged: `always`, `interval` or `never` synced, or `replicated`.
     pub durability: &'a str,
-    /// The largest value, in bytes.
+    /// The largest value, in bytes, from 1 to [`LARGEST_MAX_VALUE_BYTES`].
     pub max_value_bytes: u64,
 }
 
@@ -105,8 +106,10 @@ impl<'a> Welcome<'a> {
                 "engine" => welcome.engine = fields.string()?,
                 "durability" => welcome.durability = fields.string()?,
                 "max-value-bytes" => {
-                    welcome.max_value_bytes = u64::try_from(fields.integer()?)
-                        .map_err(|_| FieldError::OutOfRange { field: "max-value-bytes" })?;
+                    let bytes = u64::try_from(fields.integer()?).ok();
+                    let bytes = bytes.filter(|bytes| *bytes <= LARGEST_MAX_VALUE_BYTES as u64);
+                    welcome.max_value_bytes =
+                        bytes.ok_or(FieldError::OutOfRange { field: "max-value-bytes" })?;
                 }
                 _ if fields.next_is_integer() => {
                     fields.integer()?;

@@ -1,0 +1,185 @@
+//! Requests, answers, deadlines and bounds on an open connection.
+
+use std::time::Duration;
+
+use kvsd::protocol::v2::Reply;
+use kvsd::{ErrorKind, Outcome};
+use tokio::time::Instant;
+
+use crate::support::{self, MAX_VALUE_BYTES, connected, poll_once, record, written};
+
+#[tokio::test(start_paused = true)]
+async fn answers_find_their_callers_in_any_order() {
+    let (client, _server, mut session) = connected().await;
+    let reads = async { tokio::join!(client.get::<String>("a"), client.get::<String>("b")) };
+    let play = async {
+        let (first, second) = (session.request().await.unwrap(), session.request().await.unwrap());
+        session.reply(second.id, record(&second.key)).await;
+        session.reply(first.id, record(&first.key)).await;
+    };
+    let ((a, b), ()) = tokio::join!(reads, play);
+    assert_eq!((a.unwrap().unwrap(), b.unwrap().unwrap()), ("a".into(), "b".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_answer_to_a_dropped_read_goes_to_nobody() {
+    let (client, _server, mut session) = connected().await;
+    let mut dropped = Box::pin(client.get::<String>("dropped").owned());
+    assert!(poll_once(&mut dropped).await.is_none());
+    let asked = session.request().await.unwrap();
+    drop(dropped);
+    let read = client.get::<String>("kept");
+    let play = async {
+        let kept = session.request().await.unwrap();
+        assert_ne!(kept.id, asked.id, "an id in flight must not be used again");
+        session.reply(asked.id, record(b"dropped")).await;
+        session.reply(kept.id, record(b"kept")).await;
+    };
+    let (read, ()) = tokio::join!(read, play);
+    assert_eq!(read.unwrap().unwrap(), "kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_never_answers_costs_the_deadline_and_no_more() {
+    let (client, _server, mut session) = connected().await;
+    let start = Instant::now();
+    let error = client.get::<String>("k").timeout(Duration::from_secs(3)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert_eq!(start.elapsed().as_secs(), 3);
+    let error = client.set("k", "v").timeout(Duration::from_secs(2)).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unknown));
+    assert!(!error.is_retryable(), "a write that may have happened must not be repeated blindly");
+    assert_eq!(start.elapsed().as_secs(), 5);
+    // The late answers harm nobody.
+    for _ in 0..2 {
+        let late = session.request().await.unwrap();
+        let answer = if late.what == "get" { record(b"late") } else { written() };
+        session.reply(late.id, answer).await;
+    }
+    let (exists, ()) = tokio::join!(client.exists("k"), async {
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, Reply::Exists(true)).await;
+    });
+    assert!(exists.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_requests_than_one_connection_holds_are_refused_not_queued() {
+    let (client, _server, _session) = connected().await;
+    let mut waiting = Vec::new();
+    let overloaded = loop {
+        let mut read = Box::pin(client.exists("k").owned());
+        match poll_once(&mut read).await {
+            None => waiting.push(read),
+            Some(result) => break result.unwrap_err(),
+        }
+        assert!(waiting.len() <= 100_000, "the queue has no bound");
+    };
+    assert_eq!(
+        (overloaded.kind(), overloaded.outcome()),
+        (ErrorKind::Overloaded, Outcome::NotSent)
+    );
+    assert!(overloaded.is_retryable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_arguments_never_reach_the_server() {
+    let (client, _server, mut session) = connected().await;
+    let too_large = vec![0; MAX_VALUE_BYTES + 1];
+    let cases = [
+        (client.set("", "v").await.unwrap_err(), ErrorKind::InvalidArgument),
+        (client.set([0; 1025], "v").await.unwrap_err(), ErrorKind::InvalidArgument),
+        (client.set("k", too_large).await.unwrap_err(), ErrorKind::ValueTooLarge),
+        (client.get::<String>("").await.unwrap_err(), ErrorKind::InvalidArgument),
+        (client.take::<String>("").await.unwrap_err(), ErrorKind::InvalidArgument),
+        (client.delete("").await.unwrap_err(), ErrorKind::InvalidArgument),
+        (client.exists("").await.unwrap_err(), ErrorKind::InvalidArgument),
+        (client.table("..").unwrap_err(), ErrorKind::InvalidArgument),
+        (client.table("a/b").unwrap_err(), ErrorKind::InvalidArgument),
+        (client.table("a\0").unwrap_err(), ErrorKind::InvalidArgument),
+    ];
+    for (error, kind) in cases {
+        assert_eq!((error.kind(), error.outcome()), (kind, Outcome::NotSent), "{error}");
+    }
+    // The largest of each is fine, and the first request that the server sees.
+    let largest = vec![0; MAX_VALUE_BYTES];
+    let (set, ()) = tokio::join!(client.set([7; 1024], largest), async {
+        let asked = session.request().await.unwrap();
+        assert_eq!(asked.key, [7; 1024]);
+        session.reply(asked.id, written()).await;
+    });
+    set.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_of_any_length_does() {
+    let (builder, mut server) = support::builder();
+    let builder = builder.timeout(Duration::MAX);
+    let (client, mut session) = tokio::join!(builder.connect(), server.welcome());
+    let client = client.unwrap();
+    let longest = Duration::from_secs(u64::MAX);
+    let (reads, ()) = tokio::join!(
+        async { (client.exists("k").await, client.exists("k").timeout(longest).await) },
+        async {
+            for _ in 0..2 {
+                let asked = session.request().await.unwrap();
+                session.reply(asked.id, Reply::Exists(true)).await;
+            }
+        }
+    );
+    assert!(reads.0.unwrap() && reads.1.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_time_nothing_is_sent() {
+    let (client, _server, mut session) = connected().await;
+    let error = client.set("k", "v").timeout(Duration::ZERO).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent));
+    drop(client);
+    assert!(session.request().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_a_stuck_server_does_not_take_are_bounded() {
+    const MIB: usize = 1024 * 1024;
+    let (client, _server, _session) = connected().await;
+    let value = vec![0; MIB];
+    let mut waiting = Vec::new();
+    let overloaded = loop {
+        let mut set = Box::pin(client.set("k", &value).owned());
+        match poll_once(&mut set).await {
+            None => waiting.push(set),
+            Some(result) => break result.unwrap_err(),
+        }
+        if waiting.len() == 20 {
+            // The writer takes them all, and is stuck with them.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(waiting.len() <= 1000, "the queue has no bound");
+    };
+    assert_eq!(
+        (overloaded.kind(), overloaded.outcome()),
+        (ErrorKind::Overloaded, Outcome::NotSent)
+    );
+    assert!((32..=33).contains(&waiting.len()), "{} MiB", waiting.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_a_restarted_server_no_longer_takes_harms_nobody_else() {
+    let (client, mut server, session) = connected().await;
+    let set = client.set("k", vec![0; 1000]);
+    drop(session);
+    let play = async {
+        let mut session = server.arrival().await;
+        session.welcome(100).await;
+        let asked = session.request().await.unwrap();
+        assert_eq!(asked.what, "exists");
+        session.reply(asked.id, Reply::Exists(true)).await;
+        session
+    };
+    let calls = async { (set.await, client.exists("k").await) };
+    let ((set, exists), _session) = tokio::join!(calls, play);
+    let error = set.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ValueTooLarge, Outcome::NotSent));
+    assert!(exists.unwrap());
+}
