@@ -5,11 +5,15 @@
 //! clean stop, 2 a mistake in usage or configuration, 1 anything else. Next file to read: `serve`.
 
 mod args;
+mod dump;
 mod exit;
+mod folder;
 mod init;
 mod logging;
+mod salvage;
 mod serve;
 mod user;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -24,6 +28,9 @@ pub fn main() -> ExitCode {
         None => serve::run(cli.server),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::User(args)) => user::run(args.action),
+        Some(Command::Verify { folder }) => verify::run(folder),
+        Some(Command::Dump(args)) => dump::run(args),
+        Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
