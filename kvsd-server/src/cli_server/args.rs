@@ -75,7 +75,8 @@ pub(super) enum Command {
     ///
     /// The damaged folder is only read. For each key the newest record that verifies is copied;
     /// each place that is skipped is printed. If a damaged record was a key's newest, the key comes
-    /// back with an older value, or a deleted key comes back. The server must not be running.
+    /// back with an older value, or a deleted key comes back; a batch that is hit is copied in part.
+    /// The server must not be running.
     #[command(next_line_help = true)]
     Salvage {
         #[command(flatten)]

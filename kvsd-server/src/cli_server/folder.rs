@@ -11,7 +11,7 @@ use super::exit::Failure;
 use super::serve::config_variable;
 use crate::config::Layers;
 use crate::log::offline::{
-    DataFolder, PosixDisk, StorageError, StoreError, Survey, TableFolder, Tables,
+    DataFolder, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
 };
 use crate::log::{Clock, OpenError, SystemClock};
 
@@ -27,7 +27,7 @@ impl FolderArgs {
     /// Opens the folder that is meant: by flag, else by environment or configuration.
     pub(super) fn open(self) -> Result<Folder, Failure> {
         let path = self.find()?;
-        let data = DataFolder::open(Arc::new(PosixDisk), &path)
+        let data = DataFolder::open(Arc::new(ReadOnlyDisk), &path)
             .map_err(|error| in_folder(error, &path))?;
         let tables = data.tables().map_err(in_data)?;
         Ok(Folder { path, tables, data })

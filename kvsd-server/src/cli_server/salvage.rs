@@ -23,7 +23,7 @@ pub(super) fn run(args: FolderArgs, to: &Path) -> Result<(), Failure> {
     let mut skipped = 0;
     if let Some(damage) = &folder.tables.damage {
         skipped += 1;
-        let lines = format!("{damage}\n  the tables' names are lost: they are called salvaged-N\n");
+        let lines = format!("{damage}\n  the tables' names are lost: they are called unnamed-N\n");
         print(&lines).map_err(Failure::other)?;
     }
     for table in &folder.tables.tables {

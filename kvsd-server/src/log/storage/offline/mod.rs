@@ -17,7 +17,7 @@ use std::sync::Arc;
 use kvsd::TableName;
 
 pub(crate) use super::error::StorageError;
-pub(crate) use super::posix::PosixDisk;
+pub(crate) use super::posix::{PosixDisk, ReadOnlyDisk};
 pub(crate) use super::record::NEVER;
 pub(crate) use super::store::StoreError;
 pub(crate) use salvage::NewFolder;
@@ -133,7 +133,7 @@ impl DataFolder {
         let table = |name: String| {
             let id = name.parse().ok()?;
             let path = catalog::table_folder(&self.data, id);
-            let name = TableName::parse(&format!("salvaged-{id}")).ok()?;
+            let name = TableName::parse(&format!("unnamed-{id}")).ok()?;
             Some(TableFolder { name, path, id, incarnation: None })
         };
         Ok(names.into_iter().filter_map(table).collect())

@@ -29,14 +29,15 @@ pub(super) enum Step {
 pub(super) struct Walk<'a> {
     groups: Groups<'a>,
     durable: u64,
-    /// All commits of the segment have had their say about `durable`.
+    /// No commit of the segment has more to say about `durable`.
     searched: bool,
 }
 
 impl<'a> Walk<'a> {
     /// A walk through a whole segment that is durable at least up to `durable`.
     pub(super) fn new(bytes: &'a [u8], seed: Seed, durable: u64) -> Self {
-        Self { groups: Groups::new(bytes, seed), durable, searched: false }
+        let searched = durable >= bytes.len() as u64;
+        Self { groups: Groups::new(bytes, seed), durable, searched }
     }
 
     /// Up to where the segment is known to be durable.
