@@ -257,6 +257,8 @@ impl Survey {
                 return Ok(());
             }
         };
+        // A crash tears what was not synced, but makes nothing unreadable.
+        let durable = read.gaps.last().map_or(durable, |gap| durable.max(gap.end));
         let place = self.segments.len();
         let damages_before = self.damages.len();
         let mut walk = Walk::new(&read.bytes, segment.seed, durable);
