@@ -4,8 +4,10 @@
 //! the server reads with ([`super::scan`]), but goes on behind damage, and takes whatever still
 //! verifies. It never changes a byte of the folder that it reads: no repair, no cut, no clean-up.
 //!
-//! Reading order: [`walk`], [`survey`], [`salvage`].
+//! Reading order: [`walk`], [`plan`], [`readable`], [`survey`], [`salvage`].
 
+mod plan;
+mod readable;
 mod salvage;
 mod survey;
 mod walk;

@@ -45,7 +45,7 @@ impl NewFolder {
     /// Makes a table of what was found of another one, durably; how many records it has.
     pub(crate) fn add(&mut self, name: &TableName, found: &Survey) -> Result<u64, StorageError> {
         let mut writer = self.store.create_table(name)?;
-        writer.advance_time(found.time());
+        writer.advance_time(found.time);
         let sets = found.newest.iter().filter(|(_, newest)| newest.kind == Kind::Set);
         let mut sets: Vec<(&[u8], &Newest)> = sets.map(|(key, at)| (&**key, at)).collect();
         sets.sort_unstable_by_key(|(_, newest)| newest.version);

@@ -9,14 +9,15 @@ use std::collections::btree_map::Entry as Slot;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::plan::Extent;
+use super::readable::read_readable;
 use super::walk::{Step, Walk};
 use super::{Damage, DataFolder, TableFolder};
-use crate::log::storage::disk::{DiskFile, read_full};
+use crate::log::storage::disk::read_full;
 use crate::log::storage::error::StorageError;
-use crate::log::storage::manifest::{Left, Manifest, path_in};
 use crate::log::storage::record::{Commit, HEADER_BYTES, Header, Kind};
 use crate::log::storage::scan::{Entry, content_end};
-use crate::log::storage::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity};
+use crate::log::storage::segment::Segment;
 
 /// What a table's files hold.
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ pub(crate) struct Survey {
     pub(super) newest: BTreeMap<Box<[u8]>, Newest>,
     /// The highest version and clock reading that the table has shown or recorded.
     pub(super) version: u64,
-    time: u64,
+    pub(super) time: u64,
     segments: Vec<Segment>,
 }
 
@@ -77,22 +78,6 @@ pub(crate) enum Expired {
     Included,
 }
 
-/// A segment that is to be read.
-#[derive(Debug)]
-struct Planned {
-    identity: SegmentIdentity,
-    extent: Extent,
-}
-
-/// How far a segment goes.
-#[derive(Debug, Clone, Copy)]
-enum Extent {
-    /// It ends here, all of it durable, with no version above this one.
-    Fixed { length: u64, last_version: u64 },
-    /// It may go on behind what is known to be durable.
-    Open { durable: u64 },
-}
-
 impl DataFolder {
     /// Reads a table; `progress` hears how many bytes came.
     ///
@@ -122,62 +107,6 @@ impl DataFolder {
         }
         Ok(survey)
     }
-
-    /// The segments by the manifest, or by their own headers if it is damaged.
-    fn plan(&self, table: &TableFolder, survey: &mut Survey) -> Result<Vec<Planned>, StorageError> {
-        let manifest = match Manifest::read(&*self.disk, &table.path) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                survey.damages.push(Damage::from_error(error)?);
-                return self.plan_by_headers(table, survey);
-            }
-        };
-        let is_ours = table.incarnation.is_none_or(|known| known == manifest.incarnation);
-        if manifest.table != table.id || !is_ours {
-            let what = "this is the manifest of another table";
-            let error = StorageError::corrupt(&path_in(&table.path), 0, what);
-            survey.damages.push(Damage::from_error(error)?);
-            return self.plan_by_headers(table, survey);
-        }
-        survey.version = manifest.version_floor;
-        survey.time = manifest.time_floor;
-        let last = manifest.segments.len().saturating_sub(1);
-        let planned = manifest.segments.iter().enumerate().map(|(place, entry)| {
-            survey.version = survey.version.max(entry.last_version);
-            survey.time = survey.time.max(entry.time);
-            let extent = match manifest.left {
-                Left::InUse if place == last => Extent::Open { durable: entry.length },
-                Left::InUse | Left::Clean => {
-                    Extent::Fixed { length: entry.length, last_version: entry.last_version }
-                }
-            };
-            Planned { identity: manifest.identity(entry), extent }
-        });
-        Ok(planned.collect())
-    }
-
-    fn plan_by_headers(
-        &self,
-        table: &TableFolder,
-        survey: &mut Survey,
-    ) -> Result<Vec<Planned>, StorageError> {
-        let mut planned = Vec::new();
-        for name in self.disk.list(&table.path).unwrap_or_default() {
-            if !name.ends_with(".seg") {
-                continue;
-            }
-            match Segment::identify(&*self.disk, &table.path.join(name)) {
-                // Another incarnation's data must not come back.
-                Ok(identity) if table.incarnation.is_none_or(|i| i == identity.incarnation) => {
-                    let extent = Extent::Open { durable: SEGMENT_HEADER_BYTES };
-                    planned.push(Planned { identity, extent });
-                }
-                Ok(_) => {}
-                Err(error) => survey.damages.push(Damage::from_error(error)?),
-            }
-        }
-        Ok(planned)
-    }
 }
 
 impl Survey {
@@ -199,11 +128,6 @@ impl Survey {
             }
         }
         Ok(())
-    }
-
-    /// The highest clock reading that the table has recorded.
-    pub(super) fn time(&self) -> u64 {
-        self.time
     }
 
     fn is_live(&self, newest: &Newest, expired: Expired) -> bool {
@@ -358,52 +282,3 @@ impl Survey {
         });
     }
 }
-
-/// What a disk still reads of a file.
-#[derive(Debug)]
-struct Readable {
-    /// With zeros, which never verify, for what it does not.
-    bytes: Vec<u8>,
-    gaps: Vec<Range<u64>>,
-}
-
-impl Readable {
-    fn is_unreadable(&self, place: &Range<u64>) -> bool {
-        self.gaps.iter().any(|gap| gap.start < place.end && place.start < gap.end)
-    }
-}
-
-/// Reads a segment up to a limit, around what the disk does not read.
-fn read_readable(
-    segment: &Segment,
-    limit: u64,
-    progress: &mut dyn FnMut(u64),
-) -> Result<Readable, StorageError> {
-    let length = segment.file.length().map_err(StorageError::io("read", &segment.path))?;
-    let Ok(length) = usize::try_from(length.min(limit)) else {
-        return Err(StorageError::corrupt(&segment.path, length, "the segment is too long"));
-    };
-    let mut bytes = vec![0; length];
-    let mut gaps = Vec::new();
-    for (piece, at) in bytes.chunks_mut(PIECE_BYTES).zip((0..).step_by(PIECE_BYTES)) {
-        if read_full(&*segment.file, piece, at).is_err() {
-            read_blocks(&*segment.file, piece, at, &mut gaps);
-        }
-        progress(piece.len() as u64);
-    }
-    Ok(Readable { bytes, gaps })
-}
-
-fn read_blocks(file: &dyn DiskFile, piece: &mut [u8], at: u64, gaps: &mut Vec<Range<u64>>) {
-    for (block, at) in piece.chunks_mut(BLOCK_BYTES).zip((at..).step_by(BLOCK_BYTES)) {
-        if read_full(file, block, at).is_err() {
-            block.fill(0);
-            gaps.push(at..at + block.len() as u64);
-        }
-    }
-}
-
-/// How much is read with one call.
-const PIECE_BYTES: usize = 1 << 20;
-/// How much is given up if the disk does not read it.
-const BLOCK_BYTES: usize = 4096;

@@ -4,7 +4,7 @@
 //! end the walk. The header CRC is bound to a record's place, so that behind damage every byte can
 //! be tried: what verifies there is a record.
 //!
-//! Next file to read: [`super::survey`].
+//! Next file to read: [`super::plan`].
 
 use std::ops::Range;
 
