@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use kvsd::TableName;
 
 use crate::config::{DEFAULT_PORT, keys};
 use crate::init::HostName;
@@ -51,6 +52,63 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Add, remove or list the users who may log in
     User(UserArgs),
+    /// Check every byte of a data folder, and change none
+    ///
+    /// Prints a line for each table, one for each damaged place, and `OK` at the end if there was
+    /// none; otherwise the exit code is 1. What a crash has left unfinished at the end of a log is
+    /// no damage: the server cuts it off when it starts. The server must not be running. Keeps the
+    /// keys of one table at a time in memory.
+    #[command(next_line_help = true)]
+    Verify {
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Print a data folder's records as JSON, one a line
+    ///
+    /// Ordered by table, and by key within it. `expires_at` is in milliseconds since 1970, or null.
+    /// A key or value that is no UTF-8 stands as {"base64": ".."}; a derived value has its `type`,
+    /// `type_version`, `fingerprint` and `codec` beside it, and `value` is what the codec wrote.
+    /// The server must not be running. Keeps the keys of one table at a time in memory.
+    #[command(next_line_help = true)]
+    Dump(DumpArgs),
+    /// Copy what still verifies of a damaged data folder into a new one
+    ///
+    /// The damaged folder is only read. For each key the newest record that verifies is copied;
+    /// each place that is skipped is printed. If a damaged record was a key's newest, the key comes
+    /// back with an older value, or a deleted key comes back; a batch that is hit is copied in part.
+    /// The server must not be running.
+    #[command(next_line_help = true)]
+    Salvage {
+        #[command(flatten)]
+        folder: FolderArgs,
+        /// The folder to make; it must not be there, or be empty
+        #[arg(long, value_name = "NEWDIR")]
+        to: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DumpArgs {
+    #[command(flatten)]
+    pub(super) folder: FolderArgs,
+    /// Print this table alone
+    #[arg(long, value_name = "NAME", value_parser = TableName::parse)]
+    pub(super) table: Option<TableName>,
+    /// Print records whose time is up as well, as long as they are there
+    #[arg(long)]
+    pub(super) expired: bool,
+}
+
+/// Which data folder is meant.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(super) struct FolderArgs {
+    /// The data folder [env: KVSD_SERVER_DATA_DIR] [default: ./kvsd-data]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// The configuration that names it [env: KVSD_SERVER_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -192,7 +250,8 @@ In the file each setting is called as its flag, with `_` for `-`: max_connection
 Examples:
   kvsd-server --dev                          try it: this machine only, any credentials
   kvsd-server init --name db.example         make certificates, a user and a configuration
-  kvsd-server --config kvsd-data/kvsd.toml   serve with them";
+  kvsd-server --config kvsd-data/kvsd.toml   serve with them
+  kvsd-server verify                         check the data folder while no server runs";
 
 #[cfg(test)]
 mod tests {

@@ -6,11 +6,15 @@
 
 mod args;
 mod descriptors;
+mod dump;
 mod exit;
+mod folder;
 mod init;
 mod logging;
+mod salvage;
 mod serve;
 mod user;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -25,6 +29,9 @@ pub fn main() -> ExitCode {
         None => serve::run(cli.server),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::User(args)) => user::run(args.action),
+        Some(Command::Verify { folder }) => verify::run(folder),
+        Some(Command::Dump(args)) => dump::run(args),
+        Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

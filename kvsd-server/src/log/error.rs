@@ -54,7 +54,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn from_storage(error: StorageError) -> Self {
+    pub(crate) fn from_storage(error: StorageError) -> Self {
         match error {
             StorageError::Corrupt { file, offset, what } => Self::Corrupt { file, offset, what },
             StorageError::NewerFormat { file, found, supported } => {
@@ -64,7 +64,7 @@ impl OpenError {
         }
     }
 
-    pub(super) fn from_store(error: StoreError, folder: PathBuf) -> Self {
+    pub(crate) fn from_store(error: StoreError, folder: PathBuf) -> Self {
         match error {
             StoreError::Locked => Self::Locked { folder },
             StoreError::Storage(error) => Self::from_storage(error),

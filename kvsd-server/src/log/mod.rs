@@ -25,6 +25,8 @@ mod tests;
 pub use clock::{Clock, SystemClock};
 pub use config::{LogConfig, SyncPolicy};
 pub use error::OpenError;
+#[cfg(feature = "cli")]
+pub(crate) use storage::offline;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

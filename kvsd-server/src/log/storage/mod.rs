@@ -14,7 +14,8 @@
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`rotation`]; then [`scan`], [`repair`], [`load`] and [`store`].
+//! [`writer`], [`rotation`]; then [`scan`], [`repair`], [`load`] and [`store`];
+//! then `offline`, which reads a folder that no server has open.
 
 #![warn(clippy::indexing_slicing)]
 
@@ -27,6 +28,8 @@ pub(crate) mod group;
 pub(crate) mod index;
 pub(crate) mod load;
 mod manifest;
+#[cfg(feature = "cli")]
+pub(crate) mod offline;
 pub(crate) mod posix;
 pub(crate) mod reader;
 pub(crate) mod record;

@@ -61,12 +61,60 @@ impl Disk for PosixDisk {
     fn lock(&self, path: &Path) -> io::Result<Arc<dyn Lock>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Arc::new(PosixLock { _file: file })),
-            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        lock(options.open(path)?)
+    }
+}
+
+/// The file system of this machine, of which nothing is changed, whatever is asked: for a folder that
+/// is only looked at, perhaps on a disk that the system has made read-only.
+#[cfg(feature = "cli")]
+#[derive(Debug)]
+pub(crate) struct ReadOnlyDisk;
+
+#[cfg(feature = "cli")]
+impl Disk for ReadOnlyDisk {
+    fn create(&self, _: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(Arc::new(PosixFile::new(File::open(path)?)))
+    }
+
+    fn create_folder(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        PosixDisk.list(folder)
+    }
+
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn remove(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn remove_folder(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Arc<dyn Lock>> {
+        lock(File::open(path)?)
+    }
+}
+
+fn lock(file: File) -> io::Result<Arc<dyn Lock>> {
+    match file.try_lock() {
+        Ok(()) => Ok(Arc::new(PosixLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -174,4 +222,31 @@ fn is_in_memory(file: &File) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn is_in_memory(_: &File) -> bool {
     false
+}
+
+#[cfg(all(test, feature = "cli"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_only_looked_at_cannot_be_changed_and_can_be_locked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, b"content").unwrap();
+
+        let file = ReadOnlyDisk.open(&path).unwrap();
+        assert_eq!(file.length().unwrap(), 7);
+        assert!(file.write_at(b"x", 0).is_err());
+        assert!(file.truncate(0).is_err());
+        assert!(ReadOnlyDisk.remove(&path).is_err());
+        assert!(ReadOnlyDisk.create(&folder.path().join("new")).is_err());
+        assert_eq!(ReadOnlyDisk.list(folder.path()).unwrap(), ["file"]);
+        assert_eq!(fs::read(&path).unwrap(), b"content");
+
+        let lock = ReadOnlyDisk.lock(&path).unwrap();
+        assert_eq!(PosixDisk.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        drop(lock);
+        let _lock = PosixDisk.lock(&path).unwrap();
+        assert_eq!(ReadOnlyDisk.lock(&path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 }

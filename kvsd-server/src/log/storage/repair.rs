@@ -28,7 +28,7 @@ use super::scan::{Damage, Entry, Groups, content_end};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
 
 /// How far versions jump after an end that was not clean.
-const VERSION_JUMP: u64 = 1 << 32;
+pub(super) const VERSION_JUMP: u64 = 1 << 32;
 /// The end of the names of files that keep what was cut off.
 pub(super) const CUT_EXTENSION: &str = ".cut";
 

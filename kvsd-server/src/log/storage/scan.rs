@@ -103,15 +103,61 @@ impl<'a> Groups<'a> {
 
     /// Whether a commit behind the damage says that the damaged group was durable.
     pub(super) fn is_rot(&self, damage: Damage) -> bool {
-        let from = usize::try_from(damage.at).unwrap_or(usize::MAX);
+        self.commits_from(damage.at).any(|commit| commit.durable > damage.group)
+    }
+
+    /// Up to where the commits from an offset on say that the segment is durable.
+    #[cfg(feature = "cli")]
+    pub(super) fn durable_behind(&self, at: u64) -> u64 {
+        self.commits_from(at).map(|commit| commit.durable).max().unwrap_or_default()
+    }
+
+    /// The commits that verify in their own place, from an offset on.
+    fn commits_from(&self, at: u64) -> impl Iterator<Item = Commit> + '_ {
+        let from = usize::try_from(at).unwrap_or(usize::MAX);
         // Behind the last byte that is not zero there is only room that was reserved.
         let until = (content_end(self.bytes) + COMMIT_BYTES).min(self.bytes.len());
-        let Some(bytes) = self.bytes.get(from..until) else {
-            return false;
+        let bytes = self.bytes.get(from..until).unwrap_or_default();
+        let windows = bytes.windows(COMMIT_BYTES).zip(at..);
+        windows.filter_map(|(window, offset)| Commit::decode(window, self.seed, offset))
+    }
+
+    /// Goes on behind damage: adds the records that verify, from the first one behind it up to a
+    /// commit or to further damage. The answer is where the damage ends.
+    #[cfg(feature = "cli")]
+    pub(super) fn resume(&mut self, damage: Damage, entries: &mut Vec<Entry<'a>>) -> u64 {
+        let end = match self.entry_at(damage.at) {
+            // A commit whose group is not all there.
+            Some((_, end)) => end,
+            None => match self.next_entry_behind(damage.at) {
+                Some(next) => next,
+                None => {
+                    self.next = self.bytes.len() as u64;
+                    return damage.at.max(content_end(self.bytes) as u64);
+                }
+            },
         };
-        bytes.windows(COMMIT_BYTES).zip(damage.at..).any(|(window, offset)| {
-            Commit::decode(window, self.seed, offset).is_some_and(|c| c.durable > damage.group)
-        })
+        self.next = end;
+        while let Some((entry, end)) = self.entry_at(self.next) {
+            self.next = end;
+            if entry.header.kind == Kind::Commit {
+                break;
+            }
+            entries.push(entry);
+        }
+        end
+    }
+
+    /// Where the next whole record begins.
+    #[cfg(feature = "cli")]
+    fn next_entry_behind(&self, at: u64) -> Option<u64> {
+        let looks_like_one = |offset: &u64| {
+            let kind = usize::try_from(*offset).unwrap_or(usize::MAX).saturating_add(30);
+            // A glance first, as for a commit.
+            matches!(self.bytes.get(kind..kind.saturating_add(2)), Some([1..=3, 0]))
+        };
+        let offsets = at + 1..content_end(self.bytes) as u64;
+        offsets.filter(looks_like_one).find(|offset| self.entry_at(*offset).is_some())
     }
 }
 

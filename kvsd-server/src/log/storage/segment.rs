@@ -98,6 +98,31 @@ impl Segment {
         Ok(Self::new(path, file, identity))
     }
 
+    /// Opens what is left of a segment whose header may be damaged.
+    #[cfg(feature = "cli")]
+    pub(super) fn open_unchecked(
+        disk: &dyn Disk,
+        folder: &Path,
+        identity: SegmentIdentity,
+    ) -> Result<Self, StorageError> {
+        let path = folder.join(file_name(identity.id));
+        let file = disk.open(&path).map_err(StorageError::io("open", &path))?;
+        Ok(Self::new(path, file, identity))
+    }
+
+    /// What a segment says of itself, where no manifest does.
+    #[cfg(feature = "cli")]
+    pub(super) fn identify(disk: &dyn Disk, path: &Path) -> Result<SegmentIdentity, StorageError> {
+        let file = disk.open(path).map_err(StorageError::io("open", path))?;
+        let mut header = [0; HEADER_BYTES];
+        read_full(&*file, &mut header, 0).map_err(StorageError::io("read", path))?;
+        let mut fields = Fields(&header[16..]);
+        let mut field = || fields.u64().unwrap_or_default();
+        let identity = SegmentIdentity { incarnation: field(), id: field(), salt: field() };
+        check(path, &header, identity)?;
+        Ok(identity)
+    }
+
     fn new(path: PathBuf, file: Arc<dyn DiskFile>, identity: SegmentIdentity) -> Self {
         Self { id: identity.id, seed: Seed::new(identity.salt, identity.id), path, file }
     }

@@ -18,7 +18,7 @@ use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity};
 use super::writer::Writer;
 
 /// The name of the file that is locked while the folder is in use.
-const LOCK_FILE: &str = "LOCK";
+pub(super) const LOCK_FILE: &str = "LOCK";
 
 /// An open data folder.
 #[derive(Debug)]
@@ -53,14 +53,7 @@ impl Store {
         options: TableOptions,
     ) -> Result<Self, StoreError> {
         disk.create_folder(data).map_err(StorageError::io("make", data))?;
-        let lock_path = data.join(LOCK_FILE);
-        let lock = match disk.lock(&lock_path) {
-            Ok(lock) => lock,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(StoreError::Locked);
-            }
-            Err(error) => return Err(StorageError::io("lock", &lock_path)(error).into()),
-        };
+        let lock = lock_folder(&*disk, data)?;
         // As with a manifest: what is seen now must not be gone after a crash.
         disk.sync_folder(data).map_err(StorageError::io("sync", data))?;
         let names = disk.list(data).map_err(StorageError::io("list", data))?;
@@ -145,6 +138,15 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Keeps others from a data folder until the answer is dropped.
+pub(super) fn lock_folder(disk: &dyn Disk, data: &Path) -> Result<Arc<dyn Lock>, StoreError> {
+    let path = data.join(LOCK_FILE);
+    disk.lock(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => StoreError::Locked,
+        _ => StorageError::io("lock", &path)(error).into(),
+    })
 }
 
 fn first_catalog(disk: &dyn Disk, data: &Path) -> Result<CatalogFile, StorageError> {

@@ -15,6 +15,8 @@ mod damage;
 mod engine;
 mod history;
 mod model;
+#[cfg(feature = "cli")]
+mod offline;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -3,6 +3,7 @@
 #![expect(clippy::cast_possible_truncation, reason = "sizes and numbers of a test are small")]
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -153,7 +154,14 @@ impl SimFile {
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let (state, _) = self.enter(Call::Read)?;
-        Ok(self.read(&state, buffer, offset))
+        let end = offset + buffer.len() as u64;
+        let is_hit = |bytes: &Range<u64>| bytes.start < end && offset < bytes.end;
+        match &state.unreadable {
+            Some((file, bytes)) if *file == self.file && is_hit(bytes) => {
+                Err(io::Error::from_raw_os_error(5))
+            }
+            _ => Ok(self.read(&state, buffer, offset)),
+        }
     }
 
     fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<CachedRead> {

@@ -11,6 +11,7 @@ mod random;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
@@ -63,6 +64,8 @@ struct State {
     uncached_percent: usize,
     forgets_syncs: bool,
     syncs: u64,
+    /// Bytes of a file that no read gets.
+    unreadable: Option<(usize, Range<u64>)>,
 }
 
 /// What a call does, as far as faults go.
@@ -93,6 +96,7 @@ impl SimDisk {
             uncached_percent: 0,
             forgets_syncs: false,
             syncs: 0,
+            unreadable: None,
         };
         Self { state: Arc::new(Mutex::new(state)), gate: Arc::default() }
     }
@@ -208,6 +212,13 @@ impl SimDisk {
     /// A planted fault: syncs succeed and keep nothing.
     pub(crate) fn forget_syncs(&self) {
         self.state().forgets_syncs = true;
+    }
+
+    /// From now on every read of these bytes of a file fails.
+    #[cfg(feature = "cli")]
+    pub(crate) fn spoil(&self, path: &Path, bytes: Range<u64>) {
+        let mut state = self.state();
+        state.unreadable = Some((state.file(path).unwrap(), bytes));
     }
 
     /// What a file holds.

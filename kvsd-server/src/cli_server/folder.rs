@@ -1,0 +1,94 @@
+//! What the commands on a data folder share: which one, nobody else in it, and how far they are.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
+
+use super::args::FolderArgs;
+use super::exit::Failure;
+use super::serve::config_variable;
+use crate::config::Layers;
+use crate::log::offline::{
+    DataFolder, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
+};
+use crate::log::{Clock, OpenError, SystemClock};
+
+/// A data folder that a command works on.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) path: PathBuf,
+    pub(super) tables: Tables,
+    data: DataFolder,
+}
+
+impl FolderArgs {
+    /// Opens the folder that is meant: by flag, else by environment or configuration.
+    pub(super) fn open(self) -> Result<Folder, Failure> {
+        let path = self.find()?;
+        let data = DataFolder::open(Arc::new(ReadOnlyDisk), &path)
+            .map_err(|error| in_folder(error, &path))?;
+        let tables = data.tables().map_err(in_data)?;
+        Ok(Folder { path, tables, data })
+    }
+
+    fn find(self) -> Result<PathBuf, Failure> {
+        if let Some(folder) = self.data_dir {
+            return Ok(folder);
+        }
+        let mut layers = Layers::default();
+        match self.config {
+            Some(path) => layers.file(&path)?,
+            None => {
+                layers.environment(std::env::vars_os())?;
+                if let Some(path) = config_variable() {
+                    layers.file(&path)?;
+                }
+            }
+        }
+        Ok(layers.resolve()?.data_dir)
+    }
+}
+
+impl Folder {
+    /// A bar for all tables; shown on a terminal only.
+    pub(super) fn progress(&self, target: ProgressDrawTarget) -> ProgressBar {
+        let bytes = self.tables.tables.iter().map(|table| self.data.size(table)).sum();
+        let style = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} to go";
+        let style =
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+        // A command that fails must not leave half a bar in front of its error.
+        let clear = ProgressFinish::AndClear;
+        ProgressBar::with_draw_target(Some(bytes), target).with_style(style).with_finish(clear)
+    }
+
+    /// Reads a table.
+    pub(super) fn survey(&self, table: &TableFolder, bar: &ProgressBar) -> Result<Survey, Failure> {
+        bar.set_message(table.name.to_string());
+        self.data.survey(table, &mut |bytes| bar.inc(bytes)).map_err(in_data)
+    }
+}
+
+/// Where a bar goes whose command prints its results on standard output.
+pub(super) fn beside_results() -> ProgressDrawTarget {
+    match io::stdout().is_terminal() {
+        true => ProgressDrawTarget::hidden(),
+        false => ProgressDrawTarget::stderr(),
+    }
+}
+
+/// The time now, in milliseconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemClock.now().get()
+}
+
+/// Why a data folder does not open.
+pub(super) fn in_folder(error: StoreError, path: &Path) -> Failure {
+    Failure::other(OpenError::from_store(error, path.to_owned()))
+}
+
+/// What is wrong with its data.
+pub(super) fn in_data(error: StorageError) -> Failure {
+    Failure::other(OpenError::from_storage(error))
+}
