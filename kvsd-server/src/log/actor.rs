@@ -64,6 +64,8 @@ pub(super) struct Shared {
     pub(super) policy: SyncPolicy,
     pub(super) sync_pool: Pool,
     pub(super) read_pool: Pool,
+    /// One thread: at most one chore of the whole engine at a time.
+    pub(super) chore_pool: Pool,
 }
 
 /// The actor, but for its [`Turn`], which travels to the pools and back.
@@ -75,12 +77,14 @@ pub(super) struct Actor {
     queue: VecDeque<Submission>,
     closing: Option<oneshot::Sender<Result<(), EngineError>>>,
     syncing: Option<Syncing>,
+    /// A chore under way while the actor goes on.
+    chore: Option<Running<Result<(), StorageError>>>,
     /// Since when something written is neither durable nor on its way.
     dirty_since: Option<Instant>,
     last_write: Instant,
     alarm: Pin<Box<Sleep>>,
     armed: bool,
-    _lock: Arc<dyn Lock>,
+    lock: Arc<dyn Lock>,
 }
 
 /// A sync under way while the actor goes on.
@@ -119,11 +123,12 @@ impl Actor {
                 queue: VecDeque::new(),
                 closing: None,
                 syncing: None,
+                chore: None,
                 dirty_since: None,
                 last_write: now,
                 alarm: Box::pin(sleep_until(now)),
                 armed: false,
-                _lock: lock,
+                lock,
             };
             if actor.run(turn).await.is_err() {
                 tracing::error!("a table's writer panicked; the table takes no more writes");
@@ -136,7 +141,7 @@ impl Actor {
         loop {
             tokio::select! {
                 biased;
-                result = wait(&mut self.syncing), if self.syncing.is_some() => {
+                result = wait_sync(&mut self.syncing), if self.syncing.is_some() => {
                     self.end_sync(&mut turn, result?);
                 }
                 count = self.inbox.recv_many(&mut self.received, QUEUE_SUBMISSIONS) => {
@@ -152,7 +157,12 @@ impl Actor {
                     }
                 }
                 () = &mut self.alarm, if self.armed => self.ring(&mut turn),
+                result = wait(&mut self.chore), if self.chore.is_some() => {
+                    self.chore = None;
+                    turn.chore_done(&result?);
+                }
             }
+            self.begin_chore(&mut turn);
         }
         self.close(turn).await
     }
@@ -267,7 +277,7 @@ impl Actor {
     /// Waits for the sync under way, if there is one.
     async fn await_sync(&mut self, turn: &mut Turn) -> Result<(), Lost> {
         if self.syncing.is_some() {
-            let result = wait(&mut self.syncing).await?;
+            let result = wait_sync(&mut self.syncing).await?;
             self.end_sync(turn, result);
         }
         Ok(())
@@ -277,6 +287,22 @@ impl Actor {
         self.dirty_since = None;
         let done = self.run_sync(turn.sync());
         self.syncing = Some(Syncing { started: Instant::now(), done });
+    }
+
+    /// Begins what can be done beside the batches, unless something is under way.
+    fn begin_chore(&mut self, turn: &mut Turn) {
+        if self.chore.is_some() {
+            return;
+        }
+        self.chore = turn.next_chore().map(|chore| {
+            // The chore outlives an actor whose runtime goes away.
+            let lock = Arc::clone(&self.lock);
+            self.shared.chore_pool.run(move || {
+                let result = chore.run();
+                drop(lock);
+                result
+            })
+        });
     }
 
     fn end_sync(&mut self, turn: &mut Turn, (sync, result): (Sync, Result<(), StorageError>)) {
@@ -333,6 +359,9 @@ impl Actor {
         let closing = self.closing.take();
         self.received.drain(..).for_each(Message::refuse);
         self.await_sync(&mut turn).await?;
+        if self.chore.is_some() {
+            turn.chore_done(&wait(&mut self.chore).await?);
+        }
         let result = self.shared.sync_pool.run(move || turn.close()).await?;
         if let Err(error) = &result {
             tracing::warn!(%error, "a table was not closed cleanly; opening will repair it");
@@ -348,9 +377,19 @@ impl Actor {
 }
 
 /// The end of the sync under way; never, if there is none.
-async fn wait(syncing: &mut Option<Syncing>) -> Result<(Sync, Result<(), StorageError>), Lost> {
+async fn wait_sync(
+    syncing: &mut Option<Syncing>,
+) -> Result<(Sync, Result<(), StorageError>), Lost> {
     match syncing {
         Some(syncing) => (&mut syncing.done).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of a job under way; never, if there is none.
+async fn wait<T>(running: &mut Option<Running<T>>) -> Result<T, Lost> {
+    match running {
+        Some(running) => running.await,
         None => std::future::pending().await,
     }
 }

@@ -15,6 +15,7 @@ use kvsd::{TableName, UnixMillis, Version};
 
 use super::clock::Clock;
 use super::convert::{demand_of, holds, in_table, record, with_cause};
+use super::storage::chore::Chore;
 use super::storage::error::StorageError;
 use super::storage::group::Content;
 use super::storage::index::KeyHash;
@@ -288,6 +289,19 @@ impl Turn {
             // Without room the file stays as it was.
             Ok(()) | Err(WriteError::Full) => {}
             Err(WriteError::Broken(error)) => self.stop(&error),
+        }
+    }
+
+    /// What can be done now beside the batches, if anything.
+    pub(super) fn next_chore(&mut self) -> Option<Chore> {
+        self.writer.next_chore().filter(|_| self.stopped.is_none())
+    }
+
+    /// Takes note of how a chore ended.
+    pub(super) fn chore_done(&self, result: &Result<(), StorageError>) {
+        if let Err(error) = result {
+            let cause = with_cause(error);
+            tracing::warn!(table = %self.table, %cause, "a hint was not written");
         }
     }
 

@@ -9,24 +9,29 @@
 //! CATALOG                     which tables there are                 (catalog)
 //! tables/00000001/MANIFEST    which segments the table has           (manifest, envelope)
 //! tables/00000001/00000001.seg  groups of records                    (segment, record)
+//! tables/00000001/00000001.hint  what a segment says of its keys       (hint)
 //! tables/00000001/00000001.seg-000000004711.cut   what a recovery has cut off
 //! ```
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`rotation`]; then [`scan`], [`repair`], [`load`] and [`store`].
+//! [`writer`], [`rotation`], [`chore`]; then [`scan`], [`repair`], [`hint`],
+//! [`merge`], [`load`] and [`store`].
 
 #![warn(clippy::indexing_slicing)]
 
 pub(crate) mod catalog;
+pub(crate) mod chore;
 pub(crate) mod disk;
 mod envelope;
 pub(crate) mod error;
 mod fields;
 pub(crate) mod group;
+mod hint;
 pub(crate) mod index;
 pub(crate) mod load;
 mod manifest;
+mod merge;
 pub(crate) mod posix;
 pub(crate) mod reader;
 pub(crate) mod record;

@@ -115,21 +115,6 @@ impl Reader {
         Ok(None)
     }
 
-    /// Whether the record at a location is this key's. Waits for the disk.
-    pub(super) fn is_key_at(
-        &self,
-        location: Location,
-        key: &[u8],
-        buffer: &mut Vec<u8>,
-    ) -> Result<bool, StorageError> {
-        match self.key_at(location, key, buffer, Access::Wait) {
-            Ok(hit) => Ok(hit.is_some()),
-            Err(ReadError::Storage(error)) => Err(error),
-            // Not with this access.
-            Err(ReadError::NotCached) => Ok(false),
-        }
-    }
-
     /// The record at a location, without its value, if it is this key's.
     fn key_at(
         &self,

@@ -4,10 +4,11 @@
 //! Everything here waits for the disk, syncs included, and no other sync of the table may be under
 //! way. Under every policy a segment is durable before the next one is written.
 //!
-//! Next file to read: [`super::scan`].
+//! Next file to read: [`super::chore`].
 
 use std::sync::Arc;
 
+use super::chore::Chore;
 use super::envelope::ReplaceError;
 use super::error::StorageError;
 use super::manifest::{Left, Manifest, SegmentEntry};
@@ -110,6 +111,7 @@ impl Writer {
         }
         // Only gives back room; the manifest says where the groups end.
         let _ = self.active.file.truncate(self.end);
+        self.chores.extend(self.hint_of_active(self.manifest.segments.iter().rev().nth(1)));
         self.active = Arc::new(segment);
         self.slot = self.reader.add_segment(Arc::clone(&self.active));
         self.end = SEGMENT_HEADER_BYTES;
@@ -159,6 +161,17 @@ impl Writer {
         Ok(())
     }
 
+    /// What writes the hint of the active segment as it is now, under its entry of the manifest.
+    fn hint_of_active(&self, entry: Option<&SegmentEntry>) -> Option<Chore> {
+        Some(Chore {
+            disk: Arc::clone(&self.disk),
+            folder: self.folder.clone(),
+            segment: Arc::clone(&self.active),
+            identity: self.manifest.identity(entry?),
+            length: self.end,
+        })
+    }
+
     fn sealed_entry(&self, entry: SegmentEntry) -> SegmentEntry {
         SegmentEntry { length: self.end, last_version: self.version, time: self.time, ..entry }
     }
@@ -170,6 +183,11 @@ impl Writer {
             return Ok(());
         }
         self.seal()?;
+        self.chores.extend(self.hint_of_active(self.manifest.segments.last()));
+        while let Some(chore) = self.next_chore() {
+            // Without a hint the next start reads the segment.
+            let _ = chore.run();
+        }
         let mut manifest = Manifest {
             left: Left::Clean,
             version_floor: self.version,

@@ -7,10 +7,12 @@
 //!
 //! Next file to read: [`super::rotation`].
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::chore::Chore;
 use super::disk::{Disk, DiskFile, write_all};
 use super::error::{StorageError, is_full};
 use super::group::{Content, Group};
@@ -95,6 +97,8 @@ pub(crate) struct Writer {
     pub(super) time: u64,
     pub(super) group: Group,
     pub(super) buffer: Vec<u8>,
+    /// What can be done at leisure.
+    pub(super) chores: VecDeque<Chore>,
 }
 
 /// How room is had on this disk.
@@ -145,6 +149,7 @@ impl Writer {
             time: opened.time,
             group: Group::default(),
             buffer: Vec::new(),
+            chores: VecDeque::new(),
         }
     }
 
@@ -156,6 +161,11 @@ impl Writer {
     /// The version of the last write.
     pub(crate) fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What can be done now beside the writes, if anything.
+    pub(crate) fn next_chore(&mut self) -> Option<Chore> {
+        self.chores.pop_front()
     }
 
     /// Takes a reading of the clock; the answer is never below an earlier one.

@@ -160,7 +160,9 @@ impl Run {
             }
             1 => self.sync(),
             2 => self.declare_durable(),
-            3..6 => self.read(),
+            3 => self.rotate(),
+            4 => self.tidy(),
+            5..8 => self.read(),
             _ => {
                 let batch = self.batch();
                 self.write(&batch)
@@ -186,6 +188,28 @@ impl Run {
         };
         if turn.has_undeclared() {
             turn.declare_durable();
+        }
+        Ok(true)
+    }
+
+    /// Seals the active segment, whatever its size.
+    pub(super) fn rotate(&mut self) -> Checked<bool> {
+        let Some((_, turn, _)) = &mut self.table else {
+            return Ok(false);
+        };
+        let demand = Demand { bytes: 1 << 40, ..Demand::default() };
+        // The answer to no writes; a table that has stopped is found out by the next ones.
+        let _ = turn.prepare(&Vec::<Vec<Write>>::new(), &demand);
+        Ok(true)
+    }
+
+    /// Does what is waiting to be done at leisure.
+    pub(super) fn tidy(&mut self) -> Checked<bool> {
+        let Some((_, turn, _)) = &mut self.table else {
+            return Ok(false);
+        };
+        while let Some(chore) = turn.next_chore() {
+            turn.chore_done(&chore.run());
         }
         Ok(true)
     }
