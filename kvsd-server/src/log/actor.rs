@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::config::SyncPolicy;
 use super::convert::demand_of;
 use super::pool::{Lost, Pool, Running};
+use super::storage::chore::Done;
 use super::storage::disk::Lock;
 use super::storage::error::StorageError;
 use super::storage::reader::Access;
@@ -78,7 +79,7 @@ pub(super) struct Actor {
     closing: Option<oneshot::Sender<Result<(), EngineError>>>,
     syncing: Option<Syncing>,
     /// A chore under way while the actor goes on.
-    chore: Option<Running<Result<(), StorageError>>>,
+    chore: Option<Running<Done>>,
     /// Since when something written is neither durable nor on its way.
     dirty_since: Option<Instant>,
     last_write: Instant,
@@ -157,9 +158,8 @@ impl Actor {
                     }
                 }
                 () = &mut self.alarm, if self.armed => self.ring(&mut turn),
-                result = wait(&mut self.chore), if self.chore.is_some() => {
-                    self.chore = None;
-                    turn.chore_done(&result?);
+                done = wait(&mut self.chore), if self.chore.is_some() => {
+                    turn = self.end_chore(turn, done?).await?;
                 }
             }
             self.begin_chore(&mut turn);
@@ -298,11 +298,21 @@ impl Actor {
             // The chore outlives an actor whose runtime goes away.
             let lock = Arc::clone(&self.lock);
             self.shared.chore_pool.run(move || {
-                let result = chore.run();
+                let done = chore.run();
                 drop(lock);
-                result
+                done
             })
         });
+    }
+
+    async fn end_chore(&mut self, mut turn: Box<Turn>, done: Done) -> Result<Box<Turn>, Lost> {
+        self.chore = None;
+        self.await_sync(&mut turn).await?;
+        let work = move || {
+            turn.chore_done(done);
+            turn
+        };
+        self.shared.sync_pool.run(work).await
     }
 
     fn end_sync(&mut self, turn: &mut Turn, (sync, result): (Sync, Result<(), StorageError>)) {
@@ -322,6 +332,7 @@ impl Actor {
             self.begin_sync(turn);
         } else if turn.has_undeclared() && self.last_write + IDLE <= now && self.syncing.is_none() {
             turn.declare_durable();
+            turn.idle();
             // Without room for it, the next attempt can wait as long again.
             self.last_write = now;
         }
@@ -360,7 +371,9 @@ impl Actor {
         self.received.drain(..).for_each(Message::refuse);
         self.await_sync(&mut turn).await?;
         if self.chore.is_some() {
-            turn.chore_done(&wait(&mut self.chore).await?);
+            turn.cancel_chore();
+            let done = wait(&mut self.chore).await?;
+            turn = self.end_chore(turn, done).await?;
         }
         let result = self.shared.sync_pool.run(move || turn.close()).await?;
         if let Err(error) = &result {

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::adopt::{Rest, Sealed};
 use super::disk::Disk;
 use super::error::StorageError;
 use super::hint::{self, Counts, Digest, HintReader};
@@ -17,6 +18,7 @@ use super::record::Kind;
 use super::repair::{CUT_EXTENSION, repair};
 use super::rotation::Limits;
 use super::segment::{Segment, file_name};
+use super::usage::Usage;
 use super::writer::{Opened, Writer};
 
 /// How a table is opened.
@@ -84,10 +86,10 @@ pub(super) fn load(
         segments.push(Loaded { segment, slot });
     }
     let mut bad_hints = HashSet::new();
-    let counts = loop {
+    let (counts, usage) = loop {
         let (sources, counts) = sources(&**disk, folder, &manifest, &segments, &bad_hints)?;
         match fill(&reader, &segments, sources)? {
-            Filled::Whole => break counts,
+            Filled::Whole(usage) => break (counts, usage),
             // Its first blocks were good: begin again without it.
             Filled::BadHint(place) => {
                 bad_hints.insert(place);
@@ -108,6 +110,8 @@ pub(super) fn load(
         reader: Arc::new(reader),
         active: active.segment,
         slot: active.slot,
+        sealed: segments.into_iter().map(Loaded::into_sealed).collect(),
+        usage,
         end,
         records: counts.records,
         key_bytes: counts.key_bytes,
@@ -122,6 +126,12 @@ pub(super) fn load(
 struct Loaded {
     segment: Arc<Segment>,
     slot: u32,
+}
+
+impl Loaded {
+    fn into_sealed(self) -> Sealed {
+        Sealed { segment: self.segment, slot: self.slot, rest: Rest::Ready }
+    }
 }
 
 fn open_segment(
@@ -180,7 +190,7 @@ fn sources(
 
 /// How filling the index ended.
 enum Filled {
-    Whole,
+    Whole(Usage),
     /// The hint of the segment at this place is damaged.
     BadHint(usize),
 }
@@ -194,13 +204,14 @@ fn fill(
         Ok(merge) => merge,
         Err(BadSource(place)) => return Ok(Filled::BadHint(place)),
     };
+    let mut usage = Usage::default();
     let mut entries = Vec::new();
     loop {
         if let Err(BadSource(place)) = merge.next(&mut entries) {
             return Ok(Filled::BadHint(place));
         }
         let Some((place, newest)) = entries.first() else {
-            return Ok(Filled::Whole);
+            return Ok(Filled::Whole(usage));
         };
         if newest.kind != Kind::Set {
             continue;
@@ -213,6 +224,7 @@ fn fill(
             let what = "the segment is longer than any that is written";
             return Err(StorageError::corrupt(&loaded.segment.path, newest.offset, what));
         };
+        usage.moved(None, Some(location));
         reader.index.insert(reader.index.hash(&newest.key), location);
     }
 }

@@ -15,13 +15,16 @@
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`rotation`], [`chore`]; then [`scan`], [`repair`], [`hint`],
+//! [`writer`], [`rotation`], [`chore`], [`compact`],
+//! [`adopt`]; then [`scan`], [`repair`], [`hint`],
 //! [`merge`], [`load`] and [`store`].
 
 #![warn(clippy::indexing_slicing)]
 
+mod adopt;
 pub(crate) mod catalog;
 pub(crate) mod chore;
+mod compact;
 pub(crate) mod disk;
 mod envelope;
 pub(crate) mod error;
@@ -42,6 +45,7 @@ mod segment;
 #[cfg(test)]
 pub(crate) mod sim;
 pub(crate) mod store;
+mod usage;
 pub(crate) mod writer;
 
 use std::path::Path;

@@ -8,7 +8,8 @@
 
 use std::sync::Arc;
 
-use super::chore::Chore;
+use super::adopt::{Rest, Sealed};
+use super::chore::HintChore;
 use super::envelope::ReplaceError;
 use super::error::StorageError;
 use super::manifest::{Left, Manifest, SegmentEntry};
@@ -85,7 +86,7 @@ impl Writer {
         self.replace_manifest(manifest)
     }
 
-    fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), WriteError> {
+    pub(super) fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), WriteError> {
         match manifest.write(&*self.disk, &self.folder) {
             Ok(()) => {
                 self.manifest = manifest;
@@ -111,8 +112,10 @@ impl Writer {
         }
         // Only gives back room; the manifest says where the groups end.
         let _ = self.active.file.truncate(self.end);
-        self.chores.extend(self.hint_of_active(self.manifest.segments.iter().rev().nth(1)));
-        self.active = Arc::new(segment);
+        self.hints.extend(self.hint_of_active(self.manifest.segments.iter().rev().nth(1)));
+        let sealed = std::mem::replace(&mut self.active, Arc::new(segment));
+        self.sealed.push(Sealed { segment: sealed, slot: self.slot, rest: Rest::Ready });
+        self.wake(Rest::Failed);
         self.slot = self.reader.add_segment(Arc::clone(&self.active));
         self.end = SEGMENT_HEADER_BYTES;
         self.allocated = SEGMENT_HEADER_BYTES;
@@ -162,8 +165,8 @@ impl Writer {
     }
 
     /// What writes the hint of the active segment as it is now, under its entry of the manifest.
-    fn hint_of_active(&self, entry: Option<&SegmentEntry>) -> Option<Chore> {
-        Some(Chore {
+    fn hint_of_active(&self, entry: Option<&SegmentEntry>) -> Option<HintChore> {
+        Some(HintChore {
             disk: Arc::clone(&self.disk),
             folder: self.folder.clone(),
             segment: Arc::clone(&self.active),
@@ -183,10 +186,10 @@ impl Writer {
             return Ok(());
         }
         self.seal()?;
-        self.chores.extend(self.hint_of_active(self.manifest.segments.last()));
-        while let Some(chore) = self.next_chore() {
+        self.hints.extend(self.hint_of_active(self.manifest.segments.last()));
+        while let Some(hint) = self.hints.pop_front() {
             // Without a hint the next start reads the segment.
-            let _ = chore.run();
+            let _ = hint.run();
         }
         let mut manifest = Manifest {
             left: Left::Clean,

@@ -111,6 +111,7 @@ fn a_damaged_hint_is_made_again_and_is_never_an_error() {
     // That of a sealed segment is written again.
     assert_eq!(run.rotate(), Ok(true));
     assert_eq!(run.tidy(), Ok(true));
+    let hint = last_hint(&run.disk);
     let whole = run.disk.content(&hint);
     for at in 0..whole.len() {
         let mut copy = run.fork(1);
