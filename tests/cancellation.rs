@@ -1,14 +1,17 @@
-//! No answer in the wrong hands, however callers come and go.
+//! No answer in the wrong hands, however callers and connections come and go.
 
+#[path = "support/proxy.rs"]
+mod proxy;
 mod support;
 
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;
 
-use kvsd::Client;
+use kvsd::{Client, ErrorKind, Outcome};
 use proptest::prelude::RngCore;
 use proptest::test_runner::{RngAlgorithm, TestRng};
+use proxy::CuttingProxy;
 use support::DevServer;
 
 /// Polls `future` a random number of times and then drops it, or awaits it to its end.
@@ -89,5 +92,48 @@ async fn of_a_thousand_tasks_on_two_connections_each_gets_its_own_answers() {
         client.set(key.to_string(), value_of(key)).await.unwrap();
         assert_eq!(client.get::<String>(key.to_string()).await.unwrap(), Some(value_of(key)));
     }
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_connections_that_are_cut_answers_are_right_and_nothing_outlives_its_deadline() {
+    let server = DevServer::start().await;
+    let direct = Client::connect(&server.url("")).await.unwrap();
+    let proxy = CuttingProxy::start(&server.url("")).await;
+    let client = Client::connect(&proxy.url("?pool=4&timeout=20s")).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..200_u32 {
+        let client = client.clone();
+        // Each task is the only one that writes its key. A write that nobody knows about may come
+        // at any time after it was sent.
+        tasks.spawn(async move {
+            let key = task.to_string();
+            let (mut last, mut perhaps) = (None, Vec::new());
+            for round in 0..20_u32 {
+                let value = format!("{key}/{round}/{}", "x".repeat(100));
+                match client.set(&key, &value).await {
+                    Ok(_) => last = Some(value),
+                    Err(error) if error.outcome() == Outcome::Unknown => perhaps.push(value),
+                    Err(error) => assert!(error.is_retryable(), "{error}"),
+                }
+                match client.get::<String>(&key).await {
+                    Ok(read) => assert!(read == last || perhaps.contains(&read.unwrap())),
+                    Err(error) => {
+                        assert!(error.is_retryable(), "{error}");
+                        assert_ne!(error.kind(), ErrorKind::Timeout, "{error}");
+                    }
+                }
+            }
+            (key, last, perhaps)
+        });
+    }
+    while let Some(result) = tasks.join_next().await {
+        let (key, last, perhaps) = result.unwrap();
+        let read = direct.get::<String>(&key).await.unwrap();
+        assert!(read == last || perhaps.contains(&read.unwrap()));
+    }
+    assert!(proxy.cuts() > 5, "only {} connections were cut", proxy.cuts());
+    drop((client, proxy));
+    direct.close().await;
     server.stop().await;
 }

@@ -83,11 +83,11 @@ const SERVER: &[Row] = &[
         crates: &["std", "getrandom", "kvsd", "rcgen", "rustix", "thiserror", "tokio_rustls"] },
     // The command line of the server, and the command line that is a client.
     Row { modules: &["cli_server"],
-        uses: &["config", "init", "server", "users"],
-        crates: &["std", "clap", "kvsd", "rpassword", "rustix", "thiserror", "tokio", "tracing",
-            "tracing_subscriber"] },
+        uses: &["config", "init", "log", "server", "users"],
+        crates: &["std", "base64", "clap", "indicatif", "kvsd", "rpassword", "rustix", "serde",
+            "serde_json", "thiserror", "tokio", "tracing", "tracing_subscriber"] },
     Row { modules: &["cli"], uses: &[],
-        crates: &["std", "bytes", "clap", "indicatif", "kvsd", "rpassword", "thiserror", "tokio"] },
+        crates: &["std", "bytes", "clap", "kvsd", "thiserror", "tokio"] },
     Row { modules: &["bin"], uses: &["cli", "cli_server"], crates: &["std", "tokio"] },
 ];
 

@@ -52,7 +52,7 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Add, remove or list the users who may log in
     User(UserArgs),
-    /// Check every byte of a data folder, and change none
+    /// Check every record of a data folder, and change nothing
     ///
     /// Prints a line for each table, one for each damaged place, and `OK` at the end if there was
     /// none; otherwise the exit code is 1. What a crash has left unfinished at the end of a log is

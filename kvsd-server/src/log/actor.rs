@@ -18,6 +18,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::config::SyncPolicy;
 use super::convert::demand_of;
 use super::pool::{Lost, Pool, Running};
+use super::storage::chore::Done;
 use super::storage::disk::Lock;
 use super::storage::error::StorageError;
 use super::storage::reader::Access;
@@ -64,6 +65,8 @@ pub(super) struct Shared {
     pub(super) policy: SyncPolicy,
     pub(super) sync_pool: Pool,
     pub(super) read_pool: Pool,
+    /// One thread: at most one chore of the whole engine at a time.
+    pub(super) chore_pool: Pool,
 }
 
 /// The actor, but for its [`Turn`], which travels to the pools and back.
@@ -75,12 +78,14 @@ pub(super) struct Actor {
     queue: VecDeque<Submission>,
     closing: Option<oneshot::Sender<Result<(), EngineError>>>,
     syncing: Option<Syncing>,
+    /// A chore under way while the actor goes on.
+    chore: Option<Running<Done>>,
     /// Since when something written is neither durable nor on its way.
     dirty_since: Option<Instant>,
     last_write: Instant,
     alarm: Pin<Box<Sleep>>,
     armed: bool,
-    _lock: Arc<dyn Lock>,
+    lock: Arc<dyn Lock>,
 }
 
 /// A sync under way while the actor goes on.
@@ -119,11 +124,12 @@ impl Actor {
                 queue: VecDeque::new(),
                 closing: None,
                 syncing: None,
+                chore: None,
                 dirty_since: None,
                 last_write: now,
                 alarm: Box::pin(sleep_until(now)),
                 armed: false,
-                _lock: lock,
+                lock,
             };
             if actor.run(turn).await.is_err() {
                 tracing::error!("a table's writer panicked; the table takes no more writes");
@@ -136,7 +142,7 @@ impl Actor {
         loop {
             tokio::select! {
                 biased;
-                result = wait(&mut self.syncing), if self.syncing.is_some() => {
+                result = wait_sync(&mut self.syncing), if self.syncing.is_some() => {
                     self.end_sync(&mut turn, result?);
                 }
                 count = self.inbox.recv_many(&mut self.received, QUEUE_SUBMISSIONS) => {
@@ -152,7 +158,11 @@ impl Actor {
                     }
                 }
                 () = &mut self.alarm, if self.armed => self.ring(&mut turn),
+                done = wait(&mut self.chore), if self.chore.is_some() => {
+                    turn = self.end_chore(turn, done?).await?;
+                }
             }
+            self.begin_chore(&mut turn);
         }
         self.close(turn).await
     }
@@ -267,7 +277,7 @@ impl Actor {
     /// Waits for the sync under way, if there is one.
     async fn await_sync(&mut self, turn: &mut Turn) -> Result<(), Lost> {
         if self.syncing.is_some() {
-            let result = wait(&mut self.syncing).await?;
+            let result = wait_sync(&mut self.syncing).await?;
             self.end_sync(turn, result);
         }
         Ok(())
@@ -277,6 +287,32 @@ impl Actor {
         self.dirty_since = None;
         let done = self.run_sync(turn.sync());
         self.syncing = Some(Syncing { started: Instant::now(), done });
+    }
+
+    /// Begins what can be done beside the batches, unless something is under way.
+    fn begin_chore(&mut self, turn: &mut Turn) {
+        if self.chore.is_some() {
+            return;
+        }
+        self.chore = turn.next_chore().map(|chore| {
+            // The chore outlives an actor whose runtime goes away.
+            let lock = Arc::clone(&self.lock);
+            self.shared.chore_pool.run(move || {
+                let done = chore.run();
+                drop(lock);
+                done
+            })
+        });
+    }
+
+    async fn end_chore(&mut self, mut turn: Box<Turn>, done: Done) -> Result<Box<Turn>, Lost> {
+        self.chore = None;
+        self.await_sync(&mut turn).await?;
+        let work = move || {
+            turn.chore_done(done);
+            turn
+        };
+        self.shared.sync_pool.run(work).await
     }
 
     fn end_sync(&mut self, turn: &mut Turn, (sync, result): (Sync, Result<(), StorageError>)) {
@@ -296,6 +332,7 @@ impl Actor {
             self.begin_sync(turn);
         } else if turn.has_undeclared() && self.last_write + IDLE <= now && self.syncing.is_none() {
             turn.declare_durable();
+            turn.idle();
             // Without room for it, the next attempt can wait as long again.
             self.last_write = now;
         }
@@ -333,6 +370,11 @@ impl Actor {
         let closing = self.closing.take();
         self.received.drain(..).for_each(Message::refuse);
         self.await_sync(&mut turn).await?;
+        if self.chore.is_some() {
+            turn.cancel_chore();
+            let done = wait(&mut self.chore).await?;
+            turn = self.end_chore(turn, done).await?;
+        }
         let result = self.shared.sync_pool.run(move || turn.close()).await?;
         if let Err(error) = &result {
             tracing::warn!(%error, "a table was not closed cleanly; opening will repair it");
@@ -348,9 +390,19 @@ impl Actor {
 }
 
 /// The end of the sync under way; never, if there is none.
-async fn wait(syncing: &mut Option<Syncing>) -> Result<(Sync, Result<(), StorageError>), Lost> {
+async fn wait_sync(
+    syncing: &mut Option<Syncing>,
+) -> Result<(Sync, Result<(), StorageError>), Lost> {
     match syncing {
         Some(syncing) => (&mut syncing.done).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The end of a job under way; never, if there is none.
+async fn wait<T>(running: &mut Option<Running<T>>) -> Result<T, Lost> {
+    match running {
+        Some(running) => running.await,
         None => std::future::pending().await,
     }
 }

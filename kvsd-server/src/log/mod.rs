@@ -52,8 +52,8 @@ pub struct LogEngine {
 }
 
 impl LogEngine {
-    /// Opens a data folder, and makes it if there is none. Reads every segment back, and repairs
-    /// what an unclean end has left. Blocks while it does; its tasks belong to the tokio runtime
+    /// Opens a data folder, and makes it if there is none. Reads the hints of all segments, and
+    /// repairs what an unclean end has left. Blocks while it does; its tasks belong to the tokio runtime
     /// (with time enabled) that it is called in.
     ///
     /// # Errors
@@ -81,6 +81,7 @@ impl LogEngine {
             policy,
             sync_pool: Pool::new("kvsd-sync", config.sync_threads),
             read_pool: Pool::new("kvsd-read", config.read_threads),
+            chore_pool: Pool::new("kvsd-chore", 1),
         });
         let tables = Tables::open(store, shared, config.clock, runtime, config.max_tables)?;
         Ok(Self { tables, policy, closed: AtomicBool::new(false) })

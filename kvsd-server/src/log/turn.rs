@@ -15,6 +15,7 @@ use kvsd::{TableName, UnixMillis, Version};
 
 use super::clock::Clock;
 use super::convert::{demand_of, holds, in_table, record, with_cause};
+use super::storage::chore::{Chore, Done};
 use super::storage::error::StorageError;
 use super::storage::group::Content;
 use super::storage::index::KeyHash;
@@ -288,6 +289,50 @@ impl Turn {
             // Without room the file stays as it was.
             Ok(()) | Err(WriteError::Full) => {}
             Err(WriteError::Broken(error)) => self.stop(&error),
+        }
+    }
+
+    /// What can be done now beside the batches, if anything.
+    pub(super) fn next_chore(&mut self) -> Option<Chore> {
+        match self.stopped {
+            None => self.writer.next_chore(),
+            Some(_) => None,
+        }
+    }
+
+    /// Nothing is being written: a good time for chores.
+    pub(super) fn idle(&mut self) {
+        self.writer.look_for_victim();
+    }
+
+    /// Lets a chore that is under way end soon, even in vain.
+    pub(super) fn cancel_chore(&self) {
+        self.writer.cancel_compaction();
+    }
+
+    /// Takes the result of a chore. Waits for the disk; no sync of the table may be under way.
+    pub(super) fn chore_done(&mut self, done: Done) {
+        let table = &self.table;
+        match done {
+            Done::Hint(Ok(())) => {}
+            Done::Hint(Err(error)) => {
+                let cause = with_cause(&error);
+                tracing::warn!(%table, %cause, "a hint was not written");
+            }
+            // The copy has no name in the manifest: opening the table removes it.
+            Done::Compact(_) if self.stopped.is_some() => {}
+            Done::Compact(compacted) => match self.writer.adopt(compacted) {
+                Ok(Some(error @ StorageError::Corrupt { .. })) => {
+                    let cause = with_cause(&error);
+                    tracing::error!(%table, %cause, "a damaged segment is left as it is");
+                }
+                Ok(Some(error)) => {
+                    let cause = with_cause(&error);
+                    tracing::warn!(%table, %cause, "a segment was not compacted");
+                }
+                Ok(None) | Err(WriteError::Full) => {}
+                Err(WriteError::Broken(error)) => self.stop(&error),
+            },
         }
     }
 

@@ -52,12 +52,12 @@ async fn connecting_fails_at_once_with_the_cause_and_ends_by_itself_when_nobody_
     let (builder, server) = support::builder();
     server.refuse(true);
     let start = Instant::now();
-    let error = builder.connect().await.unwrap_err();
+    let error = soon(builder.connect()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert_eq!(start.elapsed(), Duration::ZERO);
 
     let (builder, mut server) = support::builder();
-    let (result, _silent) = tokio::join!(builder.connect(), server.arrival());
+    let (result, _silent) = tokio::join!(soon(builder.connect()), server.arrival());
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Connect);
     assert_eq!(start.elapsed().as_secs(), kvsd::CONNECT_TIMEOUT.as_secs());
@@ -76,7 +76,7 @@ async fn a_wrong_password_is_said_at_once_and_shown_to_nobody() {
         session.reply(id, Reply::Fail { code, message: "wrong user or password" }).await;
         session
     };
-    let (result, _session) = tokio::join!(builder.connect(), play);
+    let (result, _session) = tokio::join!(soon(builder.connect()), play);
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unauthenticated);
     assert!(!format!("{error} {error:?}").contains("canary"));
@@ -99,6 +99,11 @@ fn a_connection_whose_runtime_has_stopped_is_replaced() {
         assert!(exists.unwrap());
     });
     drop(session);
+}
+
+/// What comes within a minute: what a background task does over and over would keep a test alive.
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.expect("it ends within a minute")
 }
 
 /// A client with `size` connections, and the server's ends of them.
@@ -277,11 +282,7 @@ async fn a_client_that_is_dropped_while_it_connects_leaves_nothing_behind() {
 
 #[test]
 fn a_runtime_that_stops_while_it_connects_costs_the_client_no_connection() {
-    let runtime = || {
-        let mut builder = tokio::runtime::Builder::new_current_thread();
-        builder.enable_all().start_paused(true).build().unwrap()
-    };
-    let first = runtime();
+    let first = paused_runtime();
     let (client, mut server, half_open) = first.block_on(async {
         let (client, mut server, sessions) = connected_by(2).await;
         drop(sessions);
@@ -289,7 +290,7 @@ fn a_runtime_that_stops_while_it_connects_costs_the_client_no_connection() {
         (client, server, half_open)
     });
     drop(first);
-    runtime().block_on(async {
+    paused_runtime().block_on(async {
         let refilled = async {
             for _ in 0..2 {
                 tokio::spawn(answer_all(server.welcome().await));
@@ -299,4 +300,29 @@ fn a_runtime_that_stops_while_it_connects_costs_the_client_no_connection() {
         assert!(exists.unwrap());
     });
     drop(half_open);
+}
+
+#[test]
+fn who_waits_for_a_connection_whose_runtime_stops_gets_another() {
+    let first = paused_runtime();
+    let (client, mut server, half_open) = first.block_on(async {
+        let (client, mut server, session) = connected().await;
+        drop(session);
+        let half_open = server.arrival().await;
+        (client, server, half_open)
+    });
+    paused_runtime().block_on(async {
+        let mut exists = Box::pin(client.exists("k"));
+        assert!(poll_once(&mut exists).await.is_none());
+        first.shutdown_background();
+        let (exists, ()) = tokio::join!(exists, async {
+            tokio::spawn(answer_all(server.welcome().await));
+        });
+        assert!(exists.unwrap());
+    });
+    drop(half_open);
+}
+
+fn paused_runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }

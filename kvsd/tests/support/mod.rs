@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
@@ -12,9 +13,14 @@ use kvsd::transport::{ConnectError, Stream, Transport};
 use kvsd::{Client, ClientBuilder, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 /// The values that the played server takes, in bytes.
 pub(crate) const MAX_VALUE_BYTES: usize = 1024 * 1024;
+
+/// What the played server waits for the client, in time that does not pass while anything else can
+/// happen: a client that forgets somebody fails the test and does not hang it.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The place where the client's connections arrive.
 pub(crate) struct Server {
@@ -45,7 +51,8 @@ pub(crate) async fn connected() -> (Client, Server, Session) {
 impl Server {
     /// The next connection, before its hello.
     pub(crate) async fn arrival(&mut self) -> Session {
-        let stream = self.arrivals.recv().await.expect("the client still exists");
+        let arrival = timeout(PATIENCE, self.arrivals.recv()).await;
+        let stream = arrival.expect("the client connects").expect("the client still exists");
         Session {
             stream,
             buffer: BytesMut::new(),
@@ -149,7 +156,8 @@ impl Session {
                 self.buffer.advance(length);
                 return Some(taken);
             }
-            if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+            let reading = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
+            if reading.expect("the client sends or hangs up").unwrap_or(0) == 0 {
                 return None;
             }
         }

@@ -11,6 +11,7 @@ use hashbrown::hash_table::Entry;
 
 use super::index::{Index, KeyHash, Location};
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind, NEVER, Seed};
+use super::usage::Usage;
 
 /// What a record says of its key.
 #[derive(Debug, Clone, Copy)]
@@ -156,15 +157,20 @@ impl Group {
     }
 
     /// Lets readers see what the group changes, and forgets it.
-    pub(super) fn publish(&mut self, index: &Index) {
+    pub(super) fn publish(&mut self, index: &Index, usage: &mut Usage) {
         for pending in &self.pending {
-            match (pending.replaces, pending.location) {
-                (None, Some(new)) => index.insert(pending.hash, new),
+            let was_there = match (pending.replaces, pending.location) {
+                (None, Some(new)) => {
+                    index.insert(pending.hash, new);
+                    true
+                }
                 (Some(old), Some(new)) => index.replace(pending.hash, old, new),
                 (Some(old), None) => index.remove(pending.hash, old),
                 // A delete without a record.
-                (None, None) => {}
-            }
+                (None, None) => true,
+            };
+            debug_assert!(was_there, "only the writer moves and removes slots");
+            usage.moved(pending.replaces, pending.location);
         }
         self.clear();
     }

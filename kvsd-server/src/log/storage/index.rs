@@ -193,26 +193,21 @@ impl Index {
         self.write(hash).insert_unique(probe(stored), slot, |slot| probe(slot.hash));
     }
 
-    /// Points a key's slot elsewhere; the slot is told by where it points now.
-    pub(super) fn replace(&self, hash: KeyHash, old: Location, new: Location) {
+    /// Points a key's slot elsewhere; the slot is told by where it points now. Says whether there
+    /// is one.
+    pub(super) fn replace(&self, hash: KeyHash, old: Location, new: Location) -> bool {
         let stored = hash.stored();
         let mut shard = self.write(hash);
         let slot = shard.find_mut(probe(stored), |slot| slot.is(stored, old));
-        debug_assert!(slot.is_some(), "only the writer moves slots");
-        if let Some(slot) = slot {
-            *slot = Slot::new(stored, new);
-        }
+        slot.map(|slot| *slot = Slot::new(stored, new)).is_some()
     }
 
-    /// Removes a key's slot, told by where it points.
-    pub(super) fn remove(&self, hash: KeyHash, old: Location) {
+    /// Removes a key's slot, told by where it points. Says whether there is one.
+    pub(super) fn remove(&self, hash: KeyHash, old: Location) -> bool {
         let stored = hash.stored();
         let mut shard = self.write(hash);
         let slot = shard.find_entry(probe(stored), |slot| slot.is(stored, old));
-        debug_assert!(slot.is_ok(), "only the writer removes slots");
-        if let Ok(slot) = slot {
-            slot.remove();
-        }
+        slot.map(|slot| slot.remove()).is_ok()
     }
 
     // A panic cannot leave a shard half changed, so that a poisoned lock means nothing here.

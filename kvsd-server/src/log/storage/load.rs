@@ -1,20 +1,24 @@
-//! Opening a table: repair if need be, then every segment read back into the index.
+//! Opening a table: repair if need be, then the index filled from the segments' hints.
 //!
 //! Next file to read: [`super::store`].
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::adopt::{Rest, Sealed};
 use super::disk::Disk;
 use super::error::StorageError;
-use super::index::{HashBits, Location};
+use super::hint::{self, Counts, Digest, HintReader};
+use super::index::{HashBits, Index, Location};
 use super::manifest::{Left, MANIFEST_FILE, Manifest, SegmentEntry, path_in};
+use super::merge::{BadSource, Merge, Source};
 use super::reader::Reader;
-use super::record::{HEADER_BYTES, Kind};
+use super::record::Kind;
 use super::repair::{CUT_EXTENSION, repair};
 use super::rotation::Limits;
-use super::scan::{Entry, Groups};
 use super::segment::{Segment, file_name};
+use super::usage::Usage;
 use super::writer::{Opened, Writer};
 
 /// How a table is opened.
@@ -54,7 +58,8 @@ pub(super) fn open_table(
 
 /// Removes what a crash may have left.
 fn remove_unnamed(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), StorageError> {
-    let named: Vec<String> = manifest.segments.iter().map(|entry| file_name(entry.id)).collect();
+    let names = |entry: &SegmentEntry| [file_name(entry.id), hint::file_name(entry.id)];
+    let named: HashSet<String> = manifest.segments.iter().flat_map(names).collect();
     for name in disk.list(folder).map_err(StorageError::io("list", folder))? {
         let kept = name == MANIFEST_FILE || name.ends_with(CUT_EXTENSION) || named.contains(&name);
         if !kept {
@@ -65,26 +70,34 @@ fn remove_unnamed(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result
     Ok(())
 }
 
-/// Reads every segment back; by now each of them ends where the manifest says.
+/// Fills the index from what the segments say of their keys, the highest version of each key. By
+/// now each segment ends where the manifest says. Values of sealed segments are not read.
 pub(super) fn load(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     manifest: Manifest,
     options: TableOptions,
 ) -> Result<Writer, StorageError> {
-    let reader = Arc::new(Reader::new(options.hash_bits));
-    let mut last = None;
+    let mut reader = Reader::new(options.hash_bits);
+    let mut segments = Vec::with_capacity(manifest.segments.len());
     for entry in &manifest.segments {
-        let segment = Arc::new(Segment::open(&**disk, folder, manifest.identity(entry))?);
-        if segment.file.length().is_ok_and(|length| length > entry.length) {
-            let cut = segment.file.truncate(entry.length);
-            cut.map_err(StorageError::io("cut", &segment.path))?;
-        }
+        let segment = Arc::new(open_segment(&**disk, folder, &manifest, entry)?);
         let slot = reader.add_segment(Arc::clone(&segment));
-        let counts = load_segment(&reader, &segment, slot, entry)?;
-        last = Some((segment, slot, entry, counts));
+        segments.push(Loaded { segment, slot });
     }
-    let Some((active, slot, entry, counts)) = last else {
+    let mut bad_hints = HashSet::new();
+    let (counts, usage) = loop {
+        let (sources, counts) = sources(&**disk, folder, &manifest, &segments, &bad_hints)?;
+        match fill(&reader, &segments, sources)? {
+            Filled::Whole(usage) => break (counts, usage),
+            // Its first blocks were good: begin again without it.
+            Filled::BadHint(place) => {
+                bad_hints.insert(place);
+                reader.index = Index::new(options.hash_bits);
+            }
+        }
+    };
+    let (Some(active), Some(entry)) = (segments.pop(), manifest.segments.last()) else {
         return Err(StorageError::corrupt(&path_in(folder), 0, "the manifest names no segment"));
     };
     let version = manifest.version_floor.max(entry.last_version);
@@ -94,9 +107,11 @@ pub(super) fn load(
         disk: Arc::clone(disk),
         folder: folder.to_owned(),
         limits: options.limits,
-        reader,
-        active,
-        slot,
+        reader: Arc::new(reader),
+        active: active.segment,
+        slot: active.slot,
+        sealed: segments.into_iter().map(Loaded::into_sealed).collect(),
+        usage,
         end,
         records: counts.records,
         key_bytes: counts.key_bytes,
@@ -106,75 +121,110 @@ pub(super) fn load(
     }))
 }
 
-#[derive(Debug, Default)]
-struct Counts {
-    records: u64,
-    key_bytes: u64,
-}
-
-fn load_segment(
-    reader: &Reader,
-    segment: &Segment,
+/// A segment that is open.
+#[derive(Debug)]
+struct Loaded {
+    segment: Arc<Segment>,
     slot: u32,
-    entry: &SegmentEntry,
-) -> Result<Counts, StorageError> {
-    let bytes = segment.read_up_to(entry.length)?;
-    let mut groups = Groups::new(&bytes, segment.seed);
-    let mut entries = Vec::new();
-    let mut buffer = Vec::new();
-    let mut counts = Counts::default();
-    loop {
-        match groups.next(&mut entries) {
-            Ok(Some(_)) => {}
-            Ok(None) if groups.position() == entry.length => return Ok(counts),
-            Ok(None) => {
-                let what = "the segment is cut";
-                return Err(StorageError::corrupt(&segment.path, groups.position(), what));
-            }
-            Err(damage) => {
-                let what = "a durable record does not verify";
-                return Err(StorageError::corrupt(&segment.path, damage.at, what));
-            }
-        }
-        for entry in &entries {
-            load_entry(reader, (segment, slot, &groups), entry, &mut buffer)?;
-            counts.records += 1;
-            counts.key_bytes += entry.key.len() as u64;
-        }
+}
+
+impl Loaded {
+    fn into_sealed(self) -> Sealed {
+        Sealed { segment: self.segment, slot: self.slot, rest: Rest::Ready }
     }
 }
 
-fn load_entry(
-    reader: &Reader,
-    (segment, slot, groups): (&Segment, u32, &Groups<'_>),
-    entry: &Entry<'_>,
-    buffer: &mut Vec<u8>,
-) -> Result<(), StorageError> {
-    let index = &reader.index;
-    let hash = index.hash(entry.key);
-    let mut old = None;
-    for candidate in index.candidates(hash).iter() {
-        // Most candidates are in the segment at hand; only the others take a call to the system.
-        let is_key = match candidate.slot() == slot as usize {
-            true => groups.key_at(candidate.offset()) == Some(entry.key),
-            false => reader.is_key_at(candidate, entry.key, buffer)?,
+fn open_segment(
+    disk: &dyn Disk,
+    folder: &Path,
+    manifest: &Manifest,
+    entry: &SegmentEntry,
+) -> Result<Segment, StorageError> {
+    let segment = Segment::open(disk, folder, manifest.identity(entry))?;
+    let length = segment.file.length().map_err(StorageError::io("read", &segment.path))?;
+    if length < entry.length {
+        return Err(StorageError::corrupt(&segment.path, length, "the segment is cut"));
+    }
+    if length > entry.length {
+        let cut = segment.file.truncate(entry.length);
+        cut.map_err(StorageError::io("cut", &segment.path))?;
+    }
+    Ok(segment)
+}
+
+/// What each segment says of its keys, from its hint if that is good; and the counts of the last.
+fn sources(
+    disk: &dyn Disk,
+    folder: &Path,
+    manifest: &Manifest,
+    segments: &[Loaded],
+    bad_hints: &HashSet<usize>,
+) -> Result<(Vec<Source>, Counts), StorageError> {
+    let mut sources = Vec::with_capacity(segments.len());
+    let mut counts = Counts::default();
+    for (place, (entry, loaded)) in manifest.segments.iter().zip(segments).enumerate() {
+        let identity = manifest.identity(entry);
+        let hint = || HintReader::open(disk, folder, identity, entry.length).ok();
+        if !bad_hints.contains(&place)
+            && let Some(hint) = hint()
+        {
+            counts = hint.counts;
+            sources.push(Source::Hint(Box::new(hint)));
+            continue;
+        }
+        let digest = Digest::of(&loaded.segment, entry.length)?;
+        counts = digest.counts;
+        // The last segment goes on growing. Without room for a hint, the next start reads again.
+        let is_sealed = place + 1 < segments.len();
+        let hint = match is_sealed && digest.write(disk, folder, identity, entry.length).is_ok() {
+            true => hint(),
+            false => None,
         };
-        if is_key {
-            old = Some(candidate);
-            break;
-        }
+        sources.push(match hint {
+            Some(hint) if !bad_hints.contains(&place) => Source::Hint(Box::new(hint)),
+            _ => Source::Digest(digest.entries.into_iter()),
+        });
     }
-    let record_bytes = HEADER_BYTES + entry.header.body_bytes();
-    let new = Location::new(slot, entry.offset, record_bytes);
-    match (entry.header.kind, old, new) {
-        (Kind::Set, None, Some(new)) => index.insert(hash, new),
-        (Kind::Set, Some(old), Some(new)) => index.replace(hash, old, new),
-        (Kind::Delete, Some(old), _) => index.remove(hash, old),
-        (Kind::Delete | Kind::Commit, _, _) => {}
-        (Kind::Set, _, None) => {
+    Ok((sources, counts))
+}
+
+/// How filling the index ended.
+enum Filled {
+    Whole(Usage),
+    /// The hint of the segment at this place is damaged.
+    BadHint(usize),
+}
+
+fn fill(
+    reader: &Reader,
+    segments: &[Loaded],
+    sources: Vec<Source>,
+) -> Result<Filled, StorageError> {
+    let mut merge = match Merge::new(sources) {
+        Ok(merge) => merge,
+        Err(BadSource(place)) => return Ok(Filled::BadHint(place)),
+    };
+    let mut usage = Usage::default();
+    let mut entries = Vec::new();
+    loop {
+        if let Err(BadSource(place)) = merge.next(&mut entries) {
+            return Ok(Filled::BadHint(place));
+        }
+        let Some((place, newest)) = entries.first() else {
+            return Ok(Filled::Whole(usage));
+        };
+        if newest.kind != Kind::Set {
+            continue;
+        }
+        let Some(loaded) = segments.get(*place) else {
+            continue;
+        };
+        let Some(location) = Location::new(loaded.slot, newest.offset, newest.record_bytes())
+        else {
             let what = "the segment is longer than any that is written";
-            return Err(StorageError::corrupt(&segment.path, entry.offset, what));
-        }
+            return Err(StorageError::corrupt(&loaded.segment.path, newest.offset, what));
+        };
+        usage.moved(None, Some(location));
+        reader.index.insert(reader.index.hash(&newest.key), location);
     }
-    Ok(())
 }

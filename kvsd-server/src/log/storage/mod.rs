@@ -9,25 +9,31 @@
 //! CATALOG                     which tables there are                 (catalog)
 //! tables/00000001/MANIFEST    which segments the table has           (manifest, envelope)
 //! tables/00000001/00000001.seg  groups of records                    (segment, record)
+//! tables/00000001/00000001.hint  what a segment says of its keys       (hint)
 //! tables/00000001/00000001.seg-000000004711.cut   what a recovery has cut off
 //! ```
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`rotation`]; then [`scan`], [`repair`], [`load`] and [`store`];
-//! then `offline`, which reads a folder that no server has open.
+//! [`writer`], [`rotation`], [`chore`], [`compact`], [`adopt`]; then [`scan`], [`repair`], [`hint`],
+//! [`merge`], [`load`] and [`store`]; then `offline`, which reads a folder that no server has open.
 
 #![warn(clippy::indexing_slicing)]
 
+mod adopt;
 pub(crate) mod catalog;
+pub(crate) mod chore;
+mod compact;
 pub(crate) mod disk;
 mod envelope;
 pub(crate) mod error;
 mod fields;
 pub(crate) mod group;
+mod hint;
 pub(crate) mod index;
 pub(crate) mod load;
 mod manifest;
+mod merge;
 #[cfg(feature = "cli")]
 pub(crate) mod offline;
 pub(crate) mod posix;
@@ -40,6 +46,7 @@ mod segment;
 #[cfg(test)]
 pub(crate) mod sim;
 pub(crate) mod store;
+mod usage;
 pub(crate) mod writer;
 
 use std::path::Path;

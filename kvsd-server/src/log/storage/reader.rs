@@ -19,7 +19,10 @@ use super::segment::Segment;
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(super) index: Index,
-    segments: RwLock<Vec<Arc<Segment>>>,
+    /// By slot; a slot without a segment is free.
+    segments: RwLock<Vec<Option<Arc<Segment>>>>,
+    /// How many segments have been released: a read across that may have met the wrong one.
+    released: AtomicU64,
     /// The highest clock reading that the table has recorded: expired stays expired.
     time: AtomicU64,
 }
@@ -64,15 +67,34 @@ pub(crate) enum ReadError {
 
 impl Reader {
     pub(super) fn new(bits: HashBits) -> Self {
-        Self { index: Index::new(bits), segments: RwLock::new(Vec::new()), time: AtomicU64::new(0) }
+        Self {
+            index: Index::new(bits),
+            segments: RwLock::new(Vec::new()),
+            released: AtomicU64::new(0),
+            time: AtomicU64::new(0),
+        }
     }
 
     /// Adds a segment; the answer is its slot.
     pub(super) fn add_segment(&self, segment: Arc<Segment>) -> u32 {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        segments.push(segment);
+        let slot = segments.iter().position(Option::is_none).unwrap_or(segments.len());
+        match segments.get_mut(slot) {
+            Some(free) => *free = Some(segment),
+            None => segments.push(Some(segment)),
+        }
         // A slot past what a location holds is refused when a location is made.
-        u32::try_from(segments.len() - 1).unwrap_or(u32::MAX)
+        u32::try_from(slot).unwrap_or(u32::MAX)
+    }
+
+    /// Gives back a segment's slot, which no location in the index names any more. Reads that have
+    /// found such a location before notice and look again.
+    pub(super) fn release_segment(&self, slot: u32) {
+        self.released.fetch_add(1, Ordering::SeqCst);
+        let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(segment) = segments.get_mut(slot as usize) {
+            *segment = None;
+        }
     }
 
     /// The highest clock reading that the table has recorded.
@@ -103,6 +125,25 @@ impl Reader {
         access: Access,
         extent: Extent,
     ) -> Result<Option<Hit>, ReadError> {
+        loop {
+            let released = self.released.load(Ordering::SeqCst);
+            let found = self.find_once(hash, key, buffer, access, extent);
+            // A slot that was given back meanwhile may have another segment by now: whatever was
+            // found there, or not found, counts for nothing.
+            if self.released.load(Ordering::SeqCst) == released {
+                return found;
+            }
+        }
+    }
+
+    fn find_once(
+        &self,
+        hash: KeyHash,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+        access: Access,
+        extent: Extent,
+    ) -> Result<Option<Hit>, ReadError> {
         for location in self.index.candidates(hash).iter() {
             let hit = match extent {
                 Extent::Key => self.key_at(location, key, buffer, access)?,
@@ -113,21 +154,6 @@ impl Reader {
             }
         }
         Ok(None)
-    }
-
-    /// Whether the record at a location is this key's. Waits for the disk.
-    pub(super) fn is_key_at(
-        &self,
-        location: Location,
-        key: &[u8],
-        buffer: &mut Vec<u8>,
-    ) -> Result<bool, StorageError> {
-        match self.key_at(location, key, buffer, Access::Wait) {
-            Ok(hit) => Ok(hit.is_some()),
-            Err(ReadError::Storage(error)) => Err(error),
-            // Not with this access.
-            Err(ReadError::NotCached) => Ok(false),
-        }
     }
 
     /// The record at a location, without its value, if it is this key's.
@@ -186,7 +212,7 @@ impl Reader {
 
     fn segment(&self, location: Location) -> Result<Arc<Segment>, ReadError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        segments.get(location.slot()).cloned().ok_or_else(|| {
+        segments.get(location.slot()).cloned().flatten().ok_or_else(|| {
             let error = StorageError::corrupt(
                 &PathBuf::from("index"),
                 location.offset(),

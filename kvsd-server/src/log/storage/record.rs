@@ -72,7 +72,8 @@ impl Seed {
         Self(crc32c::crc32c_append(salted, &segment.to_le_bytes()))
     }
 
-    fn header_crc(self, offset: u64, checked: &[u8]) -> u32 {
+    /// The CRC of bytes that are valid at one offset of one segment's file only.
+    pub(super) fn crc_at(self, offset: u64, checked: &[u8]) -> u32 {
         let placed = crc32c::crc32c_append(self.0, &offset.to_le_bytes());
         crc32c::crc32c_append(placed, checked)
     }
@@ -99,7 +100,7 @@ impl Header {
         bytes[24..28].copy_from_slice(&self.value_bytes.to_le_bytes());
         bytes[28..30].copy_from_slice(&self.key_bytes.to_le_bytes());
         bytes[30] = self.kind as u8;
-        let crc = seed.header_crc(offset, &bytes[4..]);
+        let crc = seed.crc_at(offset, &bytes[4..]);
         bytes[..4].copy_from_slice(&crc.to_le_bytes());
         bytes
     }
@@ -108,7 +109,7 @@ impl Header {
     pub(crate) fn decode(bytes: &[u8], seed: Seed, offset: u64) -> Option<Self> {
         let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
         let mut fields = Fields(bytes);
-        if fields.u32()? != seed.header_crc(offset, &bytes[4..]) {
+        if fields.u32()? != seed.crc_at(offset, &bytes[4..]) {
             return None;
         }
         let header = Self {

@@ -15,7 +15,7 @@
 //!    shown and then lost never returns with other content.
 //! 5. Cut the old segment; remove what the manifest does not name.
 //!
-//! Next file to read: [`super::load`].
+//! Next file to read: [`super::hint`].
 
 use std::path::Path;
 

@@ -4,10 +4,12 @@
 //! Everything here waits for the disk, syncs included, and no other sync of the table may be under
 //! way. Under every policy a segment is durable before the next one is written.
 //!
-//! Next file to read: [`super::scan`].
+//! Next file to read: [`super::chore`].
 
 use std::sync::Arc;
 
+use super::adopt::{Rest, Sealed};
+use super::chore::HintChore;
 use super::envelope::ReplaceError;
 use super::error::StorageError;
 use super::manifest::{Left, Manifest, SegmentEntry};
@@ -84,7 +86,7 @@ impl Writer {
         self.replace_manifest(manifest)
     }
 
-    fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), WriteError> {
+    pub(super) fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), WriteError> {
         match manifest.write(&*self.disk, &self.folder) {
             Ok(()) => {
                 self.manifest = manifest;
@@ -110,7 +112,10 @@ impl Writer {
         }
         // Only gives back room; the manifest says where the groups end.
         let _ = self.active.file.truncate(self.end);
-        self.active = Arc::new(segment);
+        self.hints.extend(self.hint_of_active(self.manifest.segments.iter().rev().nth(1)));
+        let sealed = std::mem::replace(&mut self.active, Arc::new(segment));
+        self.sealed.push(Sealed { segment: sealed, slot: self.slot, rest: Rest::Ready });
+        self.wake(Rest::Failed);
         self.slot = self.reader.add_segment(Arc::clone(&self.active));
         self.end = SEGMENT_HEADER_BYTES;
         self.allocated = SEGMENT_HEADER_BYTES;
@@ -159,6 +164,17 @@ impl Writer {
         Ok(())
     }
 
+    /// What writes the hint of the active segment as it is now, under its entry of the manifest.
+    fn hint_of_active(&self, entry: Option<&SegmentEntry>) -> Option<HintChore> {
+        Some(HintChore {
+            disk: Arc::clone(&self.disk),
+            folder: self.folder.clone(),
+            segment: Arc::clone(&self.active),
+            identity: self.manifest.identity(entry?),
+            length: self.end,
+        })
+    }
+
     fn sealed_entry(&self, entry: SegmentEntry) -> SegmentEntry {
         SegmentEntry { length: self.end, last_version: self.version, time: self.time, ..entry }
     }
@@ -170,6 +186,11 @@ impl Writer {
             return Ok(());
         }
         self.seal()?;
+        self.hints.extend(self.hint_of_active(self.manifest.segments.last()));
+        while let Some(hint) = self.hints.pop_front() {
+            // Without a hint the next start reads the segment.
+            let _ = hint.run();
+        }
         let mut manifest = Manifest {
             left: Left::Clean,
             version_floor: self.version,

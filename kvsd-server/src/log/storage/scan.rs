@@ -83,11 +83,6 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// The key at an offset that an earlier group has shown to hold a record.
-    pub(super) fn key_at(&self, offset: u64) -> Option<&'a [u8]> {
-        self.entry_at(offset).map(|(entry, _)| entry.key)
-    }
-
     /// The record at an offset, and where it ends.
     fn entry_at(&self, offset: u64) -> Option<(Entry<'a>, u64)> {
         let bytes = self.bytes.get(usize::try_from(offset).ok()?..)?;

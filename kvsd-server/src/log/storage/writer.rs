@@ -7,10 +7,14 @@
 //!
 //! Next file to read: [`super::rotation`].
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use super::adopt::Sealed;
+use super::chore::HintChore;
 use super::disk::{Disk, DiskFile, write_all};
 use super::error::{StorageError, is_full};
 use super::group::{Content, Group};
@@ -20,6 +24,7 @@ use super::reader::{Access, Extent, ReadError, Reader};
 use super::record::Commit;
 use super::rotation::Limits;
 use super::segment::Segment;
+use super::usage::Usage;
 
 /// Whether a group may use the room that is kept for deletes on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +100,13 @@ pub(crate) struct Writer {
     pub(super) time: u64,
     pub(super) group: Group,
     pub(super) buffer: Vec<u8>,
+    /// The other segments, and how much of each is live.
+    pub(super) sealed: Vec<Sealed>,
+    pub(super) usage: Usage,
+    /// Hints that can be written at leisure.
+    pub(super) hints: VecDeque<HintChore>,
+    pub(super) looks_for_victim: bool,
+    pub(super) cancelled: Arc<AtomicBool>,
 }
 
 /// How room is had on this disk.
@@ -116,6 +128,8 @@ pub(super) struct Opened {
     pub(super) manifest: Manifest,
     pub(super) active: Arc<Segment>,
     pub(super) slot: u32,
+    pub(super) sealed: Vec<Sealed>,
+    pub(super) usage: Usage,
     pub(super) end: u64,
     pub(super) records: u64,
     pub(super) key_bytes: u64,
@@ -145,6 +159,11 @@ impl Writer {
             time: opened.time,
             group: Group::default(),
             buffer: Vec::new(),
+            sealed: opened.sealed,
+            usage: opened.usage,
+            hints: VecDeque::new(),
+            looks_for_victim: true,
+            cancelled: Arc::default(),
         }
     }
 
@@ -325,7 +344,7 @@ impl Writer {
     /// Lets readers see the group that was written.
     pub(crate) fn publish(&mut self) {
         self.reader.set_time(self.time);
-        self.group.publish(&self.reader.index);
+        self.group.publish(&self.reader.index, &mut self.usage);
     }
 
     /// Whether something is durable that no commit says to be.

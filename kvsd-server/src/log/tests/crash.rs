@@ -16,6 +16,10 @@ fn script(run: &mut Run) -> Checked<()> {
             }
         }
         run.sync()?;
+        if round == 2 {
+            run.rotate()?;
+        }
+        run.tidy()?;
         if round == 1 && !run.reopen_cleanly()? {
             return Ok(());
         }

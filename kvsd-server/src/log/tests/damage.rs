@@ -26,8 +26,16 @@ fn small_table() -> Run {
 }
 
 fn last_segment(disk: &SimDisk) -> PathBuf {
-    let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "seg");
-    disk.paths().into_iter().rfind(is_segment).unwrap()
+    last_with_extension(disk, "seg")
+}
+
+fn last_hint(disk: &SimDisk) -> PathBuf {
+    last_with_extension(disk, "hint")
+}
+
+fn last_with_extension(disk: &SimDisk, extension: &str) -> PathBuf {
+    let fits = |path: &PathBuf| path.extension().is_some_and(|end| end == extension);
+    disk.paths().into_iter().rfind(fits).unwrap()
 }
 
 /// Opens a copy with one file replaced: `Ok(true)` if it opens in an allowed state.
@@ -79,14 +87,54 @@ fn damage_everywhere(run: &Run, path: &Path, kind: fn(&[u8], usize) -> Vec<Vec<u
 fn any_damage_to_a_cleanly_closed_table_is_refused() {
     let mut run = small_table();
     assert_eq!(run.reopen_cleanly(), Ok(true));
+    // A hint that vouches for the segment would keep its bytes from being read.
+    run.disk.put(&last_hint(&run.disk), b"");
     for path in run.disk.paths() {
-        if path.ends_with("LOCK") {
+        if path.ends_with("LOCK") || path == last_hint(&run.disk) {
             continue;
         }
         let length = run.disk.content(&path).len();
         // Zeros in place of zeros, and doubled bytes behind the end, are no damage.
         let refused = damage_everywhere(&run, &path, spots) + damage_everywhere(&run, &path, ends);
         assert!(refused > length * 4, "{}: {refused} of {length}", path.display());
+    }
+}
+
+#[test]
+fn a_damaged_hint_is_made_again_and_is_never_an_error() {
+    let mut run = small_table();
+    assert_eq!(run.reopen_cleanly(), Ok(true));
+    let hint = last_hint(&run.disk);
+    let refused = damage_everywhere(&run, &hint, spots) + damage_everywhere(&run, &hint, ends);
+    assert_eq!(refused, 0);
+
+    // That of a sealed segment is written again.
+    assert_eq!(run.rotate(), Ok(true));
+    assert_eq!(run.tidy(), Ok(true));
+    let hint = last_hint(&run.disk);
+    let whole = run.disk.content(&hint);
+    for at in 0..whole.len() {
+        let mut copy = run.fork(1);
+        copy.disk.put(&hint, &whole[..at]);
+        assert_eq!(copy.open(), Ok(true));
+        assert_eq!(copy.disk.content(&hint), whole);
+    }
+}
+
+#[test]
+fn a_table_opens_by_its_hints_without_reading_values_and_damage_shows_when_it_is_read() {
+    let mut run = small_table();
+    assert_eq!(run.reopen_cleanly(), Ok(true));
+    let path = last_segment(&run.disk);
+    let whole = run.disk.content(&path);
+    for at in 64..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 1;
+        let mut copy = run.fork(1);
+        copy.disk.put(&path, &flipped);
+        if let Err(error) = copy.open() {
+            assert!(error.starts_with("cannot read"), "byte {at}: {error}");
+        }
     }
 }
 

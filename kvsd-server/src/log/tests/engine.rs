@@ -15,6 +15,8 @@ use crate::engine::{
     Action, Before, Condition, Engine, EngineError, ReadNow, Record, Write, Written,
 };
 use crate::log::storage::load::TableOptions;
+use crate::log::storage::posix::PosixDisk;
+use crate::log::storage::rotation::Limits;
 use crate::log::storage::sim::{Fault, SimDisk};
 use crate::log::{LogConfig, LogEngine, OpenError, SyncPolicy};
 
@@ -445,6 +447,59 @@ async fn a_table_that_many_make_at_once_is_made_once() {
     let engine = open(&disk);
     for key in 0..32_u8 {
         assert_eq!(read(&engine, &[key]).await.unwrap(), [key][..]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_beside_compaction_always_find_their_key_and_room_is_reclaimed() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { bytes: 16 << 10, ..Limits::default() };
+    let open = || {
+        let config = LogConfig::new(folder.path());
+        let options = TableOptions { limits, ..TableOptions::default() };
+        LogEngine::open_on(Arc::new(PosixDisk), config, options).unwrap()
+    };
+    let engine = open();
+    // Key 0 is never written again; compaction moves it.
+    for key in 0..32_u8 {
+        version_of(&engine, set(&[key], &[key; 100])).await;
+    }
+    let writes = async {
+        for round in 0..100_u32 {
+            let write_one = |key: u8| {
+                let value = [&[key; 100][..], &round.to_le_bytes()].concat();
+                let (engine, change) = (&engine, set(&[key], &value));
+                async move { version_of(engine, change).await }
+            };
+            join_all((1..32).map(write_one)).await;
+        }
+    };
+    let reads = async {
+        loop {
+            for key in 0..32_u8 {
+                let value = read(&engine, &[key]).await.expect("it was written");
+                assert!(value.starts_with(&[key; 100]));
+            }
+        }
+    };
+    tokio::select! {
+        () = writes => {}
+        () = reads => {}
+    }
+    // Some 450 KB were written; what is left to do is done while the table is idle.
+    let table = folder.path().join("tables/00000001");
+    let is_sealed = |name: &str| name.ends_with(".seg");
+    let segments = || {
+        let names = table.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| is_sealed(name.to_str().unwrap())).count()
+    };
+    while segments() > 4 {
+        tokio::task::yield_now().await;
+    }
+    engine.close().await.unwrap();
+    let engine = open();
+    for key in 0..32_u8 {
+        assert!(read(&engine, &[key]).await.unwrap().starts_with(&[key; 100]));
     }
 }
 

@@ -59,6 +59,19 @@ impl History {
         self.time
     }
 
+    /// Whether a record that ends then counts as absent.
+    pub(super) fn has_expired(&self, expires: Option<u64>) -> bool {
+        expires.is_some_and(|end| end <= self.time)
+    }
+
+    /// Whether a reader may find this.
+    pub(super) fn is_shown(&self, mut found: Snapshot) -> bool {
+        let mut shown = self.shown.clone();
+        drop_expired(&mut found, self.time);
+        drop_expired(&mut shown, self.time);
+        found == shown
+    }
+
     /// Everything shown is durable now.
     pub(super) fn all_durable(&mut self) {
         self.allowed = vec![self.shown.clone()];
@@ -117,6 +130,9 @@ impl History {
 
     /// Checks what a table holds after it was opened again; that is durable now.
     pub(super) fn reopened(&mut self, found: Snapshot, time: u64) -> Checked<()> {
+        let mut found = found;
+        drop_expired(&mut found, time);
+        self.allowed.iter_mut().for_each(|allowed| drop_expired(allowed, time));
         if !self.allowed.iter().any(|allowed| is_same(allowed, &found)) {
             let brief = |record: Option<&ModelRecord>| {
                 record.map(|record| (record.version, record.expires, record.value.len()))
@@ -137,6 +153,11 @@ impl History {
         self.all_durable();
         Ok(())
     }
+}
+
+/// What has expired counts as absent, whether compaction has dropped it yet or not.
+fn drop_expired(snapshot: &mut Snapshot, time: u64) {
+    snapshot.retain(|_, record| record.expires.is_none_or(|end| end > time));
 }
 
 fn is_same(allowed: &Snapshot, found: &Snapshot) -> bool {

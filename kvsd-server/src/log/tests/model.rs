@@ -12,6 +12,7 @@ use super::ManualClock;
 use super::history::{Checked, History, ModelRecord, Snapshot};
 use crate::engine::{Action, BeforeDetail, Change, Condition, EngineError, Write, WriteResult};
 use crate::log::convert::demand_of;
+use crate::log::storage::chore::{Chore, Done};
 use crate::log::storage::index::HashBits;
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::reader::{Access, ReadError, Reader};
@@ -40,6 +41,8 @@ pub(super) struct Run {
     clock: Arc<ManualClock>,
     now: u64,
     table: Option<(Store, Turn, Arc<Reader>)>,
+    /// A chore that is done, and whose result is not taken yet.
+    done: Option<Done>,
     pub(super) history: History,
 }
 
@@ -62,6 +65,7 @@ impl Run {
             clock: Arc::new(ManualClock::at(1_000)),
             now: 1_000,
             table: None,
+            done: None,
             history: History::new(),
         }
     }
@@ -76,6 +80,7 @@ impl Run {
             clock: Arc::clone(&self.clock),
             now: self.now,
             table: None,
+            done: None,
             history: self.history.clone(),
         }
     }
@@ -83,6 +88,7 @@ impl Run {
     /// Opens the table, or makes it; what it holds must be allowed. `false` if the disk is down.
     pub(super) fn open(&mut self) -> Checked<bool> {
         self.table = None;
+        self.done = None;
         let name = TableName::parse("model").unwrap();
         let disk = Arc::new(self.disk.clone());
         let store = match Store::open(disk, Path::new("/data"), self.options) {
@@ -144,14 +150,14 @@ impl Run {
     /// Reads all records and compares them with what they must be.
     pub(super) fn read_everything(&self) -> Checked<()> {
         match self.everything()? {
-            Some(found) if found == self.history.shown => Ok(()),
+            Some(found) if self.history.is_shown(found.clone()) => Ok(()),
             found => Err(format!("read {found:?}, not {:?}", self.history.shown)),
         }
     }
 
     /// One random step. `false` if the table must be opened again.
     pub(super) fn step(&mut self) -> Checked<bool> {
-        match self.random.below(20) {
+        match self.random.below(24) {
             0 => {
                 // Mostly forward, and back now and then.
                 self.now = (self.now + self.random.below(400) as u64).saturating_sub(100);
@@ -160,7 +166,10 @@ impl Run {
             }
             1 => self.sync(),
             2 => self.declare_durable(),
-            3..6 => self.read(),
+            3 => self.rotate(),
+            4 => self.tidy(),
+            5 | 6 => self.tidy_beside_writes(),
+            7..10 => self.read(),
             _ => {
                 let batch = self.batch();
                 self.write(&batch)
@@ -190,6 +199,50 @@ impl Run {
         Ok(true)
     }
 
+    /// Seals the active segment, whatever its size.
+    pub(super) fn rotate(&mut self) -> Checked<bool> {
+        let Some((_, turn, _)) = &mut self.table else {
+            return Ok(false);
+        };
+        let demand = Demand { bytes: 1 << 40, ..Demand::default() };
+        // The answer to no writes; a table that has stopped is found out by the next ones.
+        let _ = turn.prepare(&Vec::<Vec<Write>>::new(), &demand);
+        Ok(true)
+    }
+
+    /// Begins a chore, with the writes to come beside it; or takes the result of the last one.
+    pub(super) fn tidy_beside_writes(&mut self) -> Checked<bool> {
+        let Some((_, turn, _)) = &mut self.table else {
+            return Ok(false);
+        };
+        match self.done.take() {
+            Some(done) => turn.chore_done(done),
+            None => self.done = turn.next_chore().map(Chore::run),
+        }
+        Ok(true)
+    }
+
+    /// Whether a compaction is done whose result is not taken yet.
+    pub(super) fn holds_compaction(&self) -> bool {
+        matches!(self.done, Some(Done::Compact(_)))
+    }
+
+    /// Does what is waiting to be done at leisure.
+    pub(super) fn tidy(&mut self) -> Checked<bool> {
+        let Some((_, turn, _)) = &mut self.table else {
+            return Ok(false);
+        };
+        turn.idle();
+        if let Some(done) = self.done.take() {
+            turn.chore_done(done);
+        }
+        while let Some(chore) = turn.next_chore() {
+            let done = chore.run();
+            turn.chore_done(done);
+        }
+        Ok(true)
+    }
+
     fn read(&mut self) -> Checked<bool> {
         let key = key_of(self.random.below(KEYS));
         let Some((_, _, reader)) = &self.table else {
@@ -203,6 +256,9 @@ impl Run {
         let expected = self.history.shown.get(&key);
         match (hit, expected) {
             (Ok(None), None) => Ok(true),
+            // What has expired counts as absent, whether compaction has dropped it yet or not.
+            (Ok(None), Some(record)) if self.history.has_expired(record.expires) => Ok(true),
+            (Ok(Some(hit)), None) if self.history.has_expired(Some(hit.expires)) => Ok(true),
             (Ok(Some(hit)), Some(record))
                 if hit.version == record.version && buffer[hit.value.clone()] == record.value =>
             {
@@ -265,6 +321,9 @@ impl Run {
         let Some((_, turn, _)) = &mut self.table else {
             return Ok(false);
         };
+        if let Some(done) = self.done.take() {
+            turn.chore_done(done);
+        }
         if turn.close().is_err() {
             return Ok(false);
         }

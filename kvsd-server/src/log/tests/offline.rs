@@ -99,8 +99,8 @@ fn after_a_crash_a_survey_shows_what_recovery_will_and_changes_nothing() {
         let saved = salvage(&crashed.disk);
         assert!(contents(&crashed.disk) == before, "seed {seed}");
         assert_eq!(crashed.open(), Ok(true), "seed {seed}");
-        assert_eq!(shown, crashed.history.shown, "seed {seed}");
-        assert_eq!(saved, crashed.history.shown, "seed {seed}");
+        assert!(crashed.history.is_shown(shown), "seed {seed}");
+        assert!(crashed.history.is_shown(saved), "seed {seed}");
     }
 }
 
@@ -147,6 +147,12 @@ fn a_survey_finds_damage_where_the_server_does_and_only_there() {
     // The last group may look torn, and is then cut off.
     in_use.history.allow_past(1);
     for run in [closed, in_use] {
+        for (path, _) in contents(&run.disk) {
+            // A hint that vouches for its segment would keep the server from reading it.
+            if path.extension().is_some_and(|end| end == "hint") {
+                run.disk.put(&path, b"");
+            }
+        }
         let mut refused = 0;
         for (path, content) in contents(&run.disk) {
             if path.extension().is_none_or(|end| end != "seg") {
