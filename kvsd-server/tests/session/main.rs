@@ -5,7 +5,6 @@
 mod embedded;
 mod hostile;
 mod limits;
-mod secrets;
 mod stop;
 mod support;
 mod v1;

@@ -1,4 +1,11 @@
-//! What the log tells, and what it never tells.
+//! What the log tells, and what it never tells. A program of its own: what a thread of another test
+//! has said of its interest in an event would hold here too.
+
+#![expect(clippy::unwrap_used, reason = "what a test does not expect ends it")]
+
+#[expect(dead_code, reason = "the tests of sessions use the rest of it")]
+#[path = "../session/support.rs"]
+mod support;
 
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
@@ -9,7 +16,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
 
-use super::support::{Running, ask, expect, login_v1, rest};
+use support::{Running, ask, expect, login_v1, rest};
 
 #[tokio::test]
 async fn no_log_line_holds_a_key_a_value_or_a_password() {
