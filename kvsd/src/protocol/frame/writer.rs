@@ -24,7 +24,7 @@ impl<'a> FrameWriter<'a> {
 
     /// A string frame. Bytes below 0x20 are written as spaces: none of them belongs in a name or in
     /// a message for people, and CR LF would end the frame. The text's length is the caller's part:
-    /// beyond the reader's [`FrameLimits::line_bytes`] it ends the connection.
+    /// beyond the reader's [`FrameLimits::line_bytes`](super::FrameLimits::line_bytes) it ends the connection.
     pub fn string(&mut self, text: &str) -> &mut Self {
         self.0.put_u8(b'+');
         if text.bytes().any(|byte| byte < b' ') {

@@ -3,17 +3,22 @@
 //! A handle is taken, never kept out: any number of callers send over one connection, so the hot
 //! path picks the next handle from a snapshot and bb8 is asked only when none of them is open. bb8
 //! notices a broken connection when it comes back, so [`Core::heal`] takes each one out and puts it
-//! back. Its settings and why: ARCHITECTURE.md. Next file to read: `connection`.
+//! back. Its settings and why: ARCHITECTURE.md. Next file to read: `opener`, then `connection`.
+
+mod backoff;
+mod opener;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
-use bb8::{ErrorSink, ManageConnection, QueueStrategy, RunError};
+use bb8::{QueueStrategy, RunError};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use self::backoff::Backoff;
+use self::opener::{Failures, Opener};
 use crate::connection::{self, Connection, Credentials};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::transport::Transport;
@@ -55,20 +60,6 @@ struct Core {
     me: Weak<Core>,
 }
 
-#[derive(Debug, Default)]
-struct Backoff {
-    failures: u32,
-    not_before: Option<Instant>,
-}
-
-/// The wait after the first failed attempt; it doubles with each one that follows.
-const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// A connection that ends sooner than this counts as a failed attempt.
-const PROVEN: Duration = Duration::from_secs(2);
-/// What waiting hardly mends, such as a wrong password, is tried again this rarely unless somebody
-/// asks.
-const RARE_RETRY: Duration = Duration::from_secs(30);
 /// bb8 ends no wait of ours: each operation has its own deadline.
 const BB8_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -303,133 +294,6 @@ async fn next(news: &mut watch::Receiver<Option<Error>>) -> Option<Error> {
         std::future::pending::<()>().await;
     }
     news.borrow_and_update().clone()
-}
-
-/// Follows a connection from its welcome to its end, and then has the pool replace it.
-async fn follow(core: Weak<Core>, connection: impl Future<Output = ()>) {
-    if let Some(core) = core.upgrade() {
-        // bb8 opens what it still lacks when a connection is taken: this one, once it is in there.
-        let limit = core.config.connect_timeout;
-        let _ = tokio::time::timeout(limit, core.bb8().get()).await;
-    }
-    let mut ended = std::pin::pin!(connection);
-    let died_young = tokio::time::timeout(PROVEN, &mut ended).await.is_ok();
-    if let Some(core) = core.upgrade() {
-        if died_young {
-            core.backoff().fail();
-        } else {
-            core.backoff().succeed();
-        }
-    }
-    if !died_young {
-        ended.await;
-    }
-    if let Some(core) = core.upgrade() {
-        core.heal().await;
-    }
-}
-
-impl Backoff {
-    /// Attempts that fail while the wait lasts count as one.
-    fn fail(&mut self) {
-        let now = Instant::now();
-        if self.not_before.is_some_and(|time| now < time) {
-            return;
-        }
-        let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(MAX_BACKOFF);
-        self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + jitter(doubled));
-    }
-
-    fn succeed(&mut self) {
-        *self = Self::default();
-    }
-}
-
-/// Between half of `wait` and all of it, so that clients of one server do not march in step.
-fn jitter(wait: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
-    let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default();
-    wait / 2 + wait.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
-}
-
-/// Opens connections for bb8.
-struct Opener {
-    core: Weak<Core>,
-}
-
-impl ManageConnection for Opener {
-    type Connection = Connection;
-    type Error = Error;
-
-    async fn connect(&self) -> Result<Connection, Error> {
-        let Some(core) = self.core.upgrade() else {
-            return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, ""));
-        };
-        let mut slot = Slot { core: &core, is_settled: false };
-        let result = core.open().await;
-        slot.is_settled = true;
-        match &result {
-            Ok(connection) => {
-                tokio::spawn(follow(Weak::clone(&self.core), connection.ended()));
-            }
-            Err(error) => {
-                tracing::debug!(%error, "an attempt to connect failed");
-                core.backoff().fail();
-            }
-        }
-        result
-    }
-
-    /// Never asked: the check on check-out is off, because it would cost a round trip per call.
-    async fn is_valid(&self, _: &mut Connection) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn has_broken(&self, connection: &mut Connection) -> bool {
-        !connection.is_open()
-    }
-}
-
-/// The place in bb8's pool that an attempt to connect holds.
-struct Slot<'a> {
-    core: &'a Core,
-    is_settled: bool,
-}
-
-/// bb8 gives a place back only when its attempt ends; one whose runtime stops never does.
-impl Drop for Slot<'_> {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            self.core.lost_slot.store(true, Ordering::Relaxed);
-            self.core.news.send_replace(None);
-        }
-    }
-}
-
-/// Where bb8 reports an attempt that failed. It has taken the attempt off its books by then, so a
-/// caller that comes too late to be told of this failure begins an attempt of its own.
-#[derive(Debug)]
-struct Failures {
-    core: Weak<Core>,
-}
-
-impl ErrorSink<Error> for Failures {
-    fn sink(&self, error: Error) {
-        let Some(core) = self.core.upgrade().filter(|core| core.check_closed().is_ok()) else {
-            // Everybody knows the reason.
-            return;
-        };
-        let passes = matches!(error.kind(), ErrorKind::Connect | ErrorKind::Server(_));
-        let rarely = Instant::now() + RARE_RETRY;
-        let soon = core.backoff().not_before.unwrap_or(rarely);
-        core.heal_at(if passes { soon } else { rarely });
-        core.news.send_replace(Some(error));
-    }
-
-    fn boxed_clone(&self) -> Box<dyn ErrorSink<Error>> {
-        Box::new(Self { core: Weak::clone(&self.core) })
-    }
 }
 
 impl fmt::Debug for Core {
