@@ -157,13 +157,11 @@ impl Compaction {
 
     fn source(&self, input: &Input, is_bad: bool) -> Result<Source, StorageError> {
         let hint = || HintReader::open(&*self.disk, &self.folder, input.identity, input.length);
-        match is_bad {
-            false if let Ok(hint) = hint() => Ok(Source::Hint(Box::new(hint))),
-            _ => {
-                let digest = Digest::of(&input.segment, input.length)?;
-                Ok(Source::Digest(digest.entries.into_iter()))
-            }
+        if !is_bad && let Ok(hint) = hint() {
+            return Ok(Source::Hint(Box::new(hint)));
         }
+        let digest = Digest::of(&input.segment, input.length)?;
+        Ok(Source::Digest(digest.entries.into_iter()))
     }
 
     fn plan_from(&self, sources: Vec<Source>, proof: Proof) -> Result<Plan, BadSource> {
