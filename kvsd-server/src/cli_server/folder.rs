@@ -8,8 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 use super::args::FolderArgs;
 use super::exit::Failure;
-use super::serve::config_variable;
-use crate::config::Layers;
+use super::serve::layers_beside;
 use crate::log::offline::{
     DataFolder, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
 };
@@ -37,16 +36,7 @@ impl FolderArgs {
         if let Some(folder) = self.data_dir {
             return Ok(folder);
         }
-        let mut layers = Layers::default();
-        match self.config {
-            Some(path) => layers.file(&path)?,
-            None => {
-                layers.environment(std::env::vars_os())?;
-                if let Some(path) = config_variable() {
-                    layers.file(&path)?;
-                }
-            }
-        }
+        let layers = layers_beside(self.config)?;
         Ok(layers.resolve()?.data_dir)
     }
 }

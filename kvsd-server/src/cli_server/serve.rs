@@ -42,8 +42,24 @@ pub(super) fn run(args: ServerArgs) -> Result<(), Failure> {
     outcome
 }
 
+/// The settings that a command beside the server looks into: those of the file it was given, or
+/// else of the environment and the file that this names.
+pub(super) fn layers_beside(config: Option<PathBuf>) -> Result<Layers, Failure> {
+    let mut layers = Layers::default();
+    match config {
+        Some(path) => layers.file(&path)?,
+        None => {
+            layers.environment(std::env::vars_os())?;
+            if let Some(path) = config_variable() {
+                layers.file(&path)?;
+            }
+        }
+    }
+    Ok(layers)
+}
+
 /// The configuration file that the environment names.
-pub(super) fn config_variable() -> Option<PathBuf> {
+fn config_variable() -> Option<PathBuf> {
     std::env::var_os("KVSD_SERVER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 

@@ -7,8 +7,7 @@ use thiserror::Error;
 
 use super::args::{UserAction, UsersFile};
 use super::exit::Failure;
-use super::serve::config_variable;
-use crate::config::Layers;
+use super::serve::layers_beside;
 use crate::init;
 use crate::users::{
     HashError, MAX_PASSWORD_BYTES, Password, PasswordError, StoredHash, UserName, Users, UsersError,
@@ -88,16 +87,7 @@ impl UsersFile {
         if let Some(folder) = self.data_dir {
             return Ok(folder.join(init::USERS));
         }
-        let mut layers = Layers::default();
-        match self.config {
-            Some(path) => layers.file(&path)?,
-            None => {
-                layers.environment(std::env::vars_os())?;
-                if let Some(path) = config_variable() {
-                    layers.file(&path)?;
-                }
-            }
-        }
+        let layers = layers_beside(self.config)?;
         layers.resolve()?.users.ok_or_else(|| Failure::Usage(Box::new(UserError::NoFile)))
     }
 }
