@@ -1,0 +1,51 @@
+//! Why an engine did not do what was asked.
+
+use thiserror::Error;
+
+/// Why an engine did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// Stored bytes are damaged. Never read as "not found".
+    #[error("table {table}: stored data is damaged at {place}; run `kvsd-server verify`")]
+    Corrupt {
+        /// The table.
+        table: String,
+        /// File and offset.
+        place: String,
+    },
+    /// No room; nothing was written. Deletes still work.
+    #[error("the disk is full; nothing was written; free some space or delete keys")]
+    DiskFull,
+    /// A failed sync or write has stopped all writing to the table; reads go on.
+    #[error("table {table} takes no writes since an I/O error ({cause}); restart the server")]
+    ReadOnly {
+        /// The table.
+        table: String,
+        /// The error that stopped it.
+        cause: String,
+    },
+    /// The write was sent to the disk and its sync failed: it may or may not survive.
+    #[error("the write's outcome is unknown: {cause}")]
+    UnknownOutcome {
+        /// What failed.
+        cause: String,
+    },
+    /// There is no room for another table; nothing was written.
+    #[error("there are {limit} tables already, and no more are allowed")]
+    TooManyTables {
+        /// The most tables there may be.
+        limit: usize,
+    },
+    /// The engine is closed or closing; nothing was done.
+    #[error("the server is shutting down")]
+    Closed,
+    /// Another I/O error; nothing was written.
+    #[error("{context}: {cause}")]
+    Io {
+        /// What was being done.
+        context: String,
+        /// The system's error.
+        cause: String,
+    },
+}

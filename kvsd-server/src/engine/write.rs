@@ -1,0 +1,96 @@
+//! The one primitive that changes data: an atomic write, its conditions, and its answer.
+
+use bytes::Bytes;
+use kvsd::{UnixMillis, Version};
+
+use super::{EngineError, Record};
+
+/// One atomic write: every condition holds and every action is carried out under one version, or
+/// nothing happens. Names a key at most once.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// What changes, at least one entry.
+    pub changes: Vec<Change>,
+    /// What the answer tells of the records before.
+    pub before: BeforeDetail,
+}
+
+/// One key's part of a write.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The key, checked by [`kvsd::types::check_key`].
+    pub key: Bytes,
+    /// What must hold for the write to happen.
+    pub condition: Condition,
+    /// What to do.
+    pub action: Action,
+}
+
+/// What must hold of a key. An expired record counts as absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// Nothing.
+    Any,
+    /// There is no record.
+    Absent,
+    /// There is a record.
+    Present,
+    /// The record is the one that this write made.
+    Version(Version),
+}
+
+/// What to do with a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Store a value, which ends at `expires_at` if that is given.
+    Set {
+        /// The value, at most the server's limit.
+        value: Bytes,
+        /// When it ends.
+        expires_at: Option<UnixMillis>,
+    },
+    /// Remove the record. Without one, nothing is written.
+    Delete,
+}
+
+/// How much a write's answer tells of the records before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BeforeDetail {
+    /// Whether there was one.
+    Presence,
+    /// The whole record.
+    Record,
+}
+
+/// What stood at a key before a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// No record.
+    Absent,
+    /// A record ([`BeforeDetail::Presence`]).
+    Present,
+    /// This record ([`BeforeDetail::Record`]).
+    Record(Record),
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// It happened.
+    Applied {
+        /// The version it got; `None` if nothing had to be written (a delete without a record).
+        version: Option<Version>,
+        /// What stood there before, in the order of the changes.
+        before: Vec<Before>,
+    },
+    /// A condition does not hold; nothing happened.
+    Conflict {
+        /// Which change, by its place.
+        change: usize,
+        /// The version of that key's record; `None` if there is none.
+        current: Option<Version>,
+    },
+}
+
+/// The answer to one write.
+pub type WriteResult = Result<Written, EngineError>;
