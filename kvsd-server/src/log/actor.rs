@@ -48,14 +48,40 @@ impl Message {
 /// Writes, and where their answer goes.
 #[derive(Debug)]
 pub(super) struct Submission {
-    pub(super) writes: Vec<Write>,
-    pub(super) reply: oneshot::Sender<Vec<WriteResult>>,
+    writes: Vec<Write>,
+    /// The answers to the first of the writes.
+    results: Vec<WriteResult>,
+    reply: oneshot::Sender<Vec<WriteResult>>,
 }
 
 impl Submission {
-    fn refuse(self) {
+    pub(super) fn new(writes: Vec<Write>, reply: oneshot::Sender<Vec<WriteResult>>) -> Self {
+        Self { writes, results: Vec::new(), reply }
+    }
+
+    /// The writes that have no answer yet.
+    fn open(&self) -> &[Write] {
+        self.writes.get(self.results.len()..).unwrap_or_default()
+    }
+
+    /// Takes the answers to the next writes. The submission comes back if there are more.
+    fn answer(mut self, results: Vec<WriteResult>) -> Option<Self> {
+        match self.results.is_empty() {
+            true => self.results = results,
+            false => self.results.extend(results),
+        }
+        if self.results.len() < self.writes.len() {
+            return Some(self);
+        }
         // Nobody waits for an answer any more: that is normal.
-        let _ = self.reply.send(vec![Err(EngineError::Closed); self.writes.len()]);
+        let _ = self.reply.send(self.results);
+        None
+    }
+
+    fn refuse(mut self) {
+        self.results.resize(self.writes.len(), Err(EngineError::Closed));
+        // Nobody waits for an answer any more: that is normal.
+        let _ = self.reply.send(self.results);
     }
 }
 
@@ -101,7 +127,7 @@ struct Submissions(Vec<Submission>);
 
 impl Batch for Submissions {
     fn submissions(&self) -> impl Iterator<Item = &[Write]> {
-        self.0.iter().map(|submission| submission.writes.as_slice())
+        self.0.iter().map(Submission::open)
     }
 }
 
@@ -206,9 +232,10 @@ impl Actor {
         if taken == Taken::Written {
             self.after_write(&mut turn).await?;
         }
-        for (submission, results) in batch.0.into_iter().zip(turn.results()) {
-            // Nobody waits for an answer any more: that is normal.
-            let _ = submission.reply.send(results);
+        let answered = batch.0.into_iter().zip(turn.results());
+        let unfinished = answered.filter_map(|(submission, results)| submission.answer(results));
+        for submission in unfinished.collect::<Vec<_>>().into_iter().rev() {
+            self.queue.push_front(submission);
         }
         Ok(turn)
     }
@@ -217,7 +244,7 @@ impl Actor {
         let mut demand = Demand::default();
         let mut count = 0;
         for submission in &self.queue {
-            let more = demand_of(&submission.writes);
+            let more = demand_of(submission.open());
             if count > 0
                 && (demand.bytes + more.bytes > BATCH_BYTES
                     || demand.records + more.records > BATCH_RECORDS)

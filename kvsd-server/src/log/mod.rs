@@ -4,11 +4,12 @@
 //! through it. What is acknowledged, and when, is the [`SyncPolicy`]'s promise. The engine never
 //! sees a connection, a frame or a user.
 //!
-//! Reading order: `storage` (bytes and files, with an order of its own), `turn` (a batch of
-//! writes), `actor` and `pool` (when and where it runs), `table` and `tables` (handles), and the
+//! Reading order: `storage` (bytes and files, with an order of its own), `turn` and `check` (a batch
+//! of writes), `actor` and `pool` (when and where it runs), `table` and `tables` (handles), and the
 //! engine itself, here.
 
 mod actor;
+mod check;
 mod clock;
 mod config;
 mod convert;

@@ -94,7 +94,7 @@ impl Table {
     pub(super) async fn write(&self, writes: Vec<Write>) -> Vec<WriteResult> {
         let count = writes.len();
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { writes, reply };
+        let submission = Submission::new(writes, reply);
         if self.actor.send(Message::Writes(submission)).await.is_err() {
             return vec![Err(EngineError::Closed); count];
         }

@@ -127,6 +127,7 @@ impl State {
         if let Some(error) = &self.fail {
             return Err(error.clone());
         }
+        let mut counters = Vec::new();
         let [change] = <[_; 1]>::try_from(write.changes).unwrap();
         let current = self.records.get(&place(table, &change.key)).cloned();
         let version = current.as_ref().map(|record| record.version);
@@ -147,13 +148,32 @@ impl State {
                 self.records.remove(&place(table, &change.key));
                 self.next_version()
             }),
+            Action::Increment { by } => {
+                let not = || EngineError::NotAnInteger { table: table.to_owned() };
+                let stored = current.as_ref().map(|record| record.value.clone());
+                let before = match stored {
+                    Some(value) => std::str::from_utf8(&value).map_err(|_| not())?.parse(),
+                    None => Ok(0_i64),
+                };
+                let after = before
+                    .map_err(|_| not())?
+                    .checked_add(by)
+                    .ok_or_else(|| EngineError::Overflow { table: table.to_owned() })?;
+                counters.push(after);
+                let expires_at = current.as_ref().and_then(|record| record.expires_at);
+                Some(self.set(table, &change.key, after.to_string().into(), expires_at))
+            }
+            Action::Expire { at } => current
+                .as_ref()
+                .map(|record| record.value.clone())
+                .map(|value| self.set(table, &change.key, value, at)),
         };
         let before = match (current, write.before) {
             (None, _) => Before::Absent,
             (Some(_), BeforeDetail::Presence) => Before::Present,
             (Some(record), BeforeDetail::Record) => Before::Record(record),
         };
-        Ok(Written::Applied { version, before: vec![before] })
+        Ok(Written::Applied { version, before: vec![before], counters })
     }
 
     fn set(
