@@ -44,6 +44,12 @@ pub enum EngineError {
         /// What failed.
         cause: String,
     },
+    /// There is no such table, and writing does not make one. Nothing was written.
+    #[error("there is no table {table}")]
+    UnknownTable {
+        /// The table.
+        table: String,
+    },
     /// There is no room for another table; nothing was written.
     #[error("there are {limit} tables already, and no more are allowed")]
     TooManyTables {

@@ -6,7 +6,7 @@ use kvsd::{TableName, UnixMillis, Version};
 use super::storage::error::StorageError;
 use super::storage::rotation::Demand;
 use super::storage::writer::Current;
-use crate::engine::{Action, Condition, EngineError, Record, Write};
+use crate::engine::{Action, Before, Change, Condition, EngineError, Record, Write, Written};
 
 /// What a group of these writes will need, at most.
 pub(super) fn demand_of(writes: &[Write]) -> Demand {
@@ -22,6 +22,23 @@ pub(super) fn demand_of(writes: &[Write]) -> Demand {
         demand.add(change.key.len(), value_bytes);
     }
     demand
+}
+
+/// What a write comes to where there is no table; `None` if it writes something.
+pub(super) fn on_nothing(write: &Write) -> Option<Written> {
+    let refused = |change: &Change| !holds(change.condition, None);
+    if let Some(change) = write.changes.iter().position(refused) {
+        return Some(Written::Conflict { change, current: None });
+    }
+    let writes_nothing = |change: &Change| match change.action {
+        Action::Delete | Action::Expire { .. } => true,
+        Action::Set { .. } | Action::Increment { .. } => false,
+    };
+    write.changes.iter().all(writes_nothing).then(|| Written::Applied {
+        version: None,
+        before: vec![Before::Absent; write.changes.len()],
+        counters: Vec::new(),
+    })
 }
 
 /// The integer that a value holds, if it is written as integers are stored: no plus sign, no

@@ -2,13 +2,14 @@
 //!
 //! Next file to read: [`super::tables`].
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 use tokio::sync::{mpsc, oneshot};
 
-use super::actor::{Actor, Message, Shared, Submission};
+use super::actor::{Actor, Answer, Message, Shared, Submission};
 use super::clock::Clock;
 use super::convert::{in_table, record};
 use super::storage::disk::Lock;
@@ -16,7 +17,7 @@ use super::storage::reader::{Access, Hit, ReadError, Reader};
 use super::storage::record::NEVER;
 use super::storage::writer::Writer;
 use super::turn::Turn;
-use crate::engine::{EngineError, Found, ReadNow, Record, Write, WriteResult};
+use crate::engine::{EngineError, Found, ReadNow, Record, TableStatistics, Write};
 
 /// A table.
 #[derive(Debug)]
@@ -26,6 +27,9 @@ pub(super) struct Table {
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     actor: mpsc::Sender<Message>,
+    incarnation: u64,
+    stopped: Arc<OnceLock<String>>,
+    dropped: AtomicBool,
 }
 
 impl Table {
@@ -37,23 +41,30 @@ impl Table {
         clock: &Arc<dyn Clock>,
         (writer, lock): (Writer, Arc<dyn Lock>),
     ) -> Self {
-        let reader = Arc::clone(writer.reader());
+        let (reader, incarnation) = (Arc::clone(writer.reader()), writer.incarnation());
         let turn = Turn::new(name.clone(), Arc::clone(clock), writer);
         Self {
             name: name.clone(),
             reader,
             clock: Arc::clone(clock),
             shared: Arc::clone(shared),
+            incarnation,
+            stopped: turn.stopped(),
+            dropped: AtomicBool::new(false),
             actor: Actor::spawn(runtime, Arc::clone(shared), turn, lock),
         }
     }
 
     /// Reads a key from what is in memory.
     pub(super) fn read_now<'b>(&self, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b> {
+        if self.is_dropped() {
+            return ReadNow::Ready(Ok(None));
+        }
         let hit = match self.reader.find(key, buffer, Access::Cached) {
             Ok(Some(hit)) if is_live(&hit, &self.reader, &*self.clock) => hit,
             Ok(_) => return ReadNow::Ready(Ok(None)),
             Err(ReadError::NotCached) => return ReadNow::WouldBlock,
+            Err(ReadError::Storage(_)) if self.is_dropped() => return ReadNow::Ready(Ok(None)),
             Err(ReadError::Storage(error)) => {
                 return ReadNow::Ready(Err(in_table(&self.name, &error)));
             }
@@ -81,6 +92,7 @@ impl Table {
             }))
         };
         match self.shared.read_pool.run(read).await {
+            _ if self.is_dropped() => Ok(None),
             Ok(Ok(record)) => Ok(record),
             Ok(Err(ReadError::Storage(error))) => Err(in_table(&self.name, &error)),
             Ok(Err(ReadError::NotCached)) | Err(_) => Err(EngineError::Io {
@@ -91,19 +103,74 @@ impl Table {
     }
 
     /// Has the actor carry out writes.
-    pub(super) async fn write(&self, writes: Vec<Write>) -> Vec<WriteResult> {
+    pub(super) async fn write(&self, writes: Vec<Write>) -> Answer {
         let count = writes.len();
+        let Ok(place) = self.actor.reserve().await else {
+            // The actor has ended.
+            let error = match self.stopped.get() {
+                _ if self.is_dropped() => return Answer { results: Vec::new(), left: writes },
+                Some(cause) => {
+                    let table = self.name.to_string();
+                    EngineError::ReadOnly { table, cause: cause.clone() }
+                }
+                None => EngineError::Closed,
+            };
+            return Answer::all(&error, count);
+        };
         let (reply, answer) = oneshot::channel();
-        let submission = Submission::new(writes, reply);
-        if self.actor.send(Message::Writes(submission)).await.is_err() {
-            return vec![Err(EngineError::Closed); count];
-        }
+        place.send(Message::Writes(Submission::new(writes, reply)));
         // The actor answers whatever it gets; without an answer it has panicked, or its runtime
         // is gone.
         answer.await.unwrap_or_else(|_| {
             let cause = "the table's writer has stopped".to_owned();
-            vec![Err(EngineError::UnknownOutcome { cause }); count]
+            Answer::all(&EngineError::UnknownOutcome { cause }, count)
         })
+    }
+
+    /// How much the table holds.
+    pub(super) fn statistics(&self) -> TableStatistics {
+        let figures = self.reader.figures();
+        TableStatistics {
+            keys: self.reader.keys(),
+            live_bytes: figures.live_bytes,
+            dead_bytes: figures.dead_bytes,
+            segments: figures.segments,
+            disk_bytes: figures.disk_bytes,
+            last_version: Version::new(figures.last_version),
+            incarnation: self.incarnation,
+            stopped: self.stopped.get().cloned(),
+        }
+    }
+
+    /// The version of the last write that readers see.
+    pub(super) fn last_version(&self) -> u64 {
+        self.reader.figures().last_version
+    }
+
+    /// Lets the table take no more writes, and says why.
+    pub(super) fn stop(&self, cause: String) {
+        tracing::error!(table = %self.name, %cause, "the table takes no more writes");
+        // The first cause stands.
+        let _ = self.stopped.set(cause);
+    }
+
+    /// From now on readers find nothing here.
+    pub(super) fn mark_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Ends the actor of a table that is marked as dropped. Once this returns nothing is written
+    /// any more.
+    pub(super) async fn leave(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.actor.send(Message::Drop(reply)).await.is_ok() {
+            // Without an answer it has ended as well.
+            let _ = answer.await;
+        }
     }
 
     /// Closes the table; writes from now on are refused.

@@ -7,7 +7,7 @@
 //!
 //! Next file to read: [`super::check`].
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kvsd::TableName;
 
@@ -40,8 +40,8 @@ pub(super) struct Turn {
     /// Bytes of values that the open group's writes have read.
     pub(super) held: usize,
     results: Vec<Vec<WriteResult>>,
-    /// Why the table takes no more writes.
-    stopped: Option<String>,
+    /// Why the table takes no more writes, for everybody to see.
+    stopped: Arc<OnceLock<String>>,
 }
 
 /// What a batch came to.
@@ -59,6 +59,7 @@ pub(super) enum Taken {
 pub(super) enum Failed {
     NotCached,
     Full,
+    Refused(StorageError),
     Broken(StorageError),
 }
 
@@ -73,13 +74,22 @@ impl Turn {
             checked: Vec::new(),
             held: 0,
             results: Vec::new(),
-            stopped: None,
+            stopped: Arc::default(),
         }
+    }
+
+    /// Why the table takes no more writes, if it does not. Whoever says so here stops it.
+    pub(super) fn stopped(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.stopped)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.get().is_some()
     }
 
     /// Whether [`Turn::prepare`] has something to do before a batch of this size.
     pub(super) fn needs_preparation(&self, demand: &Demand) -> bool {
-        self.stopped.is_none() && self.writer.needs_preparation(demand)
+        !self.is_stopped() && self.writer.needs_preparation(demand)
     }
 
     /// Makes the table ready for a batch. Waits for the disk.
@@ -88,6 +98,10 @@ impl Turn {
             Ok(()) => Ok(()),
             Err(WriteError::Full) => {
                 self.answer_all(batch, &EngineError::DiskFull);
+                Err(Answered)
+            }
+            Err(WriteError::Refused(error)) => {
+                self.answer_all(batch, &in_table(&self.table, &error));
                 Err(Answered)
             }
             Err(WriteError::Broken(error)) => {
@@ -114,6 +128,10 @@ impl Turn {
             Err(Failed::NotCached) => Taken::NotCached,
             Err(Failed::Full) => {
                 self.answer_all(batch, &EngineError::DiskFull);
+                Taken::Answered
+            }
+            Err(Failed::Refused(error)) => {
+                self.answer_all(batch, &in_table(&self.table, &error));
                 Taken::Answered
             }
             Err(Failed::Broken(error)) => {
@@ -152,6 +170,7 @@ impl Turn {
         match self.writer.write(self.version, reserve) {
             Ok(()) => Ok(Taken::Written),
             Err(WriteError::Full) => Err(Failed::Full),
+            Err(WriteError::Refused(error)) => Err(Failed::Refused(error)),
             Err(WriteError::Broken(error)) => Err(Failed::Broken(error)),
         }
     }
@@ -167,14 +186,14 @@ impl Turn {
             Ok(()) => self.writer.synced(sync),
             Err(error) => self.stop(&error),
         }
-        self.stopped.is_none()
+        !self.is_stopped()
     }
 
     /// Ends a batch that was written: readers see it, unless its sync has failed.
     pub(super) fn settle(&mut self) {
-        match self.stopped {
-            None => self.writer.publish(),
-            Some(_) => self.answer_unknown(),
+        match self.is_stopped() {
+            false => self.writer.publish(),
+            true => self.answer_unknown(),
         }
     }
 
@@ -186,23 +205,23 @@ impl Turn {
 
     /// Whether something is durable that the file does not say to be.
     pub(super) fn has_undeclared(&self) -> bool {
-        self.stopped.is_none() && self.writer.has_undeclared()
+        !self.is_stopped() && self.writer.has_undeclared()
     }
 
     /// Says in the file what is durable.
     pub(super) fn declare_durable(&mut self) {
         match self.writer.declare_durable() {
-            // Without room the file stays as it was.
-            Ok(()) | Err(WriteError::Full) => {}
+            // The file stays as it was.
+            Ok(()) | Err(WriteError::Full | WriteError::Refused(_)) => {}
             Err(WriteError::Broken(error)) => self.stop(&error),
         }
     }
 
     /// What can be done now beside the batches, if anything.
     pub(super) fn next_chore(&mut self) -> Option<Chore> {
-        match self.stopped {
-            None => self.writer.next_chore(),
-            Some(_) => None,
+        match self.is_stopped() {
+            false => self.writer.next_chore(),
+            true => None,
         }
     }
 
@@ -226,13 +245,17 @@ impl Turn {
                 tracing::warn!(%table, %cause, "a hint was not written");
             }
             // The copy has no name in the manifest: opening the table removes it.
-            Done::Compact(_) if self.stopped.is_some() => {}
+            Done::Compact(_) if self.is_stopped() => {}
             Done::Compact(compacted) => match self.writer.adopt(compacted) {
                 Ok(Some(error @ StorageError::Corrupt { .. })) => {
                     let cause = with_cause(&error);
                     tracing::error!(%table, %cause, "a damaged segment is left as it is");
                 }
                 Ok(Some(error)) => {
+                    let cause = with_cause(&error);
+                    tracing::warn!(%table, %cause, "a segment was not compacted");
+                }
+                Err(WriteError::Refused(error)) => {
                     let cause = with_cause(&error);
                     tracing::warn!(%table, %cause, "a segment was not compacted");
                 }
@@ -251,6 +274,7 @@ impl Turn {
             Ok(()) => Ok(()),
             // What was acknowledged is durable all the same, if the policy says so.
             Err(WriteError::Full) => Err(EngineError::DiskFull),
+            Err(WriteError::Refused(error)) => Err(in_table(&self.table, &error)),
             Err(WriteError::Broken(error)) => {
                 self.stop(&error);
                 Err(in_table(&self.table, &error))
@@ -261,11 +285,12 @@ impl Turn {
     fn stop(&mut self, error: &StorageError) {
         let cause = with_cause(error);
         tracing::error!(table = %self.table, %cause, "the table takes no more writes");
-        self.stopped.get_or_insert(cause);
+        // The first cause stands.
+        let _ = self.stopped.set(cause);
     }
 
     fn read_only(&self) -> Option<EngineError> {
-        let cause = self.stopped.clone()?;
+        let cause = self.stopped.get()?.clone();
         Some(EngineError::ReadOnly { table: self.table.to_string(), cause })
     }
 
@@ -278,7 +303,7 @@ impl Turn {
 
     /// What was applied may or may not survive; what was not may have seen what does not survive.
     fn answer_unknown(&mut self) {
-        let cause = self.stopped.clone().unwrap_or_default();
+        let cause = self.stopped.get().cloned().unwrap_or_default();
         let read_only = self.read_only();
         for result in self.results.iter_mut().flatten() {
             *result = match (&*result, &read_only) {

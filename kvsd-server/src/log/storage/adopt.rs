@@ -126,6 +126,10 @@ impl Writer {
                     remove_files(&*self.disk, &self.folder, output.id);
                     (Rest::Failed, None)
                 }
+                Err(WriteError::Refused(error)) => {
+                    remove_files(&*self.disk, &self.folder, output.id);
+                    (Rest::Failed, Some(error))
+                }
                 exchanged => return exchanged.map(|()| None),
             },
             Outcome::Futile => (Rest::Futile, None),
@@ -189,6 +193,7 @@ impl Writer {
             remove_files(&*self.disk, &self.folder, victim);
         }
         self.wake(Rest::Futile);
+        self.tell_figures();
         Ok(())
     }
 

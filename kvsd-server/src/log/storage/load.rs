@@ -13,9 +13,10 @@ use super::hint::{self, Counts, Digest, HintReader};
 use super::index::{HashBits, Index, Location};
 use super::manifest::{Left, MANIFEST_FILE, Manifest, SegmentEntry, path_in};
 use super::merge::{BadSource, Merge, Source};
+use super::names;
 use super::reader::Reader;
 use super::record::Kind;
-use super::repair::{CUT_EXTENSION, repair};
+use super::repair::repair;
 use super::rotation::Limits;
 use super::segment::{Segment, file_name};
 use super::usage::Usage;
@@ -56,14 +57,14 @@ pub(super) fn open_table(
     load(disk, folder, manifest, options)
 }
 
-/// Removes what a crash may have left.
+/// Removes what a crash may have left; what is none of ours stays.
 fn remove_unnamed(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), StorageError> {
     let names = |entry: &SegmentEntry| [file_name(entry.id), hint::file_name(entry.id)];
     let named: HashSet<String> = manifest.segments.iter().flat_map(names).collect();
     for name in disk.list(folder).map_err(StorageError::io("list", folder))? {
-        let kept = name == MANIFEST_FILE || name.ends_with(CUT_EXTENSION) || named.contains(&name);
-        if !kept {
-            let path = folder.join(name);
+        let kept = name == MANIFEST_FILE || names::is_cut(&name) || named.contains(&name);
+        let path = folder.join(&name);
+        if !kept && names::is_table_file(&name) && names::is_file(disk, &path)? {
             disk.remove(&path).map_err(StorageError::io("remove", &path))?;
         }
     }

@@ -1,7 +1,7 @@
 //! Merging what several segments say of their keys, in the order of the keys and within memory that
 //! does not grow with them.
 //!
-//! Next file to read: [`super::load`].
+//! Next file to read: [`super::names`].
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

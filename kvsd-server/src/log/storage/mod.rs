@@ -15,8 +15,9 @@
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`rotation`], [`chore`], [`compact`], [`adopt`]; then [`scan`], [`repair`], [`hint`],
-//! [`merge`], [`load`] and [`store`]; then `offline`, which reads a folder that no server has open.
+//! [`writer`], [`figures`], [`rotation`], [`chore`], [`compact`], [`adopt`]; then [`scan`], [`repair`], [`hint`],
+//! [`merge`], [`names`], [`load`] and [`store`]; then `offline`, which reads a folder that no server
+//! has open.
 
 #![warn(clippy::indexing_slicing)]
 
@@ -28,12 +29,14 @@ pub(crate) mod disk;
 mod envelope;
 pub(crate) mod error;
 mod fields;
+mod figures;
 pub(crate) mod group;
 mod hint;
 pub(crate) mod index;
 pub(crate) mod load;
 mod manifest;
 mod merge;
+mod names;
 #[cfg(feature = "cli")]
 pub(crate) mod offline;
 pub(crate) mod posix;

@@ -7,10 +7,11 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::disk::{CachedRead, read_full};
 use super::error::StorageError;
+use super::figures::Figures;
 use super::index::{HashBits, Index, KeyHash, Location};
 use super::record::{HEADER_BYTES, Header, Kind};
 use super::segment::Segment;
@@ -25,6 +26,7 @@ pub(crate) struct Reader {
     released: AtomicU64,
     /// The highest clock reading that the table has recorded: expired stays expired.
     time: AtomicU64,
+    figures: Mutex<Figures>,
 }
 
 /// Whether a read may wait for the disk.
@@ -72,6 +74,7 @@ impl Reader {
             segments: RwLock::new(Vec::new()),
             released: AtomicU64::new(0),
             time: AtomicU64::new(0),
+            figures: Mutex::default(),
         }
     }
 
@@ -104,6 +107,20 @@ impl Reader {
 
     pub(super) fn set_time(&self, time: u64) {
         self.time.store(time, Ordering::Relaxed);
+    }
+
+    /// How many keys have a record, expired or not.
+    pub(crate) fn keys(&self) -> u64 {
+        self.index.len() as u64
+    }
+
+    /// How much the table has.
+    pub(crate) fn figures(&self) -> Figures {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_figures(&self, figures: Figures) {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 
     /// Finds a key's record, expired or not.

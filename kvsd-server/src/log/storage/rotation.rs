@@ -123,6 +123,7 @@ impl Writer {
         self.declared = 0;
         self.records = 0;
         self.key_bytes = 0;
+        self.tell_figures();
         Ok(())
     }
 

@@ -24,6 +24,11 @@ impl Usage {
         }
     }
 
+    /// The live bytes of all segments.
+    pub(super) fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
     /// The live bytes of a segment.
     pub(super) fn live(&self, slot: u32) -> u64 {
         self.0.get(slot as usize).copied().unwrap_or_default()

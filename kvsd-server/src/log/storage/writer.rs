@@ -5,7 +5,7 @@
 //! [`Writer::prepare`], [`Writer::begin`], [`Writer::current`] and [`Writer::append`] as often as
 //! needed, [`Writer::write`], then the sync that the policy asks for, then [`Writer::publish`].
 //!
-//! Next file to read: [`super::rotation`].
+//! Next file to read: [`super::figures`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -40,6 +40,8 @@ pub(crate) enum Reserve {
 pub(crate) enum WriteError {
     /// There is no room. Nothing has changed.
     Full,
+    /// Something else is in the way. Nothing has changed, and it can be tried again.
+    Refused(StorageError),
     /// Nobody knows what is on the disk now: the table must not be written again.
     Broken(StorageError),
 }
@@ -140,7 +142,7 @@ pub(super) struct Opened {
 impl Writer {
     pub(super) fn new(opened: Opened) -> Self {
         opened.reader.set_time(opened.time);
-        Self {
+        let writer = Self {
             disk: opened.disk,
             folder: opened.folder,
             limits: opened.limits,
@@ -164,12 +166,19 @@ impl Writer {
             hints: VecDeque::new(),
             looks_for_victim: true,
             cancelled: Arc::default(),
-        }
+        };
+        writer.tell_figures();
+        writer
     }
 
     /// The table's other end.
     pub(crate) fn reader(&self) -> &Arc<Reader> {
         &self.reader
+    }
+
+    /// Which table it is, of all that have had its name.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.manifest.incarnation
     }
 
     /// The version of the last write.
@@ -345,6 +354,7 @@ impl Writer {
     pub(crate) fn publish(&mut self) {
         self.reader.set_time(self.time);
         self.group.publish(&self.reader.index, &mut self.usage);
+        self.tell_figures();
     }
 
     /// Whether something is durable that no commit says to be.

@@ -1,6 +1,6 @@
 //! An engine in a map, whose answers a test can hold back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::engine::{
     Action, Before, BeforeDetail, Condition, Description, Engine, EngineError, Found, ReadNow,
-    Record, Write, WriteResult, Written,
+    Record, TableStatistics, Write, WriteResult, Written,
 };
 
 #[derive(Debug)]
@@ -25,6 +25,10 @@ pub(super) struct MapEngine {
 #[derive(Debug, Default)]
 struct State {
     records: HashMap<(String, Vec<u8>), Record>,
+    /// Each table's incarnation.
+    tables: BTreeMap<String, u64>,
+    /// How many tables there have been.
+    made: u64,
     version: u64,
     /// The table and size of each batch, as they came.
     batches: Vec<(String, usize)>,
@@ -117,16 +121,69 @@ impl Engine for MapEngine {
         writes.into_iter().map(|write| state.write(table.as_str(), write)).collect()
     }
 
+    async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.disk().await;
+        let mut state = self.state.lock().unwrap();
+        state.check()?;
+        Ok(state.make(table.as_str()))
+    }
+
+    async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.disk().await;
+        let mut state = self.state.lock().unwrap();
+        state.check()?;
+        state.records.retain(|(of, _), _| of != table.as_str());
+        Ok(state.tables.remove(table.as_str()).is_some())
+    }
+
+    async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
+        let state = self.state.lock().unwrap();
+        state.check()?;
+        Ok(state.tables.keys().map(|name| TableName::parse(name).unwrap()).collect())
+    }
+
+    async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
+        let state = self.state.lock().unwrap();
+        state.check()?;
+        let Some(incarnation) = state.tables.get(table) else {
+            return Ok(None);
+        };
+        let records = state.records.iter().filter(|((of, _), _)| of == table);
+        let bytes = records.clone().map(|((_, key), record)| key.len() + record.value.len());
+        Ok(Some(TableStatistics {
+            keys: records.clone().count() as u64,
+            live_bytes: bytes.sum::<usize>() as u64,
+            dead_bytes: 0,
+            segments: 0,
+            disk_bytes: 0,
+            last_version: Version::new(state.version),
+            incarnation: *incarnation,
+            stopped: None,
+        }))
+    }
+
     async fn close(&self) -> Result<(), EngineError> {
         Ok(())
     }
 }
 
 impl State {
-    fn write(&mut self, table: &str, write: Write) -> WriteResult {
-        if let Some(error) = &self.fail {
-            return Err(error.clone());
+    fn check(&self) -> Result<(), EngineError> {
+        self.fail.clone().map_or(Ok(()), Err)
+    }
+
+    /// Makes a table, unless there is one.
+    fn make(&mut self, table: &str) -> bool {
+        let is_new = !self.tables.contains_key(table);
+        if is_new {
+            self.made += 1;
+            self.tables.insert(table.to_owned(), self.made);
         }
+        is_new
+    }
+
+    fn write(&mut self, table: &str, write: Write) -> WriteResult {
+        self.check()?;
         let mut counters = Vec::new();
         let [change] = <[_; 1]>::try_from(write.changes).unwrap();
         let current = self.records.get(&place(table, &change.key)).cloned();
@@ -184,6 +241,7 @@ impl State {
         expires_at: Option<UnixMillis>,
     ) -> Version {
         let version = self.next_version();
+        self.make(table);
         self.records.insert(place(table, key), Record { version, expires_at, value });
         version
     }

@@ -20,13 +20,14 @@ use kvsd::{TableName, UnixMillis, Version};
 
 use super::{ManualClock, delete, one, set};
 use crate::engine::{
-    Action, Before, BeforeDetail, Condition, Engine, EngineError, ReadNow, Record, Write, Written,
+    Action, Before, BeforeDetail, Condition, Engine, EngineError, ReadNow, Record, TableStatistics,
+    Write, Written,
 };
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::posix::PosixDisk;
 use crate::log::storage::rotation::Limits;
 use crate::log::storage::sim::{Fault, SimDisk};
-use crate::log::{LogConfig, LogEngine, OpenError, SyncPolicy};
+use crate::log::{LogConfig, LogEngine, OpenError, SyncPolicy, TableCreation};
 
 fn table() -> TableName {
     TableName::default()
