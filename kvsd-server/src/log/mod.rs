@@ -5,7 +5,7 @@
 //! sees a connection, a frame or a user.
 //!
 //! Reading order: `storage` (bytes and files, with an order of its own), `turn` and `check` (a batch
-//! of writes), `actor` and `pool` (when and where it runs), `table` and `tables` (handles), and the
+//! of writes), `actor` and `pool` (when and where it runs), `table`, `opening` and `tables` (handles), and the
 //! engine itself, here.
 
 mod actor;
@@ -14,6 +14,7 @@ mod clock;
 mod config;
 mod convert;
 mod error;
+mod opening;
 mod pool;
 mod storage;
 mod table;

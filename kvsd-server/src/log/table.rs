@@ -1,6 +1,6 @@
 //! A table's handle: reads go straight to storage, writes to the table's actor.
 //!
-//! Next file to read: [`super::tables`].
+//! Next file to read: [`super::opening`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};

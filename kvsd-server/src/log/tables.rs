@@ -16,7 +16,10 @@ use super::actor::Shared;
 use super::clock::Clock;
 use super::convert::{in_table, with_cause};
 use super::error::OpenError;
+use super::opening::open_tables;
 use super::pool::Lost;
+#[cfg(test)]
+use super::pool::Pool;
 use super::storage::store::{Remains, Store};
 use super::storage::writer::WriteError;
 use super::table::Table;
@@ -50,11 +53,7 @@ impl Tables {
         runtime: tokio::runtime::Handle,
         most: usize,
     ) -> Result<Self, OpenError> {
-        let mut writers = Vec::with_capacity(store.tables().len());
-        for entry in store.tables() {
-            let writer = store.open_table(entry).map_err(OpenError::from_storage)?;
-            writers.push((entry.name.clone(), writer));
-        }
+        let writers = open_tables(&store).map_err(OpenError::from_storage)?;
         let start = |(name, writer)| {
             let table = Table::start(&runtime, &shared, &name, &clock, (writer, store.lock()));
             (name, Arc::new(table))
@@ -98,6 +97,13 @@ impl Tables {
         drop(open);
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         names
+    }
+
+    /// How many threads work for the tables now.
+    #[cfg(test)]
+    pub(super) fn threads(&self) -> usize {
+        let Shared { sync_pool, read_pool, chore_pool, .. } = &*self.inner.shared;
+        [sync_pool, read_pool, chore_pool].map(Pool::threads).iter().sum()
     }
 
     /// Drops a table; says whether there was one.

@@ -16,7 +16,7 @@ use super::merge::{BadSource, Merge, Source};
 use super::names;
 use super::reader::Reader;
 use super::record::Kind;
-use super::repair::repair;
+use super::repair::{Recovery, repair};
 use super::rotation::Limits;
 use super::segment::{Segment, file_name};
 use super::usage::Usage;
@@ -35,13 +35,13 @@ impl Default for TableOptions {
     }
 }
 
-/// Opens the table in a folder.
+/// Opens the table in a folder; the answer tells of a repair, if there was one.
 pub(super) fn open_table(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     (table, incarnation): (u64, u64),
     options: TableOptions,
-) -> Result<Writer, StorageError> {
+) -> Result<(Writer, Option<Recovery>), StorageError> {
     // A manifest that was just replaced when the process ended may not be durable yet, and what
     // follows removes files that the one before it names.
     disk.sync_folder(folder).map_err(StorageError::io("sync", folder))?;
@@ -50,11 +50,14 @@ pub(super) fn open_table(
         let what = "this is the manifest of another table";
         return Err(StorageError::corrupt(&path_in(folder), 0, what));
     }
+    let mut recovery = None;
     if manifest.left == Left::InUse {
-        manifest = repair(&**disk, folder, manifest)?;
+        let (repaired, done) = repair(&**disk, folder, manifest)?;
+        manifest = repaired;
+        recovery = Some(done);
     }
     remove_unnamed(&**disk, folder, &manifest)?;
-    load(disk, folder, manifest, options)
+    Ok((load(disk, folder, manifest, options)?, recovery))
 }
 
 /// Removes what a crash may have left; what is none of ours stays.

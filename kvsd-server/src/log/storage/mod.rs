@@ -42,7 +42,7 @@ pub(crate) mod offline;
 pub(crate) mod posix;
 pub(crate) mod reader;
 pub(crate) mod record;
-mod repair;
+pub(crate) mod repair;
 pub(crate) mod rotation;
 mod scan;
 mod segment;

@@ -15,7 +15,7 @@ use super::error::StorageError;
 use super::load::{TableOptions, load, open_table};
 use super::manifest::{Left, Manifest, SegmentEntry};
 use super::names;
-use super::repair::VERSION_JUMP;
+use super::repair::{Recovery, VERSION_JUMP};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity};
 use super::writer::{WriteError, Writer};
 
@@ -81,13 +81,16 @@ impl Store {
         Arc::clone(&self.lock)
     }
 
-    /// The tables there are.
+    /// The tables there are, by id.
     pub(crate) fn tables(&self) -> &[CatalogEntry] {
         &self.catalog.tables
     }
 
-    /// Opens a table of the catalog.
-    pub(crate) fn open_table(&self, entry: &CatalogEntry) -> Result<Writer, StorageError> {
+    /// Opens a table of the catalog; the answer tells of a repair, if there was one.
+    pub(crate) fn open_table(
+        &self,
+        entry: &CatalogEntry,
+    ) -> Result<(Writer, Option<Recovery>), StorageError> {
         let folder = catalog::table_folder(&self.data, entry.id);
         open_table(&self.disk, &folder, (entry.id, entry.incarnation), self.options)
     }

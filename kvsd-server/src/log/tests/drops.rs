@@ -38,16 +38,16 @@ struct Answers {
     shown: u64,
 }
 
-fn name(name: &str) -> TableName {
+pub(super) fn name(name: &str) -> TableName {
     TableName::parse(name).unwrap()
 }
 
-fn open(disk: &SimDisk) -> Option<Store> {
+pub(super) fn open(disk: &SimDisk) -> Option<Store> {
     Store::open(Arc::new(disk.clone()), Path::new("/data"), TableOptions::default()).ok()
 }
 
-/// A table, and a write to it that is synced; its version, if it was acknowledged.
-fn write(turn: &mut Turn, key: &[u8]) -> Option<u64> {
+/// A write that is synced; its version, if it was acknowledged.
+pub(super) fn write(turn: &mut Turn, key: &[u8]) -> Option<u64> {
     let batch = vec![vec![set(key, key)]];
     let demand = Demand { bytes: 100, records: 1, key_bytes: 10 };
     if turn.needs_preparation(&demand) {
@@ -66,7 +66,7 @@ fn write(turn: &mut Turn, key: &[u8]) -> Option<u64> {
     }
 }
 
-fn create(store: &mut Store, table: &str) -> Option<(Turn, Arc<Reader>)> {
+pub(super) fn create(store: &mut Store, table: &str) -> Option<(Turn, Arc<Reader>)> {
     let writer = store.create_table(&name(table)).ok()?;
     let reader = Arc::clone(writer.reader());
     Some((Turn::new(name(table), Arc::new(ManualClock::at(1_000)), writer), reader))
@@ -117,7 +117,7 @@ fn check(disk: &SimDisk, answers: Answers) {
     let mut store = open(disk).unwrap_or_else(|| panic!("does not open: {answers:?}"));
     let mut found = Vec::new();
     for entry in store.tables().to_vec() {
-        let writer = store.open_table(&entry).unwrap();
+        let (writer, _) = store.open_table(&entry).unwrap();
         let has = |key: &[u8]| {
             writer.reader().find(key, &mut Vec::new(), Access::Wait).unwrap().is_some()
         };
@@ -140,7 +140,7 @@ fn check(disk: &SimDisk, answers: Answers) {
     // A table of the name that is made now, or goes on, shows no version again.
     let entry = store.tables().iter().find(|entry| entry.name == name("a")).cloned();
     let writer = match entry {
-        Some(entry) => store.open_table(&entry).unwrap(),
+        Some(entry) => store.open_table(&entry).unwrap().0,
         None => store.create_table(&name("a")).unwrap(),
     };
     assert!(writer.version() >= answers.shown, "{} {answers:?}", writer.version());

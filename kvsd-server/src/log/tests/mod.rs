@@ -16,6 +16,7 @@ mod damage;
 mod drops;
 mod engine;
 mod history;
+mod many;
 mod model;
 #[cfg(feature = "cli")]
 mod offline;

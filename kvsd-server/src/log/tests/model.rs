@@ -97,7 +97,7 @@ impl Run {
         };
         let mut store = store;
         let writer = match store.tables().first().cloned() {
-            Some(entry) => store.open_table(&entry),
+            Some(entry) => store.open_table(&entry).map(|(writer, _)| writer),
             None => store.create_table(&name),
         };
         let writer = match writer {
