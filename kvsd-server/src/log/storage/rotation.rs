@@ -93,7 +93,8 @@ impl Writer {
                 Ok(())
             }
             Err(ReplaceError::Unchanged(error)) if error.is_full() => Err(WriteError::Full),
-            Err(error) => Err(WriteError::Broken(error.into_inner())),
+            Err(ReplaceError::Unchanged(error)) => Err(WriteError::Refused(error)),
+            Err(ReplaceError::Unknown(error)) => Err(WriteError::Broken(error)),
         }
     }
 
@@ -102,13 +103,18 @@ impl Writer {
         let id = self.manifest.next_segment;
         let (segment, salt) = match self.create_segment(id) {
             Ok(created) => created,
-            Err(error) if error.is_full() => return Err(self.give_up_rotation(id)),
-            Err(error) => return Err(WriteError::Broken(error)),
+            Err(error) if error.is_full() => {
+                return Err(self.give_up_rotation(id, WriteError::Full));
+            }
+            // Too many open files, say: the table itself is as it was.
+            Err(error) => return Err(self.give_up_rotation(id, WriteError::Refused(error))),
         };
         match self.seal().and_then(|()| self.name_segment(id, salt)) {
             Ok(()) => {}
-            Err(WriteError::Full) => return Err(self.give_up_rotation(id)),
-            Err(error) => return Err(error),
+            Err(error @ (WriteError::Full | WriteError::Refused(_))) => {
+                return Err(self.give_up_rotation(id, error));
+            }
+            Err(error @ WriteError::Broken(_)) => return Err(error),
         }
         // Only gives back room; the manifest says where the groups end.
         let _ = self.active.file.truncate(self.end);
@@ -150,10 +156,10 @@ impl Writer {
         self.replace_manifest(manifest)
     }
 
-    fn give_up_rotation(&self, id: u64) -> WriteError {
+    fn give_up_rotation(&self, id: u64, error: WriteError) -> WriteError {
         // The manifest does not name it; the next attempt or opening would remove it as well.
         let _ = self.disk.remove(&self.folder.join(file_name(id)));
-        WriteError::Full
+        error
     }
 
     /// Closes the active segment's groups with a commit, and makes them durable.

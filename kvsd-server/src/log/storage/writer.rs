@@ -327,7 +327,7 @@ impl Writer {
             Err(error) if is_full(&error) => return Err(WriteError::Full),
             Err(error) => {
                 let error = StorageError::io("reserve room for", &self.active.path)(error);
-                return Err(WriteError::Broken(error));
+                return Err(WriteError::Refused(error));
             }
         }
         Ok(())

@@ -20,6 +20,7 @@ mod many;
 mod model;
 #[cfg(feature = "cli")]
 mod offline;
+mod rotation;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
