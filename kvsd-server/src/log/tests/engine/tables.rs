@@ -218,6 +218,22 @@ async fn who_holds_a_table_that_is_dropped_finds_nothing_there() {
 }
 
 #[tokio::test]
+async fn what_reaches_a_table_behind_its_drop_comes_back_untouched() {
+    let engine = open(&SimDisk::new(1));
+    version_of(&engine, set(b"a", b"1")).await;
+    let held = engine.tables.find("default").unwrap();
+    held.mark_dropped();
+    // Nothing runs in between: all of it is in the queue before the actor looks.
+    let mut leaving = Box::pin(held.leave());
+    assert!((&mut leaving).now_or_never().is_none());
+    let mut behind = Box::pin(held.write(vec![set(b"b", b"1"), delete(b"a")]));
+    assert!((&mut behind).now_or_never().is_none());
+    leaving.await;
+    let answer = behind.await;
+    assert_eq!((answer.results.len(), answer.left.len()), (0, 2));
+}
+
+#[tokio::test]
 async fn writes_behind_a_drop_are_carried_out_on_the_next_table_of_the_name() {
     let disk = SimDisk::new(1);
     let engine = open(&disk);
