@@ -12,6 +12,7 @@ use super::adopt::{Rest, Sealed};
 use super::chore::HintChore;
 use super::envelope::ReplaceError;
 use super::error::StorageError;
+use super::hint;
 use super::manifest::{Left, Manifest, SegmentEntry};
 use super::record::{COMMIT_BYTES, HEADER_BYTES};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
@@ -69,7 +70,10 @@ impl Writer {
     /// for the disk, syncs included; no other sync of the table may be under way.
     pub(crate) fn prepare(&mut self, demand: &Demand) -> Result<(), WriteError> {
         if self.manifest.left == Left::Clean {
-            self.mark_in_use()?;
+            match self.mark_in_use() {
+                Err(WriteError::Full) if self.give_up_last_hint() => self.mark_in_use()?,
+                marked => marked?,
+            }
         }
         if self.is_full_for(demand) {
             match self.rotate() {
@@ -79,6 +83,12 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Removes the hint of the last segment, which is of no use once that grows: on a full disk its
+    /// room may be enough for the manifest, and for deletes. Says whether there was one.
+    fn give_up_last_hint(&self) -> bool {
+        self.disk.remove(&self.folder.join(hint::file_name(self.active.id))).is_ok()
     }
 
     fn mark_in_use(&mut self) -> Result<(), WriteError> {

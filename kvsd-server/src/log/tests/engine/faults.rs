@@ -53,3 +53,25 @@ async fn a_full_disk_refuses_sets_allows_deletes_and_recovers_without_a_restart(
     assert_eq!(read(&engine, b"again").await.unwrap(), "room");
     assert_eq!(read(&engine, &[0]).await, None);
 }
+
+#[tokio::test]
+async fn on_a_disk_that_was_full_at_the_start_deletes_work() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    for key in 0..20_u8 {
+        version_of(&engine, set(&[key], &[1; 1000])).await;
+    }
+    engine.close().await.unwrap();
+    disk.set_capacity(disk.used());
+    let engine = open(&disk);
+    assert_eq!(write(&engine, set(b"more", b"")).await, Err(EngineError::DiskFull));
+    let deletes = (0..5_u8).map(|key| delete(&[key])).collect();
+    let results = engine.write(&table(), deletes).await;
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    disk.crash();
+    disk.set_capacity(u64::MAX);
+    let engine = open(&disk);
+    for key in 0..20_u8 {
+        assert_eq!(read(&engine, &[key]).await.is_some(), key >= 5);
+    }
+}
