@@ -17,6 +17,19 @@ pub enum EngineError {
     /// No room; nothing was written. Deletes still work.
     #[error("the disk is full; nothing was written; free some space or delete keys")]
     DiskFull,
+    /// The value is not an integer as it is stored: canonical decimal text of an `i64`. Nothing was
+    /// written.
+    #[error("table {table}: the value is not an integer")]
+    NotAnInteger {
+        /// The table.
+        table: String,
+    },
+    /// The integer would leave the range of an `i64`. Nothing was written.
+    #[error("table {table}: the integer would overflow")]
+    Overflow {
+        /// The table.
+        table: String,
+    },
     /// A failed sync or write has stopped all writing to the table; reads go on.
     #[error("table {table} takes no writes since an I/O error ({cause}); restart the server")]
     ReadOnly {
@@ -30,6 +43,12 @@ pub enum EngineError {
     UnknownOutcome {
         /// What failed.
         cause: String,
+    },
+    /// There is no such table, and writing does not make one. Nothing was written.
+    #[error("there is no table {table}")]
+    UnknownTable {
+        /// The table.
+        table: String,
     },
     /// There is no room for another table; nothing was written.
     #[error("there are {limit} tables already, and no more are allowed")]

@@ -8,6 +8,7 @@
 mod changes;
 mod error;
 mod scan;
+mod table;
 mod write;
 
 use async_trait::async_trait;
@@ -17,6 +18,7 @@ use kvsd::{TableName, UnixMillis, Version};
 pub use changes::{ChangePage, Changed, Changes, Position};
 pub use error::EngineError;
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
+pub use table::TableStatistics;
 pub use write::{Action, Before, BeforeDetail, Change, Condition, Write, WriteResult, Written};
 
 /// Where tables live.
@@ -47,12 +49,41 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
 
     /// Carries out writes in their order, each of them atomically and on its own, and answers all
     /// of them together once the durability that the engine promises is reached. A table comes
-    /// into being with its first write.
+    /// into being with its first write that writes something, unless the engine is set up to refuse
+    /// that with [`EngineError::UnknownTable`].
     ///
     /// # Cancel safety
     ///
     /// Once polled, the writes may be carried out even if the future is dropped.
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult>;
+
+    /// Makes a table without records. The answer is whether it was made now: `false` if it was
+    /// there.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the table may be made even if the future is dropped.
+    async fn create_table(&self, table: &TableName) -> Result<bool, EngineError>;
+
+    /// Removes a table and all that is in it, for good. The answer is whether there was one. Writes
+    /// that are under way meanwhile are carried out before the drop or after it, on a table that
+    /// comes into being with them.
+    ///
+    /// # Errors
+    ///
+    /// After [`EngineError::UnknownOutcome`] the table is there until the engine is closed, and
+    /// takes no more writes. Dropping it can be tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the table may be removed even if the future is dropped.
+    async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError>;
+
+    /// The names of all tables, in order.
+    async fn tables(&self) -> Result<Vec<TableName>, EngineError>;
+
+    /// How much a table holds; `None` if there is none of this name. Waits for no write.
+    async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError>;
 
     /// Stops taking work, makes everything durable and lets go of the files. Calling it again does
     /// nothing.

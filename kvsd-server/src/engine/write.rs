@@ -51,6 +51,18 @@ pub enum Action {
     },
     /// Remove the record. Without one, nothing is written.
     Delete,
+    /// Add to the integer that the record holds as decimal text; without a record, to 0. The record
+    /// keeps its end. [`EngineError::NotAnInteger`] and [`EngineError::Overflow`] refuse the write.
+    Increment {
+        /// How much, perhaps below 0.
+        by: i64,
+    },
+    /// Let the record end at another time, even one that is past, and keep its value. Without a
+    /// record, nothing is written.
+    Expire {
+        /// When it ends; `None` for never.
+        at: Option<UnixMillis>,
+    },
 }
 
 /// How much a write's answer tells of the records before it.
@@ -78,10 +90,12 @@ pub enum Before {
 pub enum Written {
     /// It happened.
     Applied {
-        /// The version it got; `None` if nothing had to be written (a delete without a record).
+        /// The version it got; `None` if nothing had to be written (say, a delete without a record).
         version: Option<Version>,
         /// What stood there before, in the order of the changes.
         before: Vec<Before>,
+        /// What each [`Action::Increment`] came to, in their order.
+        counters: Vec<i64>,
     },
     /// A condition does not hold; nothing happened.
     Conflict {

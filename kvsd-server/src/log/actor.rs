@@ -3,7 +3,8 @@
 //! It takes everything that is queued, without an artificial delay, and answers it together: group
 //! commit. Only what waits for the disk leaves the runtime (syncs, rotation, records that are not
 //! in memory); meanwhile the next batch collects in the queue. There is at most one sync of a
-//! table at a time. The actor closes the table when it is told to, or when the last handle is gone.
+//! table at a time. The actor closes the table when it is told to, or when the last handle is gone;
+//! when the table is dropped, it hands back the writes that are left.
 //!
 //! Next file to read: [`super::table`].
 
@@ -34,28 +35,78 @@ pub(super) enum Message {
     Writes(Submission),
     /// Close the table; everything that was asked before comes first.
     Close(oneshot::Sender<Result<(), EngineError>>),
+    /// The table is dropped: write nothing more, and hand back what is not carried out.
+    Drop(oneshot::Sender<()>),
 }
 
-impl Message {
-    fn refuse(self) {
-        match self {
-            Self::Writes(submission) => submission.refuse(),
-            Self::Close(reply) => drop(reply.send(Err(EngineError::Closed))),
-        }
-    }
+/// How the actor ends.
+#[derive(Debug)]
+enum Ending {
+    Close(oneshot::Sender<Result<(), EngineError>>),
+    Drop(oneshot::Sender<()>),
 }
 
 /// Writes, and where their answer goes.
 #[derive(Debug)]
 pub(super) struct Submission {
-    pub(super) writes: Vec<Write>,
-    pub(super) reply: oneshot::Sender<Vec<WriteResult>>,
+    writes: Vec<Write>,
+    /// The answers to the first of the writes.
+    results: Vec<WriteResult>,
+    reply: oneshot::Sender<Answer>,
+}
+
+/// The answer to a submission.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// To the first of its writes, all of them as a rule.
+    pub(super) results: Vec<WriteResult>,
+    /// The others, which are untouched: the table was dropped before them.
+    pub(super) left: Vec<Write>,
+}
+
+impl Answer {
+    /// The same answer to so many writes.
+    pub(super) fn all(error: &EngineError, count: usize) -> Self {
+        Self { results: vec![Err(error.clone()); count], left: Vec::new() }
+    }
 }
 
 impl Submission {
-    fn refuse(self) {
+    pub(super) fn new(writes: Vec<Write>, reply: oneshot::Sender<Answer>) -> Self {
+        Self { writes, results: Vec::new(), reply }
+    }
+
+    /// The writes that have no answer yet.
+    fn open(&self) -> &[Write] {
+        self.writes.get(self.results.len()..).unwrap_or_default()
+    }
+
+    /// Takes the answers to the next writes. The submission comes back if there are more.
+    fn answer(mut self, results: Vec<WriteResult>) -> Option<Self> {
+        match self.results.is_empty() {
+            true => self.results = results,
+            false => self.results.extend(results),
+        }
+        if self.results.len() < self.writes.len() {
+            return Some(self);
+        }
+        self.send(Vec::new());
+        None
+    }
+
+    fn refuse(mut self) {
+        self.results.resize(self.writes.len(), Err(EngineError::Closed));
+        self.send(Vec::new());
+    }
+
+    fn hand_back(mut self) {
+        let left = self.writes.split_off(self.results.len());
+        self.send(left);
+    }
+
+    fn send(self, left: Vec<Write>) {
         // Nobody waits for an answer any more: that is normal.
-        let _ = self.reply.send(vec![Err(EngineError::Closed); self.writes.len()]);
+        let _ = self.reply.send(Answer { results: self.results, left });
     }
 }
 
@@ -76,7 +127,7 @@ pub(super) struct Actor {
     inbox: mpsc::Receiver<Message>,
     received: Vec<Message>,
     queue: VecDeque<Submission>,
-    closing: Option<oneshot::Sender<Result<(), EngineError>>>,
+    ending: Option<Ending>,
     syncing: Option<Syncing>,
     /// A chore under way while the actor goes on.
     chore: Option<Running<Done>>,
@@ -105,7 +156,7 @@ struct Submissions(Vec<Submission>);
 
 impl Batch for Submissions {
     fn submissions(&self) -> impl Iterator<Item = &[Write]> {
-        self.0.iter().map(|submission| submission.writes.as_slice())
+        self.0.iter().map(Submission::open)
     }
 }
 
@@ -126,7 +177,7 @@ impl Actor {
                 inbox,
                 received: Vec::new(),
                 queue: VecDeque::new(),
-                closing: None,
+                ending: None,
                 syncing: None,
                 chore: None,
                 owed: Duration::ZERO,
@@ -137,7 +188,9 @@ impl Actor {
                 armed: false,
                 lock,
             };
+            let stopped = turn.stopped();
             if actor.run(turn).await.is_err() {
+                let _ = stopped.set("its writer panicked".to_owned());
                 tracing::error!("a table's writer panicked; the table takes no more writes");
             }
         });
@@ -167,7 +220,7 @@ impl Actor {
                         turn.adopt_more();
                         self.wait_for_room(&turn, began).await;
                     }
-                    if self.closing.is_some() {
+                    if self.ending.is_some() {
                         break;
                     }
                 }
@@ -178,17 +231,22 @@ impl Actor {
             }
             self.begin_chore(&mut turn);
         }
-        self.close(turn).await
+        self.end(turn).await
     }
 
     fn sort_received(&mut self) {
         for message in self.received.drain(..) {
-            match message {
-                Message::Writes(submission) if self.closing.is_none() => {
-                    self.queue.push_back(submission);
+            match (message, &self.ending) {
+                (Message::Writes(submission), None) => self.queue.push_back(submission),
+                (Message::Writes(submission), Some(Ending::Close(_))) => submission.refuse(),
+                (Message::Writes(submission), Some(Ending::Drop(_))) => submission.hand_back(),
+                (Message::Close(reply), None) => self.ending = Some(Ending::Close(reply)),
+                (Message::Drop(reply), None) => {
+                    self.ending = Some(Ending::Drop(reply));
+                    self.queue.drain(..).for_each(Submission::hand_back);
                 }
-                Message::Writes(submission) => submission.refuse(),
-                Message::Close(reply) => self.closing = Some(reply),
+                // The other end hears that this one is gone.
+                (Message::Close(_) | Message::Drop(_), Some(_)) => {}
             }
         }
     }
@@ -220,9 +278,10 @@ impl Actor {
         if taken == Taken::Written {
             self.after_write(&mut turn).await?;
         }
-        for (submission, results) in batch.0.into_iter().zip(turn.results()) {
-            // Nobody waits for an answer any more: that is normal.
-            let _ = submission.reply.send(results);
+        let answered = batch.0.into_iter().zip(turn.results());
+        let unfinished = answered.filter_map(|(submission, results)| submission.answer(results));
+        for submission in unfinished.collect::<Vec<_>>().into_iter().rev() {
+            self.queue.push_front(submission);
         }
         Ok(turn)
     }
@@ -231,7 +290,7 @@ impl Actor {
         let mut demand = Demand::default();
         let mut count = 0;
         for submission in &self.queue {
-            let more = demand_of(&submission.writes);
+            let more = demand_of(submission.open());
             if count > 0
                 && (demand.bytes + more.bytes > BATCH_BYTES
                     || demand.records + more.records > BATCH_RECORDS)
@@ -393,14 +452,25 @@ impl Actor {
         }
     }
 
-    async fn close(mut self, mut turn: Box<Turn>) -> Result<(), Lost> {
+    async fn end(mut self, turn: Box<Turn>) -> Result<(), Lost> {
         self.inbox.close();
         while let Ok(message) = self.inbox.try_recv() {
             self.received.push(message);
         }
         // From here on nothing is carried out.
-        let closing = self.closing.take();
-        self.received.drain(..).for_each(Message::refuse);
+        self.sort_received();
+        match self.ending.take() {
+            Some(Ending::Drop(reply)) => self.leave(turn, reply).await,
+            Some(Ending::Close(reply)) => self.close(turn, Some(reply)).await,
+            None => self.close(turn, None).await,
+        }
+    }
+
+    async fn close(
+        mut self,
+        mut turn: Box<Turn>,
+        reply: Option<oneshot::Sender<Result<(), EngineError>>>,
+    ) -> Result<(), Lost> {
         self.await_sync(&mut turn).await?;
         if self.chore.is_some() {
             turn.cancel_chore();
@@ -413,10 +483,27 @@ impl Actor {
         }
         // Whoever hears that the table is closed may open the folder again.
         drop(self);
-        if let Some(closing) = closing {
+        if let Some(reply) = reply {
             // Nobody waits for an answer any more: that is normal.
-            let _ = closing.send(result);
+            let _ = reply.send(result);
         }
+        Ok(())
+    }
+
+    /// Waits for what is under way, and leaves the files as they are.
+    async fn leave(mut self, turn: Box<Turn>, reply: oneshot::Sender<()>) -> Result<(), Lost> {
+        if self.syncing.is_some() {
+            // How it ends does not matter any more.
+            let _ = wait_sync(&mut self.syncing).await?;
+        }
+        if self.chore.is_some() {
+            turn.cancel_chore();
+            drop(wait(&mut self.chore).await?);
+        }
+        drop(turn);
+        drop(self);
+        // Nobody waits for an answer any more: that is normal.
+        let _ = reply.send(());
         Ok(())
     }
 }

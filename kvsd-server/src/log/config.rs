@@ -13,6 +13,8 @@ pub struct LogConfig {
     pub data_dir: PathBuf,
     /// When a write is acknowledged. Default: [`SyncPolicy::Always`].
     pub sync: SyncPolicy,
+    /// How a table comes into being. Default: [`TableCreation::OnWrite`].
+    pub table_creation: TableCreation,
     /// The most tables there may be, from 1. Default: 1,024.
     pub max_tables: usize,
     /// The most threads that wait for syncs at a time, from 1. Default: 64. They are started when
@@ -31,12 +33,23 @@ impl LogConfig {
         Self {
             data_dir: data_dir.into(),
             sync: SyncPolicy::default(),
+            table_creation: TableCreation::default(),
             max_tables: 1024,
             sync_threads: 64,
             read_threads: 16,
             clock: Arc::new(SystemClock),
         }
     }
+}
+
+/// How a table comes into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TableCreation {
+    /// With its first write that writes something, or when it is asked for.
+    #[default]
+    OnWrite,
+    /// Only when it is asked for: a write to a table that is not there is refused.
+    OnRequest,
 }
 
 /// When a write is acknowledged, and so what a power failure may take back. The end of the process

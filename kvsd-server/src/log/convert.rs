@@ -12,8 +12,8 @@ use super::storage::page::{self, Page, PageRecord, PageRequest};
 use super::storage::rotation::Demand;
 use super::storage::writer::Current;
 use crate::engine::{
-    Action, ChangePage, Condition, EngineError, Order, Position, Record, Scan, ScanDetail,
-    ScanPage, Write,
+    Action, Before, Change, ChangePage, Condition, EngineError, Order, Position, Record, Scan,
+    ScanDetail, ScanPage, Write, Written,
 };
 
 /// What a group of these writes will need, at most.
@@ -23,10 +23,37 @@ pub(super) fn demand_of(writes: &[Write]) -> Demand {
         let value_bytes = match &change.action {
             Action::Set { value, .. } => value.len(),
             Action::Delete => 0,
+            Action::Increment { .. } => MOST_INTEGER_BYTES,
+            // Only the disk knows how long the value is; a segment's limits are soft.
+            Action::Expire { .. } => 0,
         };
         demand.add(change.key.len(), value_bytes);
     }
     demand
+}
+
+/// What a write comes to where there is no table; `None` if it writes something.
+pub(super) fn on_nothing(write: &Write) -> Option<Written> {
+    let refused = |change: &Change| !holds(change.condition, None);
+    if let Some(change) = write.changes.iter().position(refused) {
+        return Some(Written::Conflict { change, current: None });
+    }
+    let writes_nothing = |change: &Change| match change.action {
+        Action::Delete | Action::Expire { .. } => true,
+        Action::Set { .. } | Action::Increment { .. } => false,
+    };
+    write.changes.iter().all(writes_nothing).then(|| Written::Applied {
+        version: None,
+        before: vec![Before::Absent; write.changes.len()],
+        counters: Vec::new(),
+    })
+}
+
+/// The integer that a value holds, if it is written as integers are stored: no plus sign, no
+/// leading zero, no minus zero.
+pub(super) fn integer(value: &[u8]) -> Option<i64> {
+    let number: i64 = std::str::from_utf8(value).ok()?.parse().ok()?;
+    (number.to_string().as_bytes() == value).then_some(number)
 }
 
 /// A record as the engine's callers see it.
@@ -108,5 +135,25 @@ pub(super) fn holds(condition: Condition, live: Option<&Current>) -> bool {
         Condition::Absent => live.is_none(),
         Condition::Present => live.is_some(),
         Condition::Version(version) => live.is_some_and(|live| live.version == version.get()),
+    }
+}
+
+/// `i64::MIN` in decimal.
+const MOST_INTEGER_BYTES: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_integer_is_read_only_as_it_is_written() {
+        for number in [0, 1, -1, 10, i64::MAX, i64::MIN] {
+            assert_eq!(integer(number.to_string().as_bytes()), Some(number));
+            assert!(number.to_string().len() <= MOST_INTEGER_BYTES);
+        }
+        for other in ["", "-", "+1", "01", "-0", " 1", "1\n", "1.0", "9223372036854775808", "ten"] {
+            assert_eq!(integer(other.as_bytes()), None, "{other:?}");
+        }
+        assert_eq!(integer(b"\xff"), None);
     }
 }

@@ -4,15 +4,17 @@
 //! through it. What is acknowledged, and when, is the [`SyncPolicy`]'s promise. The engine never
 //! sees a connection, a frame or a user.
 //!
-//! Reading order: `storage` (bytes and files, with an order of its own), `turn` (a batch of
-//! writes), `actor` and `pool` (when and where it runs), `table` and `tables` (handles), and the
+//! Reading order: `storage` (bytes and files, with an order of its own), `turn` and `check` (a batch
+//! of writes), `actor` and `pool` (when and where it runs), `table`, `opening` and `tables` (handles), and the
 //! engine itself, here.
 
 mod actor;
+mod check;
 mod clock;
 mod config;
 mod convert;
 mod error;
+mod opening;
 mod pool;
 mod storage;
 mod table;
@@ -23,7 +25,7 @@ mod turn;
 mod tests;
 
 pub use clock::{Clock, SystemClock};
-pub use config::{LogConfig, SyncPolicy};
+pub use config::{LogConfig, SyncPolicy, TableCreation};
 pub use error::OpenError;
 #[cfg(feature = "cli")]
 pub(crate) use storage::offline;
@@ -36,14 +38,16 @@ use kvsd::TableName;
 
 use crate::engine::{
     ChangePage, Changes, Description, Engine, EngineError, PageLimits, Position, ReadNow, Record,
-    Scan, ScanPage, Write, WriteResult,
+    Scan, ScanPage, TableStatistics, Write, WriteResult,
 };
-use actor::Shared;
+use actor::{Answer, Shared};
+use convert::on_nothing;
 use pool::Pool;
 use storage::disk::Disk;
 use storage::load::TableOptions;
 use storage::posix::PosixDisk;
 use storage::store::Store;
+use table::Table;
 use tables::Tables;
 
 /// The engine that keeps tables in a folder of this machine.
@@ -51,6 +55,7 @@ use tables::Tables;
 pub struct LogEngine {
     tables: Tables,
     policy: SyncPolicy,
+    creation: TableCreation,
     closed: AtomicBool,
 }
 
@@ -87,7 +92,28 @@ impl LogEngine {
             chore_pool: Pool::new("kvsd-chore", 1),
         });
         let tables = Tables::open(store, shared, config.clock, runtime, config.max_tables)?;
-        Ok(Self { tables, policy, closed: AtomicBool::new(false) })
+        Ok(Self { tables, policy, creation: config.table_creation, closed: AtomicBool::new(false) })
+    }
+
+    /// The table that these writes are for; `None` if there is none and they write nothing.
+    async fn table_for(
+        &self,
+        name: &TableName,
+        writes: &[Write],
+    ) -> Result<Option<Arc<Table>>, EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed);
+        }
+        if let Some(table) = self.tables.find(name.as_str()) {
+            return Ok(Some(table));
+        }
+        match self.creation {
+            TableCreation::OnWrite if writes.iter().all(|write| on_nothing(write).is_some()) => {
+                Ok(None)
+            }
+            TableCreation::OnWrite => self.tables.find_or_create(name).await.map(Some),
+            TableCreation::OnRequest => Err(EngineError::UnknownTable { table: name.to_string() }),
+        }
     }
 
     fn is_closed(&self) -> bool {
@@ -149,13 +175,53 @@ impl Engine for LogEngine {
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
+        let mut results = Vec::new();
+        let mut left = writes;
+        loop {
+            let answer = match self.table_for(table, &left).await {
+                Ok(Some(table)) => table.write(left).await,
+                Ok(None) => Answer {
+                    results: left.iter().filter_map(on_nothing).map(Ok).collect(),
+                    left: Vec::new(),
+                },
+                Err(error) => Answer::all(&error, left.len()),
+            };
+            results.extend(answer.results);
+            // What a table has left when it was dropped is carried out on the next of its name.
+            left = answer.left;
+            if left.is_empty() {
+                return results;
+            }
+        }
+    }
+
+    async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
         if self.is_closed() {
-            return vec![Err(EngineError::Closed); writes.len()];
+            return Err(EngineError::Closed);
         }
-        match self.tables.find_or_create(table).await {
-            Ok(table) => table.write(writes).await,
-            Err(error) => vec![Err(error); writes.len()],
+        let (_, found) = self.tables.create(table).await?;
+        Ok(found == tables::Found::Now)
+    }
+
+    async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed);
         }
+        self.tables.drop_table(table).await
+    }
+
+    async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed);
+        }
+        Ok(self.tables.names())
+    }
+
+    async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed);
+        }
+        Ok(self.tables.find(table).map(|table| table.statistics()))
     }
 
     async fn close(&self) -> Result<(), EngineError> {

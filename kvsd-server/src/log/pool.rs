@@ -73,6 +73,12 @@ impl Pool {
         Running(answer)
     }
 
+    /// How many threads there are now.
+    #[cfg(test)]
+    pub(crate) fn threads(&self) -> usize {
+        self.shared.lock().threads
+    }
+
     fn queue(&self, job: Job) {
         let mut state = self.shared.lock();
         state.queue.push_back(job);

@@ -1,14 +1,15 @@
 //! A table's handle: reads go straight to storage, writes to the table's actor.
 //!
-//! Next file to read: [`super::tables`].
+//! Next file to read: [`super::opening`].
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 use tokio::sync::{mpsc, oneshot};
 
-use super::actor::{Actor, Message, Shared, Submission};
+use super::actor::{Actor, Answer, Message, Shared, Submission};
 use super::clock::Clock;
 use super::convert::{change_page, in_table, page_request, record, scan_page};
 use super::storage::disk::Lock;
@@ -18,8 +19,8 @@ use super::storage::record::NEVER;
 use super::storage::writer::Writer;
 use super::turn::Turn;
 use crate::engine::{
-    Changes, EngineError, Found, PageLimits, Position, ReadNow, Record, Scan, ScanPage, Write,
-    WriteResult,
+    Changes, EngineError, Found, PageLimits, Position, ReadNow, Record, Scan, ScanPage,
+    TableStatistics, Write,
 };
 
 /// A table.
@@ -30,6 +31,8 @@ pub(super) struct Table {
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     actor: mpsc::Sender<Message>,
+    stopped: Arc<OnceLock<String>>,
+    dropped: AtomicBool,
 }
 
 impl Table {
@@ -48,16 +51,22 @@ impl Table {
             reader,
             clock: Arc::clone(clock),
             shared: Arc::clone(shared),
+            stopped: turn.stopped(),
+            dropped: AtomicBool::new(false),
             actor: Actor::spawn(runtime, Arc::clone(shared), turn, lock),
         }
     }
 
     /// Reads a key from what is in memory.
     pub(super) fn read_now<'b>(&self, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b> {
+        if self.is_dropped() {
+            return ReadNow::Ready(Ok(None));
+        }
         let hit = match self.reader.find(key, buffer, Access::Cached) {
             Ok(Some(hit)) if is_live(&hit, &self.reader, &*self.clock) => hit,
             Ok(_) => return ReadNow::Ready(Ok(None)),
             Err(ReadError::NotCached) => return ReadNow::WouldBlock,
+            Err(ReadError::Storage(_)) if self.is_dropped() => return ReadNow::Ready(Ok(None)),
             Err(ReadError::Storage(error)) => {
                 return ReadNow::Ready(Err(in_table(&self.name, &error)));
             }
@@ -85,6 +94,7 @@ impl Table {
             }))
         };
         match self.shared.read_pool.run(read).await {
+            _ if self.is_dropped() => Ok(None),
             Ok(Ok(record)) => Ok(record),
             Ok(Err(ReadError::Storage(error))) => Err(in_table(&self.name, &error)),
             Ok(Err(ReadError::NotCached)) | Err(_) => Err(self.no_answer()),
@@ -93,11 +103,15 @@ impl Table {
 
     /// Reads a page in the order of keys.
     pub(super) async fn scan(&self, scan: &Scan) -> Result<ScanPage, EngineError> {
+        if self.is_dropped() {
+            return Ok(ScanPage::default());
+        }
         let scan = scan.clone();
         let reader = Arc::clone(&self.reader);
         let now = reader.time().max(self.clock.now().get());
         let read = move || reader.page(&page_request(&scan, now)).map(scan_page);
         match self.shared.read_pool.run(read).await {
+            Ok(Err(_)) if self.is_dropped() => Ok(ScanPage::default()),
             Ok(page) => page.map_err(|error| in_table(&self.name, &error)),
             Err(_) => Err(self.no_answer()),
         }
@@ -120,6 +134,7 @@ impl Table {
         match self.shared.read_pool.run(move || reader.history(&request)).await {
             Ok(Ok(History::Changes(page))) => Ok(Changes::Page(change_page(page, incarnation))),
             Ok(Ok(History::Gap)) => Ok(Changes::Gap { now: now() }),
+            Ok(Err(_)) if self.is_dropped() => Ok(Changes::Gap { now: now() }),
             Ok(Err(error)) => Err(in_table(&self.name, &error)),
             Err(_) => Err(self.no_answer()),
         }
@@ -133,19 +148,74 @@ impl Table {
     }
 
     /// Has the actor carry out writes.
-    pub(super) async fn write(&self, writes: Vec<Write>) -> Vec<WriteResult> {
+    pub(super) async fn write(&self, writes: Vec<Write>) -> Answer {
         let count = writes.len();
+        let Ok(place) = self.actor.reserve().await else {
+            // The actor has ended.
+            let error = match self.stopped.get() {
+                _ if self.is_dropped() => return Answer { results: Vec::new(), left: writes },
+                Some(cause) => {
+                    let table = self.name.to_string();
+                    EngineError::ReadOnly { table, cause: cause.clone() }
+                }
+                None => EngineError::Closed,
+            };
+            return Answer::all(&error, count);
+        };
         let (reply, answer) = oneshot::channel();
-        let submission = Submission { writes, reply };
-        if self.actor.send(Message::Writes(submission)).await.is_err() {
-            return vec![Err(EngineError::Closed); count];
-        }
+        place.send(Message::Writes(Submission::new(writes, reply)));
         // The actor answers whatever it gets; without an answer it has panicked, or its runtime
         // is gone.
         answer.await.unwrap_or_else(|_| {
             let cause = "the table's writer has stopped".to_owned();
-            vec![Err(EngineError::UnknownOutcome { cause }); count]
+            Answer::all(&EngineError::UnknownOutcome { cause }, count)
         })
+    }
+
+    /// How much the table holds.
+    pub(super) fn statistics(&self) -> TableStatistics {
+        let figures = self.reader.figures();
+        TableStatistics {
+            keys: self.reader.keys(),
+            live_bytes: figures.live_bytes,
+            dead_bytes: figures.dead_bytes,
+            segments: figures.segments,
+            disk_bytes: figures.disk_bytes,
+            last_version: Version::new(figures.last_version),
+            incarnation: self.reader.incarnation(),
+            stopped: self.stopped.get().cloned(),
+        }
+    }
+
+    /// The version of the last write that readers see.
+    pub(super) fn last_version(&self) -> u64 {
+        self.reader.figures().last_version
+    }
+
+    /// Lets the table take no more writes, and says why.
+    pub(super) fn stop(&self, cause: String) {
+        tracing::error!(table = %self.name, %cause, "the table takes no more writes");
+        // The first cause stands.
+        let _ = self.stopped.set(cause);
+    }
+
+    /// From now on readers find nothing here.
+    pub(super) fn mark_dropped(&self) {
+        self.dropped.store(true, Ordering::Release);
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+
+    /// Ends the actor of a table that is marked as dropped. Once this returns nothing is written
+    /// any more.
+    pub(super) async fn leave(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.actor.send(Message::Drop(reply)).await.is_ok() {
+            // Without an answer it has ended as well.
+            let _ = answer.await;
+        }
     }
 
     /// Closes the table; writes from now on are refused.

@@ -1,4 +1,8 @@
-//! Which tables are open, by name; and making one with its first write.
+//! Which tables are open, by name; making them and dropping them.
+//!
+//! A drop first takes the table out of the catalog: from then on it is gone, for readers as after a
+//! crash. Then its actor ends and hands back the writes that it has not carried out, which find
+//! another table or make one; then its files go.
 //!
 //! Next file to read: [`super::LogEngine`].
 
@@ -10,9 +14,14 @@ use kvsd::TableName;
 
 use super::actor::Shared;
 use super::clock::Clock;
-use super::convert::in_table;
+use super::convert::{in_table, with_cause};
 use super::error::OpenError;
-use super::storage::store::Store;
+use super::opening::open_tables;
+use super::pool::Lost;
+#[cfg(test)]
+use super::pool::Pool;
+use super::storage::store::{Remains, Store};
+use super::storage::writer::WriteError;
 use super::table::Table;
 use crate::engine::EngineError;
 
@@ -31,6 +40,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     runtime: tokio::runtime::Handle,
     most: usize,
+    /// Read while a table is dropped; closing waits for that.
+    drops: tokio::sync::RwLock<()>,
 }
 
 impl Tables {
@@ -42,11 +53,7 @@ impl Tables {
         runtime: tokio::runtime::Handle,
         most: usize,
     ) -> Result<Self, OpenError> {
-        let mut writers = Vec::with_capacity(store.tables().len());
-        for entry in store.tables() {
-            let writer = store.open_table(entry).map_err(OpenError::from_storage)?;
-            writers.push((entry.name.clone(), writer));
-        }
+        let writers = open_tables(&store).map_err(OpenError::from_storage)?;
         let start = |(name, writer)| {
             let table = Table::start(&runtime, &shared, &name, &clock, (writer, store.lock()));
             (name, Arc::new(table))
@@ -54,7 +61,8 @@ impl Tables {
         let open = writers.into_iter().map(start).collect();
         let store = Mutex::new(Some(store));
         let open = RwLock::new(open);
-        Ok(Self { inner: Arc::new(Inner { open, store, shared, clock, runtime, most }) })
+        let drops = tokio::sync::RwLock::default();
+        Ok(Self { inner: Arc::new(Inner { open, store, shared, clock, runtime, most, drops }) })
     }
 
     /// A table that is open.
@@ -64,9 +72,17 @@ impl Tables {
 
     /// A table that is open or is made now.
     pub(super) async fn find_or_create(&self, name: &TableName) -> Result<Arc<Table>, EngineError> {
-        if let Some(table) = self.find(name.as_str()) {
-            return Ok(table);
+        match self.find(name.as_str()) {
+            Some(table) => Ok(table),
+            None => self.create(name).await.map(|(table, _)| table),
         }
+    }
+
+    /// Makes a table, unless there is one; says which.
+    pub(super) async fn create(
+        &self,
+        name: &TableName,
+    ) -> Result<(Arc<Table>, Found), EngineError> {
         let inner = Arc::clone(&self.inner);
         let name = name.clone();
         // All of it happens over there, so that nothing is half done if the caller goes away.
@@ -74,11 +90,58 @@ impl Tables {
         created.unwrap_or(Err(EngineError::Closed))
     }
 
+    /// The names of all tables, in order.
+    pub(super) fn names(&self) -> Vec<TableName> {
+        let open = self.inner.open.read().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<TableName> = open.keys().cloned().collect();
+        drop(open);
+        names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        names
+    }
+
+    /// How many threads work for the tables now.
+    #[cfg(test)]
+    pub(super) fn threads(&self) -> usize {
+        let Shared { sync_pool, read_pool, chore_pool, .. } = &*self.inner.shared;
+        [sync_pool, read_pool, chore_pool].map(Pool::threads).iter().sum()
+    }
+
+    /// Drops a table; says whether there was one.
+    pub(super) async fn drop_table(&self, name: &TableName) -> Result<bool, EngineError> {
+        let (tables, name) = (self.clone(), name.clone());
+        // A task, so that nothing is half done if the caller goes away.
+        let dropped = self.inner.runtime.spawn(async move { tables.drop_now(name).await });
+        dropped.await.unwrap_or(Err(EngineError::Closed))
+    }
+
+    async fn drop_now(&self, name: TableName) -> Result<bool, EngineError> {
+        let _drops = self.inner.drops.read().await;
+        let inner = Arc::clone(&self.inner);
+        let forgotten = self.inner.shared.sync_pool.run({
+            let name = name.clone();
+            move || inner.forget(&name)
+        });
+        let Some((table, remains)) = forgotten.await.unwrap_or(Err(EngineError::Closed))? else {
+            return Ok(false);
+        };
+        table.leave().await;
+        match self.inner.shared.sync_pool.run(move || remains.remove()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                let cause = with_cause(&error);
+                tracing::warn!(table = %name, %cause, "files of a dropped table are left; the next start removes them");
+            }
+            Err(Lost) => tracing::error!(table = %name, "files of a dropped table are left"),
+        }
+        Ok(true)
+    }
+
     /// Closes every table and lets go of the folder.
     pub(super) async fn close(&self) -> Result<(), EngineError> {
         let inner = Arc::clone(&self.inner);
-        // Waits for a table that is being made.
+        // Waits for a table that is being made, and for those that are being dropped.
         let store = self.inner.shared.sync_pool.run(move || inner.store().take()).await;
+        let _no_drops = self.inner.drops.write().await;
         let open =
             std::mem::take(&mut *self.inner.open.write().unwrap_or_else(PoisonError::into_inner));
         let closed = join_all(open.values().map(|table| table.close())).await;
@@ -92,14 +155,14 @@ impl Inner {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn create(&self, name: &TableName) -> Result<Arc<Table>, EngineError> {
+    fn create(&self, name: &TableName) -> Result<(Arc<Table>, Found), EngineError> {
         let mut store = self.store();
         let Some(store) = store.as_mut() else {
             return Err(EngineError::Closed);
         };
         // Another caller may have made it while this one waited.
         if let Some(table) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(name) {
-            return Ok(Arc::clone(table));
+            return Ok((Arc::clone(table), Found::Before));
         }
         if store.tables().len() >= self.most {
             return Err(EngineError::TooManyTables { limit: self.most });
@@ -110,6 +173,41 @@ impl Inner {
         let table = Arc::new(table);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(name.clone(), Arc::clone(&table));
-        Ok(table)
+        Ok((table, Found::Now))
     }
+
+    /// Takes a table out of the catalog and out of everybody's sight.
+    fn forget(&self, name: &TableName) -> Result<Option<(Arc<Table>, Remains)>, EngineError> {
+        let mut store = self.store();
+        let Some(store) = store.as_mut() else {
+            return Err(EngineError::Closed);
+        };
+        let open = self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        let Some(table) = open else {
+            return Ok(None);
+        };
+        match store.forget_table(name, table.last_version()) {
+            Ok(None) => Ok(None),
+            Ok(Some(remains)) => {
+                table.mark_dropped();
+                self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+                Ok(Some((table, remains)))
+            }
+            Err(WriteError::Full) => Err(EngineError::DiskFull),
+            Err(WriteError::Refused(error)) => Err(in_table(name, &error)),
+            Err(WriteError::Broken(error)) => {
+                // After a crash it is there or it is not: what it would acknowledge could be lost.
+                let cause = format!("dropping it has failed half way: {}", with_cause(&error));
+                table.stop(cause.clone());
+                Err(EngineError::UnknownOutcome { cause })
+            }
+        }
+    }
+}
+
+/// Since when there is a table that was to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Before,
+    Now,
 }

@@ -1,29 +1,25 @@
 //! What a table's actor does with a batch of writes, step by step and without tokio.
 //!
-//! It owns the order of the table: conditions, versions, publication. Each write is checked against
+//! It owns the order of the table: versions and publication; conditions are [`super::check`]'s. Each write is checked against
 //! what stands published and what the group does so far; the writes that pass go into one group
 //! and to the file in one call. The steps that may wait for the disk are the caller's to place:
 //! [`Turn::prepare`], [`Turn::take`] with [`Access::Wait`], the sync, and [`Turn::close`].
 //!
-//! Next file to read: [`super::actor`].
+//! Next file to read: [`super::check`].
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-use kvsd::{TableName, UnixMillis, Version};
+use kvsd::TableName;
 
+use super::check::Checked;
 use super::clock::Clock;
-use super::convert::{demand_of, holds, in_table, record, with_cause};
+use super::convert::{in_table, with_cause};
 use super::storage::chore::{Chore, Done};
 use super::storage::error::StorageError;
-use super::storage::group::Content;
-use super::storage::index::KeyHash;
-use super::storage::reader::{Access, Extent, ReadError};
-use super::storage::record::NEVER;
+use super::storage::reader::Access;
 use super::storage::rotation::Demand;
-use super::storage::writer::{Current, Reserve, Sync, WriteError, Writer};
-use crate::engine::{Action, Before, BeforeDetail, EngineError, Write, WriteResult, Written};
+use super::storage::writer::{Reserve, Sync, WriteError, Writer};
+use crate::engine::{EngineError, Write, WriteResult, Written};
 
 /// Writes that are answered together.
 pub(super) trait Batch {
@@ -34,16 +30,18 @@ pub(super) trait Batch {
 /// A table's order, and the writer below it.
 #[derive(Debug)]
 pub(super) struct Turn {
-    table: TableName,
+    pub(super) table: TableName,
     clock: Arc<dyn Clock>,
-    writer: Writer,
+    pub(super) writer: Writer,
     /// The version of the last write of the open group.
-    version: u64,
-    /// What stands at the keys of the write that is being checked.
-    currents: Vec<(KeyHash, Option<Current>)>,
+    pub(super) version: u64,
+    /// The changes of the write that is being checked.
+    pub(super) checked: Vec<Checked>,
+    /// Bytes of values that the open group's writes have read.
+    pub(super) held: usize,
     results: Vec<Vec<WriteResult>>,
-    /// Why the table takes no more writes.
-    stopped: Option<String>,
+    /// Why the table takes no more writes, for everybody to see.
+    stopped: Arc<OnceLock<String>>,
 }
 
 /// What a batch came to.
@@ -58,9 +56,10 @@ pub(super) enum Taken {
 }
 
 /// Why a batch did not become a group.
-enum Failed {
+pub(super) enum Failed {
     NotCached,
     Full,
+    Refused(StorageError),
     Broken(StorageError),
 }
 
@@ -72,15 +71,25 @@ impl Turn {
             clock,
             writer,
             version,
-            currents: Vec::new(),
+            checked: Vec::new(),
+            held: 0,
             results: Vec::new(),
-            stopped: None,
+            stopped: Arc::default(),
         }
+    }
+
+    /// Why the table takes no more writes, if it does not. Whoever says so here stops it.
+    pub(super) fn stopped(&self) -> Arc<OnceLock<String>> {
+        Arc::clone(&self.stopped)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.get().is_some()
     }
 
     /// Whether [`Turn::prepare`] has something to do before a batch of this size.
     pub(super) fn needs_preparation(&self, demand: &Demand) -> bool {
-        self.stopped.is_none() && self.writer.needs_preparation(demand)
+        !self.is_stopped() && self.writer.needs_preparation(demand)
     }
 
     /// Makes the table ready for a batch. Waits for the disk.
@@ -91,6 +100,10 @@ impl Turn {
                 self.answer_all(batch, &EngineError::DiskFull);
                 Err(Answered)
             }
+            Err(WriteError::Refused(error)) => {
+                self.answer_all(batch, &in_table(&self.table, &error));
+                Err(Answered)
+            }
             Err(WriteError::Broken(error)) => {
                 self.stop(&error);
                 Ok(())
@@ -98,7 +111,8 @@ impl Turn {
         }
     }
 
-    /// Checks and writes a batch.
+    /// Checks and writes a batch, or the first part of it: a group ends where its writes have read
+    /// 16 MiB of values. What has no result then is to be taken again.
     pub(super) fn take(&mut self, batch: &impl Batch, access: Access) -> Taken {
         if let Some(error) = self.read_only() {
             self.answer_all(batch, &error);
@@ -114,6 +128,10 @@ impl Turn {
             Err(Failed::NotCached) => Taken::NotCached,
             Err(Failed::Full) => {
                 self.answer_all(batch, &EngineError::DiskFull);
+                Taken::Answered
+            }
+            Err(Failed::Refused(error)) => {
+                self.answer_all(batch, &in_table(&self.table, &error));
                 Taken::Answered
             }
             Err(Failed::Broken(error)) => {
@@ -135,9 +153,13 @@ impl Turn {
         self.version = before;
         self.writer.begin();
         self.results.clear();
+        self.held = 0;
         for writes in batch.submissions() {
             let mut results = Vec::with_capacity(writes.len());
             for write in writes {
+                if self.held >= MOST_HELD_BYTES {
+                    break;
+                }
                 results.push(self.write(write, now, access, reserve)?);
             }
             self.results.push(results);
@@ -148,107 +170,9 @@ impl Turn {
         match self.writer.write(self.version, reserve) {
             Ok(()) => Ok(Taken::Written),
             Err(WriteError::Full) => Err(Failed::Full),
+            Err(WriteError::Refused(error)) => Err(Failed::Refused(error)),
             Err(WriteError::Broken(error)) => Err(Failed::Broken(error)),
         }
-    }
-
-    /// Checks one write, and adds it to the open group if its conditions hold.
-    fn write(
-        &mut self,
-        write: &Write,
-        now: u64,
-        access: Access,
-        reserve: Reserve,
-    ) -> Result<WriteResult, Failed> {
-        if let Err(error) = self.admit(write, reserve) {
-            return Ok(Err(error));
-        }
-        let extent = match write.before {
-            BeforeDetail::Presence => Extent::Key,
-            BeforeDetail::Record => Extent::Whole,
-        };
-        self.currents.clear();
-        let mut before = Vec::with_capacity(write.changes.len());
-        for (place, change) in write.changes.iter().enumerate() {
-            let hash = self.writer.hash(&change.key);
-            let current = match self.writer.current(hash, &change.key, access, extent) {
-                // An expired record is replaced like any other, but counts as absent.
-                Ok(current) => current,
-                Err(ReadError::NotCached) => return Err(Failed::NotCached),
-                Err(ReadError::Storage(error)) => return Ok(Err(in_table(&self.table, &error))),
-            };
-            let live = current.as_ref().filter(|current| current.expires > now);
-            if !holds(change.condition, live) {
-                let current = live.and_then(|live| Version::new(live.version));
-                return Ok(Ok(Written::Conflict { change: place, current }));
-            }
-            before.push(match (live, write.before) {
-                (None, _) => Before::Absent,
-                (Some(_), BeforeDetail::Presence) => Before::Present,
-                (Some(live), BeforeDetail::Record) => {
-                    let value = Bytes::copy_from_slice(self.writer.value(live));
-                    record(live.version, live.expires, value)
-                        .map_or(Before::Present, Before::Record)
-                }
-            });
-            self.currents.push((hash, current));
-        }
-        let version = self.append(write, now)?;
-        Ok(Ok(Written::Applied { version, before }))
-    }
-
-    /// Whether the write is one that may be carried out now.
-    fn admit(&self, write: &Write, reserve: Reserve) -> Result<(), EngineError> {
-        let is_set = |action: &Action| matches!(action, Action::Set { .. });
-        if reserve == Reserve::Use && write.changes.iter().any(|change| is_set(&change.action)) {
-            return Err(EngineError::DiskFull);
-        }
-        let refused = |cause: &str| {
-            Err(EngineError::Io { context: "the write is refused".into(), cause: cause.into() })
-        };
-        if write.changes.len() > 1 {
-            let mut keys = HashSet::with_capacity(write.changes.len());
-            if !write.changes.iter().all(|change| keys.insert(&change.key)) {
-                return refused("it names a key more than once");
-            }
-        }
-        let demand = demand_of(std::slice::from_ref(write));
-        if self.writer.group_bytes() as u64 + demand.bytes > MOST_GROUP_BYTES {
-            return refused("it is larger than 1 GiB");
-        }
-        Ok(())
-    }
-
-    /// Adds the checked write's records to the group; the answer is its version, if it has any.
-    fn append(&mut self, write: &Write, now: u64) -> Result<Option<Version>, Failed> {
-        let Some(version) = Version::new(self.version + 1) else {
-            let error = std::io::Error::other("the table has used up its versions");
-            return Err(Failed::Broken(StorageError::Io {
-                action: "write",
-                file: self.table.as_str().into(),
-                source: error,
-            }));
-        };
-        let mut written = None;
-        for (change, (hash, current)) in write.changes.iter().zip(&self.currents) {
-            let content = match &change.action {
-                Action::Set { value, expires_at } => {
-                    Content::Set { value, expires: expires_at.map_or(NEVER, UnixMillis::get) }
-                }
-                Action::Delete if current.as_ref().is_some_and(|c| c.expires > now) => {
-                    Content::Delete
-                }
-                Action::Delete => continue,
-            };
-            self.writer
-                .append((*hash, &change.key), content, version.get(), current.as_ref())
-                .map_err(Failed::Broken)?;
-            written = Some(version);
-        }
-        if written.is_some() {
-            self.version = version.get();
-        }
-        Ok(written)
     }
 
     /// The sync that makes everything written so far durable.
@@ -262,41 +186,43 @@ impl Turn {
             Ok(()) => self.writer.synced(sync),
             Err(error) => self.stop(&error),
         }
-        self.stopped.is_none()
+        !self.is_stopped()
     }
 
     /// Ends a batch that was written: readers see it, unless its sync has failed.
     pub(super) fn settle(&mut self) {
-        match self.stopped {
-            None => self.writer.publish(),
-            Some(_) => self.answer_unknown(),
+        match self.is_stopped() {
+            false => self.writer.publish(),
+            true => self.answer_unknown(),
         }
     }
 
-    /// The answers to the batch, for each of its submissions.
+    /// The answers to the batch, for each of its submissions: to its first writes, if the group
+    /// ended before the batch.
     pub(super) fn results(&mut self) -> impl Iterator<Item = Vec<WriteResult>> + '_ {
         self.results.drain(..)
     }
 
     /// Whether something is durable that the file does not say to be.
     pub(super) fn has_undeclared(&self) -> bool {
-        self.stopped.is_none() && self.writer.has_undeclared()
+        !self.is_stopped() && self.writer.has_undeclared()
     }
 
     /// Says in the file what is durable.
     pub(super) fn declare_durable(&mut self) {
         match self.writer.declare_durable() {
-            // Without room the file stays as it was.
-            Ok(()) | Err(WriteError::Full) => {}
+            // The file stays as it was.
+            Ok(()) | Err(WriteError::Full | WriteError::Refused(_)) => {}
             Err(WriteError::Broken(error)) => self.stop(&error),
         }
     }
 
     /// What can be done now beside the batches, if anything.
     pub(super) fn next_chore(&mut self) -> Option<Chore> {
-        match self.stopped {
-            None => self.writer.next_chore(self.writer.time_at(self.clock.now().get())),
-            Some(_) => None,
+        let now = self.writer.time_at(self.clock.now().get());
+        match self.is_stopped() {
+            false => self.writer.next_chore(now),
+            true => None,
         }
     }
 
@@ -307,7 +233,7 @@ impl Turn {
 
     /// Whether a look for chores may be worth it without a write before: records expire.
     pub(super) fn may_expire(&self) -> bool {
-        self.stopped.is_none() && self.writer.has_ends()
+        !self.is_stopped() && self.writer.has_ends()
     }
 
     /// Lets a chore that is under way end soon, even in vain.
@@ -326,13 +252,17 @@ impl Turn {
                 }
             }
             // The copy has no name in the manifest: opening the table removes it.
-            Done::Compact(_) if self.stopped.is_some() => {}
+            Done::Compact(_) if self.is_stopped() => {}
             Done::Compact(compacted) => match self.writer.adopt(compacted) {
                 Ok(Some(error @ StorageError::Corrupt { .. })) => {
                     let cause = with_cause(&error);
                     tracing::error!(%table, %cause, "a damaged segment is left as it is");
                 }
                 Ok(Some(error)) => {
+                    let cause = with_cause(&error);
+                    tracing::warn!(%table, %cause, "a segment was not compacted");
+                }
+                Err(WriteError::Refused(error)) => {
                     let cause = with_cause(&error);
                     tracing::warn!(%table, %cause, "a segment was not compacted");
                 }
@@ -344,7 +274,7 @@ impl Turn {
 
     /// Whether [`Turn::adopt_more`] has something to do.
     pub(super) fn is_adopting(&self) -> bool {
-        self.stopped.is_none() && self.writer.is_adopting()
+        !self.is_stopped() && self.writer.is_adopting()
     }
 
     /// Takes in some more of what a compaction has copied.
@@ -368,6 +298,7 @@ impl Turn {
             Ok(()) => Ok(()),
             // What was acknowledged is durable all the same, if the policy says so.
             Err(WriteError::Full) => Err(EngineError::DiskFull),
+            Err(WriteError::Refused(error)) => Err(in_table(&self.table, &error)),
             Err(WriteError::Broken(error)) => {
                 self.stop(&error);
                 Err(in_table(&self.table, &error))
@@ -378,11 +309,12 @@ impl Turn {
     fn stop(&mut self, error: &StorageError) {
         let cause = with_cause(error);
         tracing::error!(table = %self.table, %cause, "the table takes no more writes");
-        self.stopped.get_or_insert(cause);
+        // The first cause stands.
+        let _ = self.stopped.set(cause);
     }
 
     fn read_only(&self) -> Option<EngineError> {
-        let cause = self.stopped.clone()?;
+        let cause = self.stopped.get()?.clone();
         Some(EngineError::ReadOnly { table: self.table.to_string(), cause })
     }
 
@@ -395,7 +327,7 @@ impl Turn {
 
     /// What was applied may or may not survive; what was not may have seen what does not survive.
     fn answer_unknown(&mut self) {
-        let cause = self.stopped.clone().unwrap_or_default();
+        let cause = self.stopped.get().cloned().unwrap_or_default();
         let read_only = self.read_only();
         for result in self.results.iter_mut().flatten() {
             *result = match (&*result, &read_only) {
@@ -412,5 +344,6 @@ impl Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answered;
 
-/// A group has 4-byte offsets; this keeps them far from their end.
-const MOST_GROUP_BYTES: u64 = 1 << 30;
+/// A group ends once its writes have read so many bytes of values, to answer with them or to write
+/// them again.
+const MOST_HELD_BYTES: usize = 16 << 20;

@@ -14,6 +14,9 @@ pub(super) fn code(error: &EngineError) -> FailCode {
         EngineError::ReadOnly { .. } => FailCode::ReadOnly,
         EngineError::UnknownOutcome { .. } => FailCode::Unknown,
         EngineError::Closed => FailCode::Closing,
+        EngineError::NotAnInteger { .. }
+        | EngineError::Overflow { .. }
+        | EngineError::UnknownTable { .. } => FailCode::Invalid,
         // More tables than the server allows are nothing that waiting would change.
         EngineError::TooManyTables { .. } => FailCode::Invalid,
         EngineError::Io { .. } => FailCode::Internal,

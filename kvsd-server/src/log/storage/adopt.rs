@@ -200,6 +200,10 @@ impl Writer {
                     remove_files(&*self.disk, &self.folder, output.id);
                     (Rest::Failed, None)
                 }
+                Err(WriteError::Refused(error)) => {
+                    remove_files(&*self.disk, &self.folder, output.id);
+                    (Rest::Failed, Some(error))
+                }
                 exchanged => return exchanged.map(|()| None),
             },
             Outcome::Futile => (Rest::Futile, None),
@@ -298,6 +302,7 @@ impl Writer {
             remove_files(&*self.disk, &self.folder, id);
         }
         self.wake(Rest::Futile);
+        self.tell_figures();
         Ok(())
     }
 

@@ -4,16 +4,25 @@
 //! and format 1. Its body:
 //!
 //! ```text
-//!  0               8       12, then for each table:
-//!  +---------------+-------+    +---------+---------------+--------------+------+
-//!  |next table id  |count  |    |id     8 |incarnation  8 |name length 1 | name |
-//!  +---------------+-------+    +---------+---------------+--------------+------+
+//!  0               8               16      20
+//!  +---------------+---------------+-------+
+//!  |next table id  |version floor  |count  |
+//!  +---------------+---------------+-------+
+//!
+//! then for each table:
+//!  0               8               16    17
+//!  +---------------+---------------+-----+------+
+//!  |id             |incarnation    |name | name |
+//!  |               |               |bytes|      |
+//!  +---------------+---------------+-----+------+
 //! ```
 //!
 //! A table's folder is `tables/00000001` by its id; its name never becomes part of a path. The
 //! folder is complete and durable before the catalog names the table. A folder that the catalog
-//! does not name is the remains of a crash and is removed. An incarnation is random: a table that
-//! is dropped and made again is another one.
+//! does not name is the remains of a crash or of a drop, and is removed, but for files that are
+//! none of ours ([`super::names`]). An incarnation is random: a table that is dropped and made again
+//! is another one. Its versions begin above the version floor, which lies above those of every table
+//! that was dropped, so that a version that was shown never returns with other content.
 //!
 //! Next file to read: [`super::index`].
 
@@ -45,13 +54,14 @@ pub(crate) struct CatalogEntry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CatalogFile {
     pub(crate) next_id: u64,
+    pub(crate) version_floor: u64,
     pub(crate) tables: Vec<CatalogEntry>,
 }
 
 impl CatalogFile {
     /// A catalog without tables.
     pub(crate) fn empty() -> Self {
-        Self { next_id: 1, tables: Vec::new() }
+        Self { next_id: 1, version_floor: 0, tables: Vec::new() }
     }
 
     /// Reads a data folder's catalog.
@@ -71,6 +81,7 @@ impl CatalogFile {
     fn encode(&self) -> Vec<u8> {
         let mut body = Vec::new();
         body.extend_from_slice(&self.next_id.to_le_bytes());
+        body.extend_from_slice(&self.version_floor.to_le_bytes());
         let count = u32::try_from(self.tables.len()).unwrap_or(u32::MAX);
         body.extend_from_slice(&count.to_le_bytes());
         for entry in &self.tables {
@@ -86,7 +97,8 @@ impl CatalogFile {
 
     fn decode(body: &[u8]) -> Option<Self> {
         let mut fields = Fields(body);
-        let mut catalog = Self { next_id: fields.u64()?, tables: Vec::new() };
+        let (next_id, version_floor) = (fields.u64()?, fields.u64()?);
+        let mut catalog = Self { next_id, version_floor, tables: Vec::new() };
         for _ in 0..fields.u32()? {
             let id = fields.u64()?;
             let incarnation = fields.u64()?;
@@ -119,8 +131,8 @@ mod tests {
         let disk = SimDisk::new(1);
         let data = Path::new("/");
         let name = TableName::parse("users").unwrap();
-        let catalog =
-            CatalogFile { next_id: 2, tables: vec![CatalogEntry { id: 1, incarnation: 99, name }] };
+        let tables = vec![CatalogEntry { id: 1, incarnation: 99, name }];
+        let catalog = CatalogFile { next_id: 2, version_floor: 7, tables };
         catalog.write(&disk, data).unwrap();
         assert_eq!(CatalogFile::read(&disk, data).unwrap(), catalog);
 

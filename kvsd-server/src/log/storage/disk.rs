@@ -28,6 +28,9 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Makes a folder, which only its owner may enter, unless there is one.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
+    /// Whether this is a folder, and no link to one.
+    fn is_folder(&self, path: &Path) -> io::Result<bool>;
+
     /// The names in a folder.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 

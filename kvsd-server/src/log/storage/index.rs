@@ -167,6 +167,14 @@ impl Index {
         }
     }
 
+    /// How many slots there are.
+    pub(super) fn len(&self) -> usize {
+        let length = |shard: &RwLock<HashTable<Slot>>| {
+            shard.read().unwrap_or_else(PoisonError::into_inner).len()
+        };
+        self.shards.iter().map(length).sum()
+    }
+
     /// A key's hash in this index.
     pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
         KeyHash(self.hasher.hash_one(key) & self.mask)

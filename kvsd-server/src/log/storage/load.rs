@@ -17,9 +17,10 @@ use super::hint::{self, Hint, Of};
 use super::index::{HashBits, Index, Location};
 use super::manifest::{Left, MANIFEST_FILE, Manifest, SegmentEntry, path_in};
 use super::merge::{BadSource, Merge};
+use super::names;
 use super::reader::Reader;
 use super::record::Kind;
-use super::repair::{CUT_EXTENSION, repair};
+use super::repair::{Recovery, repair};
 use super::rotation::{Limits, Retention};
 use super::segment::{Segment, file_name};
 use super::usage::Usage;
@@ -44,13 +45,13 @@ impl Default for TableOptions {
     }
 }
 
-/// Opens the table in a folder.
+/// Opens the table in a folder; the answer tells of a repair, if there was one.
 pub(super) fn open_table(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     (table, incarnation): (u64, u64),
     options: TableOptions,
-) -> Result<Writer, StorageError> {
+) -> Result<(Writer, Option<Recovery>), StorageError> {
     // A manifest that was just replaced when the process ended may not be durable yet, and what
     // follows removes files that the one before it names.
     disk.sync_folder(folder).map_err(StorageError::io("sync", folder))?;
@@ -59,21 +60,24 @@ pub(super) fn open_table(
         let what = "this is the manifest of another table";
         return Err(StorageError::corrupt(&path_in(folder), 0, what));
     }
+    let mut recovery = None;
     if manifest.left == Left::InUse {
-        manifest = repair(&**disk, folder, manifest)?;
+        let (repaired, done) = repair(&**disk, folder, manifest)?;
+        manifest = repaired;
+        recovery = Some(done);
     }
     remove_unnamed(&**disk, folder, &manifest)?;
-    load(disk, folder, manifest, options)
+    Ok((load(disk, folder, manifest, options)?, recovery))
 }
 
-/// Removes what a crash may have left.
+/// Removes what a crash may have left; what is none of ours stays.
 fn remove_unnamed(disk: &dyn Disk, folder: &Path, manifest: &Manifest) -> Result<(), StorageError> {
     let names = |entry: &SegmentEntry| [file_name(entry.id), hint::file_name(entry.id)];
     let named: HashSet<String> = manifest.segments.iter().flat_map(names).collect();
     for name in disk.list(folder).map_err(StorageError::io("list", folder))? {
-        let kept = name == MANIFEST_FILE || name.ends_with(CUT_EXTENSION) || named.contains(&name);
-        if !kept {
-            let path = folder.join(name);
+        let kept = name == MANIFEST_FILE || names::is_cut(&name) || named.contains(&name);
+        let path = folder.join(&name);
+        if !kept && names::is_table_file(&name) && names::is_file(disk, &path)? {
             disk.remove(&path).map_err(StorageError::io("remove", &path))?;
         }
     }

@@ -15,10 +15,10 @@
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`rotation`]; what stands in order: [`entry`], [`chunk`], [`hint`], [`merge`],
-//! [`view`], [`page`], [`history`]; what tidies up: [`chore`], [`compact`], [`adopt`], [`space`];
-//! then [`groups`], [`repair`], [`load`] and [`store`]; then `offline`, which reads a folder that no
-//! server has open.
+//! [`writer`], [`figures`], [`rotation`]; what stands in order: [`entry`], [`chunk`], [`hint`],
+//! [`merge`], [`view`], [`page`], [`history`]; what tidies up: [`chore`], [`compact`], [`adopt`],
+//! [`space`]; then [`groups`], [`repair`], [`names`], [`load`] and [`store`]; then `offline`, which
+//! reads a folder that no server has open.
 
 #![warn(clippy::indexing_slicing)]
 
@@ -32,6 +32,7 @@ pub(crate) mod entry;
 mod envelope;
 pub(crate) mod error;
 mod fields;
+mod figures;
 pub(crate) mod group;
 mod groups;
 mod hint;
@@ -40,13 +41,14 @@ pub(crate) mod index;
 pub(crate) mod load;
 mod manifest;
 mod merge;
+mod names;
 #[cfg(feature = "cli")]
 pub(crate) mod offline;
 pub(crate) mod page;
 pub(crate) mod posix;
 pub(crate) mod reader;
 pub(crate) mod record;
-mod repair;
+pub(crate) mod repair;
 pub(crate) mod rotation;
 mod segment;
 #[cfg(test)]

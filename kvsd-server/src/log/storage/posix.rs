@@ -30,6 +30,10 @@ impl Disk for PosixDisk {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
     }
 
+    fn is_folder(&self, path: &Path) -> io::Result<bool> {
+        Ok(fs::symlink_metadata(path)?.is_dir())
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -83,6 +87,10 @@ impl Disk for ReadOnlyDisk {
 
     fn create_folder(&self, _: &Path) -> io::Result<()> {
         Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn is_folder(&self, path: &Path) -> io::Result<bool> {
+        PosixDisk.is_folder(path)
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {

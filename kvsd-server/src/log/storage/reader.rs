@@ -7,10 +7,11 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::disk::{CachedRead, read_full};
 use super::error::StorageError;
+use super::figures::Figures;
 use super::index::{HashBits, Index, KeyHash, Location};
 use super::record::{HEADER_BYTES, Header, Kind};
 use super::segment::Segment;
@@ -31,6 +32,7 @@ pub(crate) struct Reader {
     incarnation: u64,
     /// The keys in order.
     view: RwLock<Arc<View>>,
+    figures: Mutex<Figures>,
 }
 
 /// Whether a read may wait for the disk.
@@ -81,6 +83,7 @@ impl Reader {
             version: AtomicU64::new(0),
             incarnation,
             view: RwLock::new(Arc::new(view)),
+            figures: Mutex::default(),
         }
     }
 
@@ -136,6 +139,20 @@ impl Reader {
 
     pub(super) fn set_view(&self, view: View) {
         *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
+    }
+
+    /// How many keys have a record, expired or not.
+    pub(crate) fn keys(&self) -> u64 {
+        self.index.len() as u64
+    }
+
+    /// How much the table has.
+    pub(crate) fn figures(&self) -> Figures {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_figures(&self, figures: Figures) {
+        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 
     /// Finds a key's record, expired or not.

@@ -17,7 +17,7 @@
 //!
 //! Next file to read: [`super::load`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, write_all};
 use super::envelope::{ReplaceError, write_new};
@@ -31,6 +31,15 @@ use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
 pub(super) const VERSION_JUMP: u64 = 1 << 32;
 /// The end of the names of files that keep what was cut off.
 pub(super) const CUT_EXTENSION: &str = ".cut";
+
+/// What a repair has done that somebody should know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Recovery {
+    /// Bytes of a torn tail, but for the zeros at its end.
+    pub(crate) torn_bytes: u64,
+    /// The file that keeps them, if there are any.
+    pub(crate) kept_in: Option<PathBuf>,
+}
 
 /// What an unclean end has left of the last segment.
 #[derive(Debug)]
@@ -50,19 +59,19 @@ struct Last {
     time: u64,
 }
 
-/// Repairs a table that was left in use; the answer is its manifest.
+/// Repairs a table that was left in use; the answer is its manifest, and what was done.
 pub(super) fn repair(
     disk: &dyn Disk,
     folder: &Path,
     manifest: Manifest,
-) -> Result<Manifest, StorageError> {
+) -> Result<(Manifest, Recovery), StorageError> {
     let Some(last) = manifest.segments.last().copied() else {
-        return Ok(manifest);
+        return Ok((manifest, Recovery { torn_bytes: 0, kept_in: None }));
     };
     let segment = Segment::open(disk, folder, manifest.identity(&last))?;
     let bytes = segment.read_up_to(u64::MAX)?;
     let remains = survey(&segment, &bytes, &manifest, &last)?;
-    keep_torn_tail(disk, folder, &segment, &bytes, remains.whole)?;
+    let recovery = keep_torn_tail(disk, folder, &segment, &bytes, remains.whole)?;
 
     let id = manifest.next_segment;
     let salt = super::random_u64()?;
@@ -87,7 +96,7 @@ pub(super) fn repair(
     repaired.lose(version);
     repaired.time_floor = time;
     repaired.write(disk, folder).map_err(ReplaceError::into_inner)?;
-    Ok(repaired)
+    Ok((repaired, recovery))
 }
 
 /// Finds out what is whole and what is proven durable, and refuses rot.
@@ -141,7 +150,7 @@ fn keep_torn_tail(
     segment: &Segment,
     bytes: &[u8],
     whole: u64,
-) -> Result<(), StorageError> {
+) -> Result<Recovery, StorageError> {
     let start = usize::try_from(whole).unwrap_or(usize::MAX);
     let torn = bytes.get(start..).unwrap_or_default();
     let length = content_end(torn);
@@ -151,9 +160,11 @@ fn keep_torn_tail(
     match torn.get(..length) {
         Some(torn) if !torn.is_empty() => {
             let name = format!("{}-{whole:012}{CUT_EXTENSION}", file_name(segment.id));
-            write_new(disk, &folder.join(name), torn)
+            let path = folder.join(name);
+            write_new(disk, &path, torn)?;
+            Ok(Recovery { torn_bytes: length as u64, kept_in: Some(path) })
         }
-        _ => Ok(()),
+        _ => Ok(Recovery { torn_bytes: 0, kept_in: None }),
     }
 }
 

@@ -13,6 +13,7 @@ use super::chunk::Entries;
 use super::entry::Counts;
 use super::envelope::ReplaceError;
 use super::error::StorageError;
+use super::hint;
 use super::manifest::{Left, Manifest, SegmentEntry};
 use super::record::{COMMIT_BYTES, HEADER_BYTES};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
@@ -87,7 +88,10 @@ impl Writer {
     /// for the disk, syncs included; no other sync of the table may be under way.
     pub(crate) fn prepare(&mut self, demand: &Demand) -> Result<(), WriteError> {
         if self.manifest.left == Left::Clean {
-            self.mark_in_use()?;
+            match self.mark_in_use() {
+                Err(WriteError::Full) if self.give_up_last_hint() => self.mark_in_use()?,
+                marked => marked?,
+            }
         }
         if self.is_full_for(demand) {
             match self.rotate() {
@@ -97,6 +101,12 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    /// Removes the hint of the last segment, which is of no use once that grows: on a full disk its
+    /// room may be enough for the manifest, and for deletes. Says whether there was one.
+    fn give_up_last_hint(&self) -> bool {
+        self.disk.remove(&self.folder.join(hint::file_name(self.active.segment.id))).is_ok()
     }
 
     fn mark_in_use(&mut self) -> Result<(), WriteError> {
@@ -111,7 +121,8 @@ impl Writer {
                 Ok(())
             }
             Err(ReplaceError::Unchanged(error)) if error.is_full() => Err(WriteError::Full),
-            Err(error) => Err(WriteError::Broken(error.into_inner())),
+            Err(ReplaceError::Unchanged(error)) => Err(WriteError::Refused(error)),
+            Err(ReplaceError::Unknown(error)) => Err(WriteError::Broken(error)),
         }
     }
 
@@ -120,13 +131,18 @@ impl Writer {
         let id = self.manifest.next_segment;
         let (segment, salt) = match self.create_segment(id) {
             Ok(created) => created,
-            Err(error) if error.is_full() => return Err(self.give_up_rotation(id)),
-            Err(error) => return Err(WriteError::Broken(error)),
+            Err(error) if error.is_full() => {
+                return Err(self.give_up_rotation(id, WriteError::Full));
+            }
+            // Too many open files, say: the table itself is as it was.
+            Err(error) => return Err(self.give_up_rotation(id, WriteError::Refused(error))),
         };
         match self.seal().and_then(|()| self.name_segment(id, salt)) {
             Ok(()) => {}
-            Err(WriteError::Full) => return Err(self.give_up_rotation(id)),
-            Err(error) => return Err(error),
+            Err(error @ (WriteError::Full | WriteError::Refused(_))) => {
+                return Err(self.give_up_rotation(id, error));
+            }
+            Err(error @ WriteError::Broken(_)) => return Err(error),
         }
         // Only gives back room; the manifest says where the groups end.
         let _ = self.active.segment.file.truncate(self.end);
@@ -142,6 +158,7 @@ impl Writer {
         self.durable = SEGMENT_HEADER_BYTES;
         self.declared = 0;
         self.counts = Counts::default();
+        self.tell_figures();
         Ok(())
     }
 
@@ -168,10 +185,10 @@ impl Writer {
         self.replace_manifest(manifest)
     }
 
-    fn give_up_rotation(&self, id: u64) -> WriteError {
+    fn give_up_rotation(&self, id: u64, error: WriteError) -> WriteError {
         // The manifest does not name it; the next attempt or opening would remove it as well.
         let _ = self.disk.remove(&self.folder.join(file_name(id)));
-        WriteError::Full
+        error
     }
 
     /// Closes the active segment's groups with a commit, and makes them durable.

@@ -14,8 +14,10 @@ use super::envelope::ReplaceError;
 use super::error::StorageError;
 use super::load::{TableOptions, load, open_table};
 use super::manifest::{Left, Lost, Manifest, SegmentEntry};
+use super::names;
+use super::repair::{Recovery, VERSION_JUMP};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity};
-use super::writer::Writer;
+use super::writer::{WriteError, Writer};
 
 /// The name of the file that is locked while the folder is in use.
 pub(super) const LOCK_FILE: &str = "LOCK";
@@ -79,13 +81,16 @@ impl Store {
         Arc::clone(&self.lock)
     }
 
-    /// The tables there are.
+    /// The tables there are, by id.
     pub(crate) fn tables(&self) -> &[CatalogEntry] {
         &self.catalog.tables
     }
 
-    /// Opens a table of the catalog.
-    pub(crate) fn open_table(&self, entry: &CatalogEntry) -> Result<Writer, StorageError> {
+    /// Opens a table of the catalog; the answer tells of a repair, if there was one.
+    pub(crate) fn open_table(
+        &self,
+        entry: &CatalogEntry,
+    ) -> Result<(Writer, Option<Recovery>), StorageError> {
         let folder = catalog::table_folder(&self.data, entry.id);
         open_table(&self.disk, &folder, (entry.id, entry.incarnation), self.options)
     }
@@ -102,7 +107,7 @@ impl Store {
         disk.create_folder(&tables).map_err(StorageError::io("make", &tables))?;
         disk.sync_folder(&self.data).map_err(StorageError::io("sync", &self.data))?;
         let folder = catalog::table_folder(&self.data, entry.id);
-        let manifest = create_table_folder(disk, &folder, &entry)?;
+        let manifest = create_table_folder(disk, &folder, &entry, self.catalog.version_floor)?;
         disk.sync_folder(&tables).map_err(StorageError::io("sync", &tables))?;
 
         let mut catalog = self.catalog.clone();
@@ -120,23 +125,66 @@ impl Store {
         load(&self.disk, &folder, manifest, self.options)
     }
 
-    /// Removes the folders of tables that the catalog does not name.
+    /// Takes a table out of the catalog, durably: it is gone, whatever happens next. Its versions go
+    /// up to `last_version`, or not far above. The answer is what is to be removed once nothing is
+    /// written there any more; `None` if there is no such table.
+    pub(crate) fn forget_table(
+        &mut self,
+        name: &TableName,
+        last_version: u64,
+    ) -> Result<Option<Remains>, WriteError> {
+        let mut catalog = self.catalog.clone();
+        let Some(place) = catalog.tables.iter().position(|entry| entry.name == *name) else {
+            return Ok(None);
+        };
+        let entry = catalog.tables.remove(place);
+        // Far enough for whatever is on its way now.
+        let floor = last_version.saturating_add(VERSION_JUMP);
+        catalog.version_floor = catalog.version_floor.max(floor);
+        match catalog.write(&*self.disk, &self.data) {
+            Ok(()) => self.catalog = catalog,
+            Err(ReplaceError::Unchanged(error)) if error.is_full() => return Err(WriteError::Full),
+            Err(ReplaceError::Unchanged(error)) => return Err(WriteError::Refused(error)),
+            Err(ReplaceError::Unknown(error)) => return Err(WriteError::Broken(error)),
+        }
+        Ok(Some(Remains {
+            disk: Arc::clone(&self.disk),
+            folder: catalog::table_folder(&self.data, entry.id),
+            _lock: self.lock(),
+        }))
+    }
+
+    /// Removes the folders of tables that the catalog does not name. What no kvsd has made is left
+    /// as it is.
     fn remove_unnamed(&self) -> Result<(), StorageError> {
+        let disk = &*self.disk;
         let tables = self.data.join(TABLES_FOLDER);
-        for name in self.disk.list(&tables).map_err(StorageError::io("list", &tables))? {
+        for name in disk.list(&tables).map_err(StorageError::io("list", &tables))? {
             let folder = tables.join(&name);
             let is_folder_of =
                 |entry: &CatalogEntry| catalog::table_folder(&self.data, entry.id) == folder;
-            if self.catalog.tables.iter().any(is_folder_of) {
-                continue;
+            let is_named = self.catalog.tables.iter().any(is_folder_of);
+            if !is_named && names::is_table_folder(&name) && !names::is_file(disk, &folder)? {
+                names::remove_table_folder(disk, &folder)?;
             }
-            for file in self.disk.list(&folder).map_err(StorageError::io("list", &folder))? {
-                let path = folder.join(file);
-                self.disk.remove(&path).map_err(StorageError::io("remove", &path))?;
-            }
-            self.disk.remove_folder(&folder).map_err(StorageError::io("remove", &folder))?;
         }
         Ok(())
+    }
+}
+
+/// The files of a table that the catalog does not name any more.
+#[derive(Debug)]
+pub(crate) struct Remains {
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    _lock: Arc<dyn Lock>,
+}
+
+impl Remains {
+    /// Removes them. Nothing may be written there any more. What is left after an error, opening
+    /// the data folder removes.
+    pub(crate) fn remove(self) -> Result<(), StorageError> {
+        names::remove_table_folder(&*self.disk, &self.folder)
     }
 }
 
@@ -169,6 +217,7 @@ fn create_table_folder(
     disk: &dyn Disk,
     folder: &Path,
     entry: &CatalogEntry,
+    version_floor: u64,
 ) -> Result<Manifest, StorageError> {
     disk.create_folder(folder).map_err(StorageError::io("make", folder))?;
     let salt = super::random_u64()?;
@@ -179,7 +228,7 @@ fn create_table_folder(
         incarnation: entry.incarnation,
         // The first write is on its way.
         left: Left::InUse,
-        version_floor: 0,
+        version_floor,
         time_floor: 0,
         next_segment: 2,
         history_floor: 0,

@@ -5,7 +5,7 @@
 //! [`Writer::prepare`], [`Writer::begin`], [`Writer::current`] and [`Writer::append`] as often as
 //! needed, [`Writer::write`], then the sync that the policy asks for, then [`Writer::publish`].
 //!
-//! Next file to read: [`super::rotation`].
+//! Next file to read: [`super::figures`].
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -40,6 +40,8 @@ pub(crate) enum Reserve {
 pub(crate) enum WriteError {
     /// There is no room. Nothing has changed.
     Full,
+    /// Something else is in the way. Nothing has changed, and it can be tried again.
+    Refused(StorageError),
     /// Nobody knows what is on the disk now: the table must not be written again.
     Broken(StorageError),
 }
@@ -141,7 +143,7 @@ impl Writer {
     pub(super) fn new(opened: Opened) -> Self {
         opened.reader.set_time(opened.time);
         opened.reader.set_version(opened.version);
-        Self {
+        let writer = Self {
             disk: opened.disk,
             folder: opened.folder,
             limits: opened.limits,
@@ -165,7 +167,9 @@ impl Writer {
             looks_for_victim: true,
             signals: Arc::default(),
             adoption: None,
-        }
+        };
+        writer.tell_figures();
+        writer
     }
 
     /// The table's other end.
@@ -324,7 +328,7 @@ impl Writer {
             Err(error) if is_full(&error) => return Err(WriteError::Full),
             Err(error) => {
                 let error = StorageError::io("reserve room for", &self.active.segment.path)(error);
-                return Err(WriteError::Broken(error));
+                return Err(WriteError::Refused(error));
             }
         }
         Ok(())
@@ -353,8 +357,10 @@ impl Writer {
         // A panic elsewhere cannot leave entries half added.
         let mut entries = self.active.entries.write().unwrap_or_else(PoisonError::into_inner);
         self.group.publish(&self.reader.index, &mut entries, &mut self.usage);
+        drop(entries);
         self.active.end.store(self.end, Ordering::Release);
         self.reader.set_version(self.version);
+        self.tell_figures();
     }
 
     /// Whether something is durable that no commit says to be.

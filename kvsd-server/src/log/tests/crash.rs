@@ -1,9 +1,13 @@
 //! A crash at every single call to the disk, and again at every call of the recovery.
 
+use std::path::Path;
+
+use super::drops;
 use super::history::Checked;
 use super::model::{Policy, Run};
 use crate::log::storage::index::HashBits;
-use crate::log::storage::sim::Fault;
+use crate::log::storage::repair::Recovery;
+use crate::log::storage::sim::{Fault, SimDisk};
 
 /// The script: writes, rotations, a sync of its own, a clean close, writes again. Ends when the
 /// table does.
@@ -89,4 +93,37 @@ fn a_fault_at_any_call_loses_nothing_either() {
             }
         }
     }
+}
+
+#[test]
+fn opening_tells_what_was_recovered_and_where_a_torn_write_is_kept() {
+    let disk = SimDisk::new(1);
+    let reopen = || {
+        let store = drops::open(&disk).unwrap();
+        store.open_table(&store.tables()[0]).unwrap().1
+    };
+    let (mut turn, _) = drops::create(&mut drops::open(&disk).unwrap(), "a").unwrap();
+    drops::write(&mut turn, b"key").unwrap();
+    disk.kill();
+    assert_eq!(reopen(), Some(Recovery { torn_bytes: 0, kept_in: None }));
+
+    // The recovery has begun another segment, and closed nothing.
+    let segment = Path::new("/data/tables/00000001/00000002.seg");
+    let mut torn = disk.content(segment);
+    let whole = torn.len();
+    torn.extend_from_slice(b"a torn write, and zeros");
+    torn.extend_from_slice(&[0; 1000]);
+    disk.put(segment, &torn);
+    disk.kill();
+    let kept = Path::new("/data/tables/00000001").join(format!("00000002.seg-{whole:012}.cut"));
+    let recovery = Recovery { torn_bytes: 23, kept_in: Some(kept.clone()) };
+    assert_eq!(reopen(), Some(recovery));
+    assert_eq!(disk.content(&kept), b"a torn write, and zeros");
+
+    disk.kill();
+    let store = drops::open(&disk).unwrap();
+    let (mut writer, _) = store.open_table(&store.tables()[0]).unwrap();
+    writer.close().unwrap();
+    drop(store);
+    assert_eq!(reopen(), None);
 }

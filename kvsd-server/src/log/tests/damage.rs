@@ -199,7 +199,7 @@ fn remains_of_a_crash_are_removed_and_are_no_damage() {
     let mut run = small_table();
     assert_eq!(run.reopen_cleanly(), Ok(true));
     let table = Path::new(TABLE);
-    for name in ["MANIFEST.tmp", "00000099.seg", "what.ever"] {
+    for name in ["MANIFEST.tmp", "00000099.seg", "00000001.hint.tmp"] {
         let mut copy = run.fork(1);
         copy.disk.put(&table.join(name), b"");
         assert_eq!(copy.open(), Ok(true), "{name}");

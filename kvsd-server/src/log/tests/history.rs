@@ -94,7 +94,7 @@ impl History {
             match result {
                 Ok(written) => {
                     let expected = carry_out(&mut published, write, now, applied(written));
-                    if expected.as_ref() != Some(written) {
+                    if expected.as_ref() != Ok(written) {
                         return Err(format!("{write:?} gave {written:?}, not {expected:?}"));
                     }
                     if let Some(version) = applied(written) {
@@ -103,12 +103,18 @@ impl History {
                         }
                         next = version;
                     }
-                    carry_out(&mut possible, write, now, applied(written));
+                    let _ = carry_out(&mut possible, write, now, applied(written));
                 }
                 Err(EngineError::UnknownOutcome { .. }) => {
                     is_unknown = true;
                     // Its version was never shown.
-                    carry_out(&mut possible, write, now, Some(ANY_VERSION));
+                    let _ = carry_out(&mut possible, write, now, Some(ANY_VERSION));
+                }
+                Err(EngineError::NotAnInteger { .. } | EngineError::Overflow { .. }) => {
+                    let expected = carry_out(&mut published.clone(), write, now, None);
+                    if expected.as_ref().err() != result.as_ref().err() {
+                        return Err(format!("{write:?} gave {result:?}, not {expected:?}"));
+                    }
                 }
                 Err(_) => {}
             }
@@ -178,11 +184,17 @@ fn applied(written: &Written) -> Option<u64> {
 }
 
 /// What a write does to a map, under a version; and what its answer must be.
-fn carry_out(map: &mut Snapshot, write: &Write, now: u64, version: Option<u64>) -> Option<Written> {
+fn carry_out(
+    map: &mut Snapshot,
+    write: &Write,
+    now: u64,
+    version: Option<u64>,
+) -> Result<Written, EngineError> {
     let live = |map: &Snapshot, key: &Bytes| {
         map.get(key).filter(|record| record.expires.is_none_or(|end| end > now)).cloned()
     };
-    let mut before = Vec::new();
+    let (mut before, mut counters) = (Vec::new(), Vec::new());
+    let mut changed = Vec::new();
     for (place, change) in write.changes.iter().enumerate() {
         let current = live(map, &change.key);
         let holds = match change.condition {
@@ -193,37 +205,51 @@ fn carry_out(map: &mut Snapshot, write: &Write, now: u64, version: Option<u64>) 
         };
         if !holds {
             let current = current.and_then(|record| Version::new(record.version));
-            return Some(Written::Conflict { change: place, current });
+            return Ok(Written::Conflict { change: place, current });
+        }
+        let record = |value, expires| {
+            Some(ModelRecord { version: version.unwrap_or_default(), expires, value })
+        };
+        match (&change.action, &current) {
+            (Action::Set { value, expires_at }, _) => {
+                changed.push((&change.key, record(value.clone(), expires_at.map(UnixMillis::get))));
+            }
+            (Action::Delete | Action::Expire { .. }, None) => {}
+            (Action::Delete, Some(_)) => changed.push((&change.key, None)),
+            (Action::Expire { at }, Some(current)) => {
+                let expires = at.map(UnixMillis::get);
+                changed.push((&change.key, record(current.value.clone(), expires)));
+            }
+            (Action::Increment { by }, current) => {
+                let table = "model".to_owned();
+                let stored = current.as_ref().map_or(&b"0"[..], |record| &record.value);
+                let number = std::str::from_utf8(stored).ok().and_then(|text| text.parse().ok());
+                let Some(number) = number.filter(|n: &i64| n.to_string().as_bytes() == stored)
+                else {
+                    return Err(EngineError::NotAnInteger { table });
+                };
+                let sum = number.checked_add(*by).ok_or(EngineError::Overflow { table })?;
+                counters.push(sum);
+                let expires = current.as_ref().and_then(|record| record.expires);
+                changed.push((&change.key, record(sum.to_string().into(), expires)));
+            }
         }
         before.push(match (current, write.before) {
             (None, _) => Before::Absent,
             (Some(_), BeforeDetail::Presence) => Before::Present,
             (Some(record), BeforeDetail::Record) => Before::Record(Record {
-                version: Version::new(record.version)?,
+                version: Version::new(record.version).expect("it was written"),
                 expires_at: record.expires.and_then(UnixMillis::new),
                 value: record.value,
             }),
         });
     }
-    let mut wrote = None;
-    for change in &write.changes {
-        match &change.action {
-            Action::Set { value, expires_at } => {
-                let record = ModelRecord {
-                    version: version.unwrap_or_default(),
-                    expires: expires_at.map(UnixMillis::get),
-                    value: value.clone(),
-                };
-                map.insert(change.key.clone(), record);
-                wrote = version;
-            }
-            Action::Delete => {
-                if live(map, &change.key).is_some() {
-                    map.remove(&change.key);
-                    wrote = version;
-                }
-            }
+    let wrote = version.filter(|_| !changed.is_empty()).and_then(Version::new);
+    for (key, record) in changed {
+        match record {
+            Some(record) => drop(map.insert(key.clone(), record)),
+            None => drop(map.remove(key)),
         }
     }
-    Some(Written::Applied { version: wrote.and_then(Version::new), before })
+    Ok(Written::Applied { version: wrote, before, counters })
 }

@@ -1,7 +1,7 @@
 //! Tests of the log engine as a whole.
 //!
 //! [`model`] runs random histories against an ordered map, on a disk that crashes and fails;
-//! [`crash`] crashes at every single call; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`engine`] goes
+//! [`crash`] crashes at every single call, [`drops`] at those of a drop; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`engine`] goes
 //! through the async engine. Cases of the project's list of pitfalls that cannot occur here:
 //!
 //! - A recycled file yields old records: segments are new files, and a record is valid only with
@@ -14,11 +14,14 @@ mod changes;
 mod compaction;
 mod crash;
 mod damage;
+mod drops;
 mod engine;
 mod history;
+mod many;
 mod model;
 #[cfg(feature = "cli")]
 mod offline;
+mod rotation;
 mod scan;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -105,7 +105,7 @@ impl Run {
         };
         let mut store = store;
         let writer = match store.tables().first().cloned() {
-            Some(entry) => store.open_table(&entry),
+            Some(entry) => store.open_table(&entry).map(|(writer, _)| writer),
             None => store.create_table(&name),
         };
         let writer = match writer {
@@ -395,17 +395,21 @@ impl Run {
             }
             _ => Condition::Any,
         };
-        let action = match self.random.percent(25) {
-            true => Action::Delete,
-            false => {
+        let end = self.now + self.random.below(500) as u64;
+        let expires_at = self.random.percent(25).then(|| UnixMillis::new(end).unwrap());
+        let action = match self.random.below(20) {
+            0..5 => Action::Delete,
+            5 | 6 => Action::Expire { at: expires_at },
+            7..9 => Action::Increment { by: self.random.below(9) as i64 - 4 },
+            9 => Action::Increment { by: i64::MAX - self.random.below(3) as i64 },
+            10 => Action::Set { value: Bytes::from_static(b"-7"), expires_at },
+            _ => {
                 let length = match self.random.below(10) {
                     0 => 0,
                     1 => 600,
                     _ => self.random.below(60),
                 };
                 let value: Vec<u8> = (0..length).map(|_| self.random.next() as u8).collect();
-                let end = self.now + self.random.below(500) as u64;
-                let expires_at = self.random.percent(25).then(|| UnixMillis::new(end).unwrap());
                 Action::Set { value: value.into(), expires_at }
             }
         };

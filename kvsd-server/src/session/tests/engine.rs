@@ -1,6 +1,6 @@
 //! An engine in a map, whose answers a test can hold back.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use crate::engine::{
     Action, Before, BeforeDetail, Changes, Condition, Description, Engine, EngineError, Found,
-    PageLimits, Position, ReadNow, Record, Scan, ScanPage, Write, WriteResult, Written,
+    PageLimits, Position, ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
+    Written,
 };
 
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub(super) struct MapEngine {
 #[derive(Debug, Default)]
 struct State {
     records: HashMap<(String, Vec<u8>), Record>,
+    /// Each table's incarnation.
+    tables: BTreeMap<String, u64>,
+    /// How many tables there have been.
+    made: u64,
     version: u64,
     /// The table and size of each batch, as they came.
     batches: Vec<(String, usize)>,
@@ -125,16 +130,70 @@ impl Engine for MapEngine {
         writes.into_iter().map(|write| state.write(table.as_str(), write)).collect()
     }
 
+    async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.disk().await;
+        let mut state = self.state.lock().unwrap();
+        state.check()?;
+        Ok(state.make(table.as_str()))
+    }
+
+    async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.disk().await;
+        let mut state = self.state.lock().unwrap();
+        state.check()?;
+        state.records.retain(|(of, _), _| of != table.as_str());
+        Ok(state.tables.remove(table.as_str()).is_some())
+    }
+
+    async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
+        let state = self.state.lock().unwrap();
+        state.check()?;
+        Ok(state.tables.keys().map(|name| TableName::parse(name).unwrap()).collect())
+    }
+
+    async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
+        let state = self.state.lock().unwrap();
+        state.check()?;
+        let Some(incarnation) = state.tables.get(table) else {
+            return Ok(None);
+        };
+        let records = state.records.iter().filter(|((of, _), _)| of == table);
+        let bytes = records.clone().map(|((_, key), record)| key.len() + record.value.len());
+        Ok(Some(TableStatistics {
+            keys: records.clone().count() as u64,
+            live_bytes: bytes.sum::<usize>() as u64,
+            dead_bytes: 0,
+            segments: 0,
+            disk_bytes: 0,
+            last_version: Version::new(state.version),
+            incarnation: *incarnation,
+            stopped: None,
+        }))
+    }
+
     async fn close(&self) -> Result<(), EngineError> {
         Ok(())
     }
 }
 
 impl State {
-    fn write(&mut self, table: &str, write: Write) -> WriteResult {
-        if let Some(error) = &self.fail {
-            return Err(error.clone());
+    fn check(&self) -> Result<(), EngineError> {
+        self.fail.clone().map_or(Ok(()), Err)
+    }
+
+    /// Makes a table, unless there is one.
+    fn make(&mut self, table: &str) -> bool {
+        let is_new = !self.tables.contains_key(table);
+        if is_new {
+            self.made += 1;
+            self.tables.insert(table.to_owned(), self.made);
         }
+        is_new
+    }
+
+    fn write(&mut self, table: &str, write: Write) -> WriteResult {
+        self.check()?;
+        let mut counters = Vec::new();
         let [change] = <[_; 1]>::try_from(write.changes).unwrap();
         let current = self.records.get(&place(table, &change.key)).cloned();
         let version = current.as_ref().map(|record| record.version);
@@ -155,13 +214,32 @@ impl State {
                 self.records.remove(&place(table, &change.key));
                 self.next_version()
             }),
+            Action::Increment { by } => {
+                let not = || EngineError::NotAnInteger { table: table.to_owned() };
+                let stored = current.as_ref().map(|record| record.value.clone());
+                let before = match stored {
+                    Some(value) => std::str::from_utf8(&value).map_err(|_| not())?.parse(),
+                    None => Ok(0_i64),
+                };
+                let after = before
+                    .map_err(|_| not())?
+                    .checked_add(by)
+                    .ok_or_else(|| EngineError::Overflow { table: table.to_owned() })?;
+                counters.push(after);
+                let expires_at = current.as_ref().and_then(|record| record.expires_at);
+                Some(self.set(table, &change.key, after.to_string().into(), expires_at))
+            }
+            Action::Expire { at } => current
+                .as_ref()
+                .map(|record| record.value.clone())
+                .map(|value| self.set(table, &change.key, value, at)),
         };
         let before = match (current, write.before) {
             (None, _) => Before::Absent,
             (Some(_), BeforeDetail::Presence) => Before::Present,
             (Some(record), BeforeDetail::Record) => Before::Record(record),
         };
-        Ok(Written::Applied { version, before: vec![before] })
+        Ok(Written::Applied { version, before: vec![before], counters })
     }
 
     fn set(
@@ -172,6 +250,7 @@ impl State {
         expires_at: Option<UnixMillis>,
     ) -> Version {
         let version = self.next_version();
+        self.make(table);
         self.records.insert(place(table, key), Record { version, expires_at, value });
         version
     }

@@ -147,7 +147,7 @@ fn answer_write(id: RequestId, result: WriteResult, output: &mut Output) {
         Err(error) => return refuse_for(id, &error, output),
     };
     let reply = match &written {
-        Written::Applied { version, before } => Reply::Written {
+        Written::Applied { version, before, .. } => Reply::Written {
             version: *version,
             before: match before.first() {
                 None | Some(Before::Absent) => v2::Before::Absent,

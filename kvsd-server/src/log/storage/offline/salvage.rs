@@ -109,7 +109,7 @@ fn in_storage(writer: &Writer, error: WriteError) -> StorageError {
         WriteError::Full => {
             StorageError::io("write to", &writer.folder)(io::ErrorKind::StorageFull.into())
         }
-        WriteError::Broken(error) => error,
+        WriteError::Refused(error) | WriteError::Broken(error) => error,
     }
 }
 

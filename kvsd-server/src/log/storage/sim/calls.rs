@@ -43,6 +43,12 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn is_folder(&self, path: &Path) -> io::Result<bool> {
+        let mut state = self.state();
+        state.enter(Call::Read)?;
+        Ok(state.folders.contains_key(path))
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut state = self.state();
         state.enter(Call::Read)?;

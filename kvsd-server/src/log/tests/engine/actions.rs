@@ -1,0 +1,204 @@
+//! Counters and ends of records.
+
+use super::*;
+
+fn increment(key: &[u8], by: i64) -> Write {
+    one(key, Condition::Any, Action::Increment { by })
+}
+
+fn expire(key: &[u8], at: Option<u64>) -> Write {
+    let at = at.map(|at| UnixMillis::new(at).unwrap());
+    one(key, Condition::Any, Action::Expire { at })
+}
+
+fn set_until(key: &[u8], value: &'static [u8], end: u64) -> Write {
+    let value = Bytes::from_static(value);
+    one(key, Condition::Any, Action::Set { value, expires_at: UnixMillis::new(end) })
+}
+
+fn counters(result: Result<Written, EngineError>) -> Vec<i64> {
+    match result {
+        Ok(Written::Applied { version: Some(_), counters, .. }) => counters,
+        other => panic!("not applied: {other:?}"),
+    }
+}
+
+fn not_an_integer() -> EngineError {
+    EngineError::NotAnInteger { table: "default".into() }
+}
+
+fn at(millis: u64) -> (SimDisk, Arc<ManualClock>, LogEngine) {
+    let (disk, clock) = (SimDisk::new(1), Arc::new(ManualClock::at(millis)));
+    let config = LogConfig { clock: Arc::clone(&clock) as _, ..LogConfig::new("/data") };
+    let engine = LogEngine::open_on(Arc::new(disk.clone()), config, TableOptions::default());
+    (disk, clock, engine.unwrap())
+}
+
+#[tokio::test]
+async fn an_increment_starts_from_0_and_adds_to_what_is_stored_as_text() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    assert_eq!(counters(write(&engine, increment(b"n", 5)).await), [5]);
+    assert_eq!(counters(write(&engine, increment(b"n", -7)).await), [-2]);
+    assert_eq!(read(&engine, b"n").await.unwrap(), "-2");
+    version_of(&engine, set(b"n", b"40")).await;
+    assert_eq!(counters(write(&engine, increment(b"n", 2)).await), [42]);
+    disk.crash();
+    assert_eq!(read(&open(&disk), b"n").await.unwrap(), "42");
+}
+
+#[tokio::test]
+async fn what_is_not_an_integer_is_left_as_it_is_and_fails_its_own_write_only() {
+    let engine = open(&SimDisk::new(1));
+    for text in ["", "ten", "+1", "01", "-0", "1.5", "9223372036854775808"] {
+        version_of(&engine, set(b"text", text.as_bytes())).await;
+        let mut with_another = set(b"other", b"1");
+        with_another.changes.extend(increment(b"text", 1).changes);
+        let writes = vec![increment(b"n", 1), with_another, increment(b"n", 1)];
+        let mut results = engine.write(&table(), writes).await;
+        assert_eq!(results.remove(1), Err(not_an_integer()), "{text}");
+        assert!(results.into_iter().all(|result| result.is_ok()));
+        assert_eq!(read(&engine, b"text").await.unwrap(), text);
+        assert_eq!(read(&engine, b"other").await, None);
+    }
+    assert_eq!(read(&engine, b"n").await.unwrap(), "14");
+}
+
+#[tokio::test]
+async fn an_increment_past_the_range_is_refused_and_takes_no_version() {
+    let engine = open(&SimDisk::new(1));
+    let overflow = Err(EngineError::Overflow { table: "default".into() });
+    assert_eq!(counters(write(&engine, increment(b"n", i64::MAX)).await), [i64::MAX]);
+    assert_eq!(write(&engine, increment(b"n", 1)).await, overflow);
+    assert_eq!(counters(write(&engine, increment(b"m", i64::MIN)).await), [i64::MIN]);
+    assert_eq!(write(&engine, increment(b"m", -1)).await, overflow);
+    assert_eq!(counters(write(&engine, increment(b"n", i64::MIN)).await), [-1]);
+    assert_eq!(version_of(&engine, set(b"a", b"")).await, 4);
+}
+
+#[tokio::test]
+async fn a_counter_keeps_its_end_and_begins_anew_after_it() {
+    let (_, clock, engine) = at(1_000);
+    version_of(&engine, set_until(b"n", b"10", 2_000)).await;
+    assert_eq!(counters(write(&engine, increment(b"n", 1)).await), [11]);
+    clock.set(2_000);
+    assert_eq!(read(&engine, b"n").await, None);
+    assert_eq!(counters(write(&engine, increment(b"n", 1)).await), [1]);
+    clock.set(1 << 40);
+    assert_eq!(read(&engine, b"n").await.unwrap(), "1");
+}
+
+#[tokio::test]
+async fn increments_of_one_group_and_of_one_batch_see_what_came_before() {
+    let engine = open(&SimDisk::new(1));
+    let mut both = increment(b"a", 1);
+    both.changes.extend(increment(b"b", 10).changes);
+    let swapped =
+        one(b"a", Condition::Version(Version::new(1).unwrap()), Action::Increment { by: 5 });
+    let writes = vec![both.clone(), swapped, both.clone(), delete(b"a"), both];
+    let results = engine.write(&table(), writes).await;
+    let counted: Vec<_> = results.into_iter().map(counters).collect();
+    assert_eq!(counted, [vec![1, 10], vec![6], vec![7, 20], vec![], vec![1, 30]]);
+    let refused = one(b"b", Condition::Absent, Action::Increment { by: 1 });
+    let conflict = Written::Conflict { change: 0, current: Version::new(5) };
+    assert_eq!(write(&engine, refused).await, Ok(conflict));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn concurrent_increments_are_all_counted_and_no_two_answers_are_the_same() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let increments = (0..500).map(|_| async { counters(write(&engine, increment(b"n", 1)).await) });
+    let mut answers = join_all(increments).await.concat();
+    answers.sort_unstable();
+    assert!(answers.into_iter().eq(1..=500));
+    disk.crash();
+    assert_eq!(read(&open(&disk), b"n").await.unwrap(), "500");
+}
+
+#[tokio::test]
+async fn expire_sets_moves_and_removes_the_end_and_keeps_the_value() {
+    let (disk, clock, engine) = at(1_000);
+    assert_eq!(version_of(&engine, set(b"a", b"kept")).await, 1);
+    assert_eq!(version_of(&engine, expire(b"a", Some(2_000))).await, 2);
+    let record = engine.read("default", b"a").await.unwrap().unwrap();
+    assert_eq!((&record.value[..], record.version.get()), (&b"kept"[..], 2));
+    assert_eq!(record.expires_at, UnixMillis::new(2_000));
+    version_of(&engine, expire(b"a", Some(3_000))).await;
+    clock.set(2_500);
+    assert_eq!(read(&engine, b"a").await.unwrap(), "kept");
+    version_of(&engine, expire(b"a", None)).await;
+    disk.crash();
+    let engine = open(&disk);
+    let record = engine.read("default", b"a").await.unwrap().unwrap();
+    assert_eq!((&record.value[..], record.expires_at), (&b"kept"[..], None));
+}
+
+#[tokio::test]
+async fn expire_writes_nothing_without_a_record_and_ends_one_at_once_if_the_time_is_past() {
+    let (_, clock, engine) = at(1_000);
+    let nothing =
+        Written::Applied { version: None, before: vec![Before::Absent], counters: vec![] };
+    assert_eq!(write(&engine, expire(b"a", Some(2_000))).await, Ok(nothing.clone()));
+    version_of(&engine, set_until(b"a", b"1", 1_500)).await;
+    clock.set(1_500);
+    assert_eq!(write(&engine, expire(b"a", None)).await, Ok(nothing));
+    // The session refuses a time that is past; the engine does as it is told.
+    version_of(&engine, set(b"a", b"1")).await;
+    let set_then_ended = vec![set(b"b", b"1"), expire(b"b", Some(1_000)), expire(b"b", None)];
+    let results = engine.write(&table(), set_then_ended).await;
+    assert!(matches!(results[1], Ok(Written::Applied { version: Some(_), .. })));
+    assert!(matches!(results[2], Ok(Written::Applied { version: None, .. })));
+    assert_eq!(read(&engine, b"b").await, None);
+}
+
+#[tokio::test]
+async fn what_is_not_in_memory_is_read_before_it_is_counted_or_kept() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    version_of(&engine, set(b"n", b"41")).await;
+    disk.set_uncached_percent(100);
+    let mut counting = increment(b"n", 1);
+    counting.before = BeforeDetail::Presence;
+    assert_eq!(counters(write(&engine, counting).await), [42]);
+    version_of(&engine, expire(b"n", Some(1 << 42))).await;
+    assert_eq!(read(&engine, b"n").await.unwrap(), "42");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_to_count_and_to_move_an_end_but_not_to_delete() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    version_of(&engine, set(b"n", b"1")).await;
+    disk.set_capacity(disk.used());
+    let mut fill = 0_u32;
+    while write(&engine, set(&fill.to_le_bytes(), &[1; 1000])).await.is_ok() {
+        fill += 1;
+    }
+    // What is left below a set's size is used up by the smallest sets.
+    while write(&engine, set(b"f", b"")).await.is_ok() {}
+    assert_eq!(write(&engine, increment(b"n", 1)).await, Err(EngineError::DiskFull));
+    assert_eq!(write(&engine, expire(b"n", Some(1 << 42))).await, Err(EngineError::DiskFull));
+    version_of(&engine, delete(b"n")).await;
+}
+
+#[tokio::test]
+async fn a_group_ends_early_where_its_answers_are_large_and_every_write_is_answered() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let large = vec![7; 4 << 20];
+    for key in 0..4_u8 {
+        version_of(&engine, set(&[key], &large)).await;
+    }
+    // Each of them reads 4 MiB: more than one group, in one submission and in several.
+    let before = disk.syncs();
+    let writes = (0..4_u8).flat_map(|key| [expire(&[key], None), set(&[key], b"")]).collect();
+    let results = engine.write(&table(), writes).await;
+    assert_eq!(results.len(), 8);
+    let is_applied = |result| matches!(result, &Ok(Written::Applied { version: Some(_), .. }));
+    assert!(results.iter().all(is_applied), "{}", results.len());
+    assert_eq!(disk.syncs() - before, 2, "groups");
+    for key in 0..4_u8 {
+        assert_eq!(read(&engine, &[key]).await.unwrap(), "");
+    }
+}

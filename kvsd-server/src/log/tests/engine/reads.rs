@@ -1,0 +1,152 @@
+//! What readers find, and when.
+
+use super::*;
+use crate::log::storage::rotation::Retention;
+
+#[tokio::test]
+async fn a_value_reads_back_whatever_its_size_and_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = Bytes::from(vec![42; 10 << 20]);
+    let cases = [
+        (Bytes::from_static(b"empty"), Bytes::new()),
+        (Bytes::from_static(b"small"), Bytes::from_static(b"value")),
+        (Bytes::from(vec![0xff; 1024]), Bytes::from(vec![0; 5000])),
+        (Bytes::from_static(b"\r\n"), large),
+    ];
+    let engine = LogEngine::open(LogConfig::new(folder.path())).unwrap();
+    for (key, value) in &cases {
+        version_of(&engine, set(key, value)).await;
+    }
+    for round in 0..2 {
+        let engine = match round {
+            0 => &engine,
+            _ => {
+                engine.close().await.unwrap();
+                &LogEngine::open(LogConfig::new(folder.path())).unwrap()
+            }
+        };
+        let mut buffer = Vec::new();
+        for (key, value) in &cases {
+            match engine.read_now("default", key, &mut buffer) {
+                ReadNow::Ready(Ok(Some(found))) => assert!(found.value == value),
+                ReadNow::WouldBlock => {}
+                other => panic!("{other:?}"),
+            }
+            assert!(read(engine, key).await.as_ref() == Some(value));
+        }
+        assert_eq!(read(engine, b"other").await, None);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_record_is_absent_even_when_the_clock_goes_back() {
+    let disk = SimDisk::new(1);
+    let clock = Arc::new(ManualClock::at(1_000));
+    let config = LogConfig { clock: Arc::clone(&clock) as _, ..LogConfig::new("/data") };
+    let engine =
+        LogEngine::open_on(Arc::new(disk.clone()), config, TableOptions::default()).unwrap();
+    let value =
+        Action::Set { value: Bytes::from_static(b"short"), expires_at: UnixMillis::new(2_000) };
+    version_of(&engine, one(b"a", Condition::Any, value.clone())).await;
+    assert_eq!(read(&engine, b"a").await.unwrap(), "short");
+    clock.set(1_999);
+    assert_eq!(read(&engine, b"a").await.unwrap(), "short");
+    clock.set(2_000);
+    assert_eq!(read(&engine, b"a").await, None);
+    version_of(&engine, set(b"b", b"a write records the time")).await;
+    clock.set(1_500);
+    assert_eq!(read(&engine, b"a").await, None);
+    version_of(&engine, one(b"a", Condition::Absent, value)).await;
+}
+
+#[tokio::test]
+async fn what_is_not_in_memory_is_read_by_the_pool() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    version_of(&engine, set(b"a", b"cold")).await;
+    disk.set_uncached_percent(100);
+    let mut blocked = 0;
+    for _ in 0..50 {
+        let mut buffer = Vec::new();
+        match engine.read_now("default", b"a", &mut buffer) {
+            ReadNow::WouldBlock => blocked += 1,
+            ReadNow::Ready(found) => assert_eq!(found.unwrap().unwrap().value, b"cold"),
+        }
+        assert_eq!(read(&engine, b"a").await.unwrap(), "cold");
+    }
+    assert!(blocked > 25, "{blocked}");
+    // Checking a write needs the record as well.
+    assert!(matches!(write(&engine, delete(b"a")).await, Ok(Written::Applied { .. })));
+}
+
+#[tokio::test]
+async fn readers_do_not_see_a_write_before_it_is_synced() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    version_of(&engine, set(b"a", b"old")).await;
+    disk.hold_syncs();
+    let syncs = disk.syncs();
+    let mut writing = Box::pin(write(&engine, set(b"a", b"new")));
+    while disk.syncs() == syncs {
+        assert!((&mut writing).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read(&engine, b"a").await.unwrap(), "old");
+    disk.release_syncs();
+    writing.await.unwrap();
+    assert_eq!(read(&engine, b"a").await.unwrap(), "new");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_beside_compaction_always_find_their_key_and_room_is_reclaimed() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { bytes: 16 << 10, ..Limits::default() };
+    let open = || {
+        let config = LogConfig::new(folder.path());
+        let retention = Retention { bytes: 0, millis: 0 };
+        let options = TableOptions { limits, retention, ..TableOptions::default() };
+        LogEngine::open_on(Arc::new(PosixDisk), config, options).unwrap()
+    };
+    let engine = open();
+    // Key 0 is never written again; compaction moves it.
+    for key in 0..32_u8 {
+        version_of(&engine, set(&[key], &[key; 100])).await;
+    }
+    let writes = async {
+        for round in 0..100_u32 {
+            let write_one = |key: u8| {
+                let value = [&[key; 100][..], &round.to_le_bytes()].concat();
+                let (engine, change) = (&engine, set(&[key], &value));
+                async move { version_of(engine, change).await }
+            };
+            join_all((1..32).map(write_one)).await;
+        }
+    };
+    let reads = async {
+        loop {
+            for key in 0..32_u8 {
+                let value = read(&engine, &[key]).await.expect("it was written");
+                assert!(value.starts_with(&[key; 100]));
+            }
+        }
+    };
+    tokio::select! {
+        () = writes => {}
+        () = reads => {}
+    }
+    // Some 450 KB were written; what is left to do is done while the table is idle.
+    let table = folder.path().join("tables/00000001");
+    let is_sealed = |name: &str| name.ends_with(".seg");
+    let segments = || {
+        let names = table.read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| is_sealed(name.to_str().unwrap())).count()
+    };
+    while segments() > 4 {
+        tokio::task::yield_now().await;
+    }
+    engine.close().await.unwrap();
+    let engine = open();
+    for key in 0..32_u8 {
+        assert!(read(&engine, &[key]).await.unwrap().starts_with(&[key; 100]));
+    }
+}
