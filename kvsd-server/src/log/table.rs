@@ -9,13 +9,14 @@ use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 use tokio::sync::{mpsc, oneshot};
 
-use super::actor::{Actor, Answer, Message, Shared, Submission};
+use super::actor::{Actor, Message, Shared};
 use super::clock::Clock;
 use super::convert::{in_table, record};
 use super::storage::disk::Lock;
 use super::storage::reader::{Access, Hit, ReadError, Reader};
 use super::storage::record::NEVER;
 use super::storage::writer::Writer;
+use super::submission::{Answer, Submission};
 use super::turn::Turn;
 use crate::engine::{EngineError, Found, ReadNow, Record, TableStatistics, Write};
 
