@@ -15,9 +15,9 @@
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`figures`], [`rotation`], [`chore`], [`compact`], [`adopt`]; then [`scan`], [`repair`], [`hint`],
-//! [`merge`], [`names`], [`load`] and [`store`]; then `offline`, which reads a folder that no server
-//! has open.
+//! [`writer`], [`figures`], [`rotation`], [`chore`], [`compact`], [`adopt`]; then [`scan`],
+//! [`repair`], [`hint`], [`merge`], [`names`], [`load`] and [`store`]; then `offline`, which reads a
+//! folder that no server has open.
 
 #![warn(clippy::indexing_slicing)]
 
