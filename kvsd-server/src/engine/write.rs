@@ -90,7 +90,7 @@ pub enum Before {
 pub enum Written {
     /// It happened.
     Applied {
-        /// The version it got; `None` if nothing had to be written (say, a delete without a record).
+        /// The version it got; `None` if nothing had to be written (a delete without a record).
         version: Option<Version>,
         /// What stood there before, in the order of the changes.
         before: Vec<Before>,

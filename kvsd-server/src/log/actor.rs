@@ -25,8 +25,9 @@ use super::storage::error::StorageError;
 use super::storage::reader::Access;
 use super::storage::rotation::Demand;
 use super::storage::writer::Sync;
+use super::submission::Submission;
 use super::turn::{Batch, Taken, Turn};
-use crate::engine::{EngineError, Write, WriteResult};
+use crate::engine::{EngineError, Write};
 
 /// What a handle asks of the actor.
 #[derive(Debug)]
@@ -44,70 +45,6 @@ pub(super) enum Message {
 enum Ending {
     Close(oneshot::Sender<Result<(), EngineError>>),
     Drop(oneshot::Sender<()>),
-}
-
-/// Writes, and where their answer goes.
-#[derive(Debug)]
-pub(super) struct Submission {
-    writes: Vec<Write>,
-    /// The answers to the first of the writes.
-    results: Vec<WriteResult>,
-    reply: oneshot::Sender<Answer>,
-}
-
-/// The answer to a submission.
-#[derive(Debug)]
-pub(super) struct Answer {
-    /// To the first of its writes, all of them as a rule.
-    pub(super) results: Vec<WriteResult>,
-    /// The others, which are untouched: the table was dropped before them.
-    pub(super) left: Vec<Write>,
-}
-
-impl Answer {
-    /// The same answer to so many writes.
-    pub(super) fn all(error: &EngineError, count: usize) -> Self {
-        Self { results: vec![Err(error.clone()); count], left: Vec::new() }
-    }
-}
-
-impl Submission {
-    pub(super) fn new(writes: Vec<Write>, reply: oneshot::Sender<Answer>) -> Self {
-        Self { writes, results: Vec::new(), reply }
-    }
-
-    /// The writes that have no answer yet.
-    fn open(&self) -> &[Write] {
-        self.writes.get(self.results.len()..).unwrap_or_default()
-    }
-
-    /// Takes the answers to the next writes. The submission comes back if there are more.
-    fn answer(mut self, results: Vec<WriteResult>) -> Option<Self> {
-        match self.results.is_empty() {
-            true => self.results = results,
-            false => self.results.extend(results),
-        }
-        if self.results.len() < self.writes.len() {
-            return Some(self);
-        }
-        self.send(Vec::new());
-        None
-    }
-
-    fn refuse(mut self) {
-        self.results.resize(self.writes.len(), Err(EngineError::Closed));
-        self.send(Vec::new());
-    }
-
-    fn hand_back(mut self) {
-        let left = self.writes.split_off(self.results.len());
-        self.send(left);
-    }
-
-    fn send(self, left: Vec<Write>) {
-        // Nobody waits for an answer any more: that is normal.
-        let _ = self.reply.send(Answer { results: self.results, left });
-    }
 }
 
 /// What all actors of an engine share.

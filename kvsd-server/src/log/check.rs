@@ -3,7 +3,7 @@
 //! Everything is checked and computed before anything is added to the open group, so that a write
 //! that fails leaves no part of itself.
 //!
-//! Next file to read: [`super::actor`].
+//! Next file to read: [`super::submission`].
 
 use std::collections::HashSet;
 

@@ -5,8 +5,8 @@
 //! sees a connection, a frame or a user.
 //!
 //! Reading order: `storage` (bytes and files, with an order of its own), `turn` and `check` (a batch
-//! of writes), `actor` and `pool` (when and where it runs), `table`, `opening` and `tables` (handles), and the
-//! engine itself, here.
+//! of writes), `submission`, `actor` and `pool` (when and where it runs), `table`, `opening` and
+//! `tables` (handles), and the engine itself, here.
 
 mod actor;
 mod check;
@@ -17,6 +17,7 @@ mod error;
 mod opening;
 mod pool;
 mod storage;
+mod submission;
 mod table;
 mod tables;
 mod turn;
@@ -40,13 +41,14 @@ use crate::engine::{
     ChangePage, Changes, Description, Engine, EngineError, PageLimits, Position, ReadNow, Record,
     Scan, ScanPage, TableStatistics, Write, WriteResult,
 };
-use actor::{Answer, Shared};
+use actor::Shared;
 use convert::on_nothing;
 use pool::Pool;
 use storage::disk::Disk;
 use storage::load::TableOptions;
 use storage::posix::PosixDisk;
 use storage::store::Store;
+use submission::Answer;
 use table::Table;
 use tables::Tables;
 

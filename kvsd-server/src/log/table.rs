@@ -9,7 +9,7 @@ use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 use tokio::sync::{mpsc, oneshot};
 
-use super::actor::{Actor, Answer, Message, Shared, Submission};
+use super::actor::{Actor, Message, Shared};
 use super::clock::Clock;
 use super::convert::{change_page, in_table, page_request, record, scan_page};
 use super::storage::disk::Lock;
@@ -17,6 +17,7 @@ use super::storage::history::{History, HistoryRequest};
 use super::storage::reader::{Access, Hit, ReadError, Reader};
 use super::storage::record::NEVER;
 use super::storage::writer::Writer;
+use super::submission::{Answer, Submission};
 use super::turn::Turn;
 use crate::engine::{
     Changes, EngineError, Found, PageLimits, Position, ReadNow, Record, Scan, ScanPage,

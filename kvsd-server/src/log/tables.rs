@@ -129,7 +129,10 @@ impl Tables {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let cause = with_cause(&error);
-                tracing::warn!(table = %name, %cause, "files of a dropped table are left; the next start removes them");
+                tracing::warn!(
+                    table = %name, %cause,
+                    "files of a dropped table are left; the next start removes them"
+                );
             }
             Err(Lost) => tracing::error!(table = %name, "files of a dropped table are left"),
         }

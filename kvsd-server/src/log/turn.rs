@@ -1,8 +1,8 @@
 //! What a table's actor does with a batch of writes, step by step and without tokio.
 //!
-//! It owns the order of the table: versions and publication; conditions are [`super::check`]'s. Each write is checked against
-//! what stands published and what the group does so far; the writes that pass go into one group
-//! and to the file in one call. The steps that may wait for the disk are the caller's to place:
+//! It owns the order of the table: versions and publication; conditions are [`super::check`]'s. Each
+//! write is checked against what stands published and what the group does so far; the writes that
+//! pass go into one group and to the file in one call. The steps that may wait for the disk are the caller's to place:
 //! [`Turn::prepare`], [`Turn::take`] with [`Access::Wait`], the sync, and [`Turn::close`].
 //!
 //! Next file to read: [`super::check`].

@@ -32,8 +32,8 @@
 //! - *last version* and *time*: the highest of the segment, when the manifest was written.
 //!
 //! Files of the folder that the manifest does not name are remains of a crash and are removed, if
-//! their names are ours ([`super::names`]); except the hints of segments that it names ([`super::hint`]), and those that end in `.cut`, which
-//! keep what a recovery has cut off.
+//! their names are ours ([`super::names`]); except the hints of segments that it names
+//! ([`super::hint`]), and those that end in `.cut`, which keep what a recovery has cut off.
 //!
 //! Next file to read: [`super::catalog`].
 

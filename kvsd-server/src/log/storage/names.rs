@@ -36,6 +36,15 @@ fn is_number(name: &str, digits: usize) -> bool {
     name.len() >= digits && name.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Removes a table's hints, for their room: the segments say the same. Says whether there were any.
+pub(super) fn remove_hints(disk: &dyn Disk, folder: &Path) -> bool {
+    let names = disk.list(folder).unwrap_or_default();
+    let is_hint = |name: &&String| is_table_file(name) && name.ends_with(".hint");
+    let removed =
+        names.iter().filter(is_hint).filter(|name| disk.remove(&folder.join(name)).is_ok());
+    removed.count() > 0
+}
+
 /// Removes a table's folder and what we have made in it; what others have put there stays, and so
 /// does the folder then.
 pub(super) fn remove_table_folder(disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {

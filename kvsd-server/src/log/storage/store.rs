@@ -141,17 +141,22 @@ impl Store {
         // Far enough for whatever is on its way now.
         let floor = last_version.saturating_add(VERSION_JUMP);
         catalog.version_floor = catalog.version_floor.max(floor);
-        match catalog.write(&*self.disk, &self.data) {
+        let (disk, folder) = (&*self.disk, catalog::table_folder(&self.data, entry.id));
+        let written = match catalog.write(disk, &self.data) {
+            Err(ReplaceError::Unchanged(error))
+                if error.is_full() && names::remove_hints(disk, &folder) =>
+            {
+                catalog.write(disk, &self.data)
+            }
+            written => written,
+        };
+        match written {
             Ok(()) => self.catalog = catalog,
             Err(ReplaceError::Unchanged(error)) if error.is_full() => return Err(WriteError::Full),
             Err(ReplaceError::Unchanged(error)) => return Err(WriteError::Refused(error)),
             Err(ReplaceError::Unknown(error)) => return Err(WriteError::Broken(error)),
         }
-        Ok(Some(Remains {
-            disk: Arc::clone(&self.disk),
-            folder: catalog::table_folder(&self.data, entry.id),
-            _lock: self.lock(),
-        }))
+        Ok(Some(Remains { disk: Arc::clone(&self.disk), folder, _lock: self.lock() }))
     }
 
     /// Removes the folders of tables that the catalog does not name. What no kvsd has made is left

@@ -1,8 +1,9 @@
 //! Tests of the log engine as a whole.
 //!
 //! [`model`] runs random histories against an ordered map, on a disk that crashes and fails;
-//! [`crash`] crashes at every single call, [`drops`] at those of a drop; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`engine`] goes
-//! through the async engine. Cases of the project's list of pitfalls that cannot occur here:
+//! [`crash`] crashes at every single call, [`drops`] at those of a drop, and [`rotation`] has a fault
+//! at each of its calls; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`engine`]
+//! and [`many`] go through the async engine. Cases of the project's list of pitfalls that cannot occur here:
 //!
 //! - A recycled file yields old records: segments are new files, and a record is valid only with
 //!   its segment's salt, id and offset.

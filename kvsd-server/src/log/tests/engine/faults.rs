@@ -75,3 +75,27 @@ async fn on_a_disk_that_was_full_at_the_start_deletes_work() {
         assert_eq!(read(&engine, &[key]).await.is_some(), key >= 5);
     }
 }
+
+#[tokio::test]
+async fn a_table_can_be_dropped_on_a_full_disk_to_make_room() {
+    let disk = SimDisk::new(1);
+    let options = TableOptions {
+        limits: Limits { records: 10, ..Limits::default() },
+        ..TableOptions::default()
+    };
+    let engine =
+        LogEngine::open_on(Arc::new(disk.clone()), LogConfig::new("/data"), options).unwrap();
+    for key in 0..40_u8 {
+        version_of(&engine, set(&[key], &[1; 1000])).await;
+    }
+    let is_hint = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "hint");
+    while disk.paths().iter().filter(|path| is_hint(path)).count() < 3 {
+        tokio::task::yield_now().await;
+    }
+    disk.set_capacity(disk.used());
+    let other = TableName::parse("other").unwrap();
+    assert!(engine.create_table(&other).await.is_err());
+    assert_eq!(engine.drop_table(&table()).await, Ok(true));
+    let results = engine.write(&other, vec![set(b"a", b"room")]).await;
+    assert!(results[0].is_ok(), "{results:?}");
+}
