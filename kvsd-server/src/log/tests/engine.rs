@@ -457,7 +457,7 @@ async fn reads_beside_compaction_always_find_their_key_and_room_is_reclaimed() {
     let open = || {
         let config = LogConfig::new(folder.path());
         let options = TableOptions { limits, ..TableOptions::default() };
-        LogEngine::open_on(Arc::new(PosixDisk), config, options).unwrap()
+        LogEngine::open_on(Arc::new(PosixDisk::new(4)), config, options).unwrap()
     };
     let engine = open();
     // Key 0 is never written again; compaction moves it.

@@ -2,7 +2,7 @@
 //!
 //! [`model`] runs random histories against an ordered map, on a disk that crashes and fails;
 //! [`crash`] crashes at every single call; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`engine`] goes
-//! through the async engine. Cases of the project's list of pitfalls that cannot occur here:
+//! through the async engine; [`files`] counts its descriptors. Cases of the project's list of pitfalls that cannot occur here:
 //!
 //! - A recycled file yields old records: segments are new files, and a record is valid only with
 //!   its segment's salt, id and offset.
@@ -14,6 +14,8 @@ mod compaction;
 mod crash;
 mod damage;
 mod engine;
+#[cfg(target_os = "linux")]
+mod files;
 mod history;
 mod model;
 #[cfg(feature = "cli")]
