@@ -46,7 +46,7 @@ pub(super) enum Rest {
     Ready,
     /// Not before another compaction has freed something.
     Futile,
-    /// Not before the next rotation.
+    /// Not before the next rotation, or until the table is idle.
     Failed,
     /// Never again: it is damaged.
     Quarantined,
@@ -61,9 +61,10 @@ impl Writer {
         self.looks_for_victim = true;
     }
 
-    /// The table is idle: a good time to tidy up.
+    /// The table is idle: a good time to tidy up, and to try again what has failed. On a full disk
+    /// there may be no other time: no rotation comes before there is room.
     pub(crate) fn look_for_victim(&mut self) {
-        self.looks_for_victim = true;
+        self.wake(Rest::Failed);
     }
 
     /// Lets a compaction that is under way end soon, in vain.
@@ -159,7 +160,14 @@ impl Writer {
             }
             None => false,
         });
-        self.replace_manifest(manifest)?;
+        match self.replace_manifest(manifest.clone()) {
+            // What is kept for deletes is enough for a manifest, after which there is room again.
+            Err(WriteError::Full) if self.active.file.truncate(self.end).is_ok() => {
+                self.allocated = self.end;
+                self.replace_manifest(manifest)?;
+            }
+            replaced => replaced?,
+        }
 
         let new_slot = copied.segment.map(|(segment, _)| {
             let slot = self.reader.add_segment(Arc::clone(&segment));

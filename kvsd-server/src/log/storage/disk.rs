@@ -13,7 +13,6 @@
 //! What a disk owes to whoever holds a file:
 //!
 //! - It stays readable, and the same file, when its name is removed or given to another one.
-//! - After a failed sync every later sync of it fails.
 //! - It is no system resource by itself: any number may be held.
 //!
 //! Next file to read: [`super::posix`].
