@@ -15,6 +15,8 @@ pub(super) fn fit(settings: &mut Settings) {
     let limit = raise();
     lower("max_connections", &mut settings.max_connections, limit / CONNECTIONS_PART, limit);
     lower("max_tables", &mut settings.max_tables, limit / TABLES_PART, limit);
+    // Nobody has asked for a number: there is nothing to tell.
+    settings.open_files = settings.open_files.min((limit / OPEN_FILES_PART).max(1));
 }
 
 /// Raises the soft limit to the hard one; tells what it is now.
@@ -39,6 +41,8 @@ fn lower(setting: &'static str, value: &mut usize, room: usize, limit: usize) {
 
 /// One descriptor of so many is for a connection.
 const CONNECTIONS_PART: usize = 2;
-/// One of so many is for a table's active segment; a table that is repaired has two for a moment,
-/// and sealed segments need theirs.
+/// One of so many is for a table's active segment; a table that is repaired has two for a moment.
 const TABLES_PART: usize = 4;
+/// One of so many is for files that stay open though nobody uses them. As many are left for what
+/// is open for a moment, and for what the process itself needs.
+const OPEN_FILES_PART: usize = 8;

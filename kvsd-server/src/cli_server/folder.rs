@@ -12,7 +12,7 @@ use super::serve::layers_beside;
 use crate::log::offline::{
     DataFolder, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
 };
-use crate::log::{Clock, OpenError, SystemClock};
+use crate::log::{Clock, LogConfig, OpenError, SystemClock};
 
 /// A data folder that a command works on.
 #[derive(Debug)]
@@ -26,8 +26,9 @@ impl FolderArgs {
     /// Opens the folder that is meant: by flag, else by environment or configuration.
     pub(super) fn open(self) -> Result<Folder, Failure> {
         let path = self.find()?;
-        let data = DataFolder::open(Arc::new(ReadOnlyDisk), &path)
-            .map_err(|error| in_folder(error, &path))?;
+        let disk = ReadOnlyDisk::new(LogConfig::DEFAULT_OPEN_FILES);
+        let data =
+            DataFolder::open(Arc::new(disk), &path).map_err(|error| in_folder(error, &path))?;
         let tables = data.tables().map_err(in_data)?;
         Ok(Folder { path, tables, data })
     }

@@ -9,14 +9,15 @@ use indicatif::ProgressDrawTarget;
 use super::args::FolderArgs;
 use super::exit::Failure;
 use super::folder::{in_data, in_folder};
+use crate::log::LogConfig;
 use crate::log::offline::{NewFolder, PosixDisk, Survey};
 
 /// Makes the new folder.
 pub(super) fn run(args: FolderArgs, to: &Path) -> Result<(), Failure> {
     let folder = args.open()?;
     refuse_below(&folder.path, to)?;
-    let mut new =
-        NewFolder::create(Arc::new(PosixDisk), to).map_err(|error| in_folder(error, to))?;
+    let disk = PosixDisk::new(LogConfig::DEFAULT_OPEN_FILES);
+    let mut new = NewFolder::create(Arc::new(disk), to).map_err(|error| in_folder(error, to))?;
     let bar = folder.progress(ProgressDrawTarget::stderr());
     let print = |lines: &str| bar.suspend(|| io::stdout().write_all(lines.as_bytes()));
     let mut records = 0;

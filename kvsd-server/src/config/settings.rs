@@ -15,6 +15,7 @@ use tokio_rustls::rustls;
 
 use super::{Config, ConfigError, SyncMode, units};
 use crate::auth::Authenticator;
+use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
 use crate::tls;
 use crate::users::Users;
@@ -30,6 +31,7 @@ pub struct Settings {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_tables: usize,
+    pub(crate) open_files: usize,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
 }
@@ -59,6 +61,7 @@ impl fmt::Debug for Settings {
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("max_value_bytes", &self.max_value_bytes)
             .field("max_tables", &self.max_tables)
+            .field("open_files", &self.open_files)
             .field("tls", &self.tls.is_some())
             .field("authenticator", &self.authenticator)
             .finish()
@@ -92,6 +95,7 @@ impl Config {
             shutdown_timeout: self.shutdown_timeout,
             max_value_bytes: self.max_value_bytes,
             max_tables: self.max_tables,
+            open_files: LogConfig::DEFAULT_OPEN_FILES,
             tls,
             authenticator,
         })

@@ -22,11 +22,19 @@ pub struct LogConfig {
     pub sync_threads: usize,
     /// The most threads that read what is not in memory, from 1. Default: 16.
     pub read_threads: usize,
+    /// The most files that stay open though nobody uses them, from 1. Default:
+    /// [`LogConfig::DEFAULT_OPEN_FILES`]. Beside them each table that is being written has one open
+    /// file, and each read, sync or compaction under way some; the others are opened when they are
+    /// needed.
+    pub open_files: usize,
     /// The clock that expiry goes by. Default: [`SystemClock`].
     pub clock: Arc<dyn Clock>,
 }
 
 impl LogConfig {
+    /// [`LogConfig::open_files`] where nobody says otherwise: 512.
+    pub const DEFAULT_OPEN_FILES: usize = 512;
+
     /// The defaults, on a folder.
     #[must_use]
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
@@ -37,6 +45,7 @@ impl LogConfig {
             max_tables: 1024,
             sync_threads: 64,
             read_threads: 16,
+            open_files: Self::DEFAULT_OPEN_FILES,
             clock: Arc::new(SystemClock),
         }
     }

@@ -75,7 +75,8 @@ impl LogEngine {
     ///
     /// Outside a tokio runtime.
     pub fn open(config: LogConfig) -> Result<Self, OpenError> {
-        Self::open_on(Arc::new(PosixDisk), config, TableOptions::default())
+        let disk = PosixDisk::new(config.open_files);
+        Self::open_on(Arc::new(disk), config, TableOptions::default())
     }
 
     fn open_on(

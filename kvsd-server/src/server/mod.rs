@@ -142,6 +142,7 @@ pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, 
     let config = LogConfig {
         sync: settings.sync,
         max_tables: settings.max_tables,
+        open_files: settings.open_files,
         ..LogConfig::new(&settings.data_dir)
     };
     // Opening reads everything back, which is no work for the threads that serve.

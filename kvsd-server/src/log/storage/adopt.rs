@@ -62,7 +62,7 @@ pub(super) enum Rest {
     Ready,
     /// Not before a compaction has freed something.
     Futile,
-    /// Not before the next rotation.
+    /// Not before the next rotation, or until the table is idle.
     Failed,
     /// Not before the table is opened again: it is damaged.
     Quarantined,
@@ -96,9 +96,10 @@ impl Writer {
         self.usage.has_ends()
     }
 
-    /// The table is idle: a good time to tidy up.
+    /// The table is idle: a good time to tidy up, and to try again what has failed. On a full disk
+    /// there may be no other time: no rotation comes before there is room.
     pub(crate) fn look_for_victim(&mut self) {
-        self.looks_for_victim = true;
+        self.wake(Rest::Failed);
     }
 
     /// Lets a compaction that is under way end soon, in vain.

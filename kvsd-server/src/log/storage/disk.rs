@@ -10,6 +10,11 @@
 //!   [`Disk::sync_folder`] has returned. Before that each entry may be old or new.
 //! - After a failed sync the file's cached content says nothing about the disk.
 //!
+//! What a disk owes to whoever holds a file:
+//!
+//! - It stays readable, and the same file, when its name is removed or given to another one.
+//! - It is no system resource by itself: any number may be held.
+//!
 //! Next file to read: [`super::posix`].
 
 use std::fmt::Debug;
@@ -54,7 +59,7 @@ pub(crate) trait Disk: Debug + Send + Sync {
 /// A held lock.
 pub(crate) trait Lock: Debug + Send + Sync {}
 
-/// An open file.
+/// A file that can be read and written; the disk may open it only when it is needed.
 pub(crate) trait DiskFile: Debug + Send + Sync {
     /// Reads up to a buffer of bytes; fewer at the file's end.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;

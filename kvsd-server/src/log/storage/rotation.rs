@@ -115,7 +115,17 @@ impl Writer {
     }
 
     pub(super) fn replace_manifest(&mut self, manifest: Manifest) -> Result<(), WriteError> {
-        match manifest.write(&*self.disk, &self.folder) {
+        let mut written = manifest.write(&*self.disk, &self.folder);
+        // On a full disk what is reserved for records is enough for a manifest.
+        if let Err(ReplaceError::Unchanged(error)) = &written
+            && error.is_full()
+            && self.allocated > self.end
+            && self.active.segment.file.truncate(self.end).is_ok()
+        {
+            self.allocated = self.end;
+            written = manifest.write(&*self.disk, &self.folder);
+        }
+        match written {
             Ok(()) => {
                 self.manifest = manifest;
                 Ok(())

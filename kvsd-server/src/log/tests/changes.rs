@@ -23,7 +23,7 @@ fn open(folder: &std::path::Path, retention: Retention) -> LogEngine {
     let config = LogConfig { sync: SyncPolicy::Never, ..LogConfig::new(folder) };
     let limits = Limits { bytes: 8 << 10, ..Limits::default() };
     let options = TableOptions { limits, retention, ..TableOptions::default() };
-    LogEngine::open_on(Arc::new(PosixDisk), config, options).unwrap()
+    LogEngine::open_on(Arc::new(PosixDisk::new(4)), config, options).unwrap()
 }
 
 async fn write(engine: &LogEngine, write: Write) -> Vec<Told> {

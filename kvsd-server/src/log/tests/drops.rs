@@ -231,7 +231,7 @@ fn opening_follows_no_link_out_of_the_data_folder() {
     std::fs::create_dir(&elsewhere).unwrap();
     std::fs::write(elsewhere.join("00000001.seg"), b"precious").unwrap();
     let data = place.path().join("data");
-    let open = || Store::open(Arc::new(PosixDisk), &data, TableOptions::default()).unwrap();
+    let open = || Store::open(Arc::new(PosixDisk::new(4)), &data, TableOptions::default()).unwrap();
     drop(open().create_table(&name("a")).unwrap());
     std::os::unix::fs::symlink(&elsewhere, data.join("tables/00000009")).unwrap();
     drop(open());

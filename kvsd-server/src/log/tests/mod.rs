@@ -2,8 +2,9 @@
 //!
 //! [`model`] runs random histories against an ordered map, on a disk that crashes and fails;
 //! [`crash`] crashes at every single call, [`drops`] at those of a drop, and [`rotation`] has a fault
-//! at each of its calls; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`engine`]
-//! and [`many`] go through the async engine. Cases of the project's list of pitfalls that cannot occur here:
+//! at each of its calls; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`scan`]
+//! and [`changes`] read in order; [`engine`] and [`many`] go through the async engine, and [`files`]
+//! counts its descriptors. Cases of the project's list of pitfalls that cannot occur here:
 //!
 //! - A recycled file yields old records: segments are new files, and a record is valid only with
 //!   its segment's salt, id and offset.
@@ -17,6 +18,8 @@ mod crash;
 mod damage;
 mod drops;
 mod engine;
+#[cfg(target_os = "linux")]
+mod files;
 mod history;
 mod many;
 mod model;

@@ -29,7 +29,7 @@ fn small_segments() -> TableOptions {
 
 fn open(config: LogConfig) -> LogEngine {
     let config = LogConfig { sync: SyncPolicy::Never, ..config };
-    LogEngine::open_on(Arc::new(PosixDisk), config, small_segments()).unwrap()
+    LogEngine::open_on(Arc::new(PosixDisk::new(4)), config, small_segments()).unwrap()
 }
 
 async fn write(engine: &LogEngine, write: Write) {

@@ -105,7 +105,7 @@ async fn reads_beside_compaction_always_find_their_key_and_room_is_reclaimed() {
         let config = LogConfig::new(folder.path());
         let retention = Retention { bytes: 0, millis: 0 };
         let options = TableOptions { limits, retention, ..TableOptions::default() };
-        LogEngine::open_on(Arc::new(PosixDisk), config, options).unwrap()
+        LogEngine::open_on(Arc::new(PosixDisk::new(4)), config, options).unwrap()
     };
     let engine = open();
     // Key 0 is never written again; compaction moves it.
