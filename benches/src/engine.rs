@@ -66,14 +66,29 @@ impl OpenEngine {
         buffer: &mut Vec<u8>,
         check: impl Fn(&[u8]) -> Result<(), Error>,
     ) -> Result<bool, Error> {
-        let Inner { engine, table, .. } = &*self.0;
-        let found = match engine.read_now(table.as_str(), key, buffer) {
-            ReadNow::Ready(found) => found?.map(|found| check(found.value)),
-            ReadNow::WouldBlock => {
-                engine.read(table.as_str(), key).await?.map(|record| check(&record.value))
-            }
+        if let Some(found) = self.get_now(key, buffer, &check) {
+            return found;
+        }
+        let found = self.0.engine.read(self.0.table.as_str(), key).await?;
+        Ok(found.map(|record| check(&record.value)).transpose()?.is_some())
+    }
+
+    /// Reads a key unless only the disk knows it.
+    pub(crate) fn get_now(
+        &self,
+        key: &Key,
+        buffer: &mut Vec<u8>,
+        check: impl Fn(&[u8]) -> Result<(), Error>,
+    ) -> Option<Result<bool, Error>> {
+        let found = match self.0.engine.read_now(self.0.table.as_str(), key, buffer) {
+            ReadNow::Ready(found) => found,
+            ReadNow::WouldBlock => return None,
         };
-        Ok(found.transpose()?.is_some())
+        Some(match found {
+            Ok(Some(found)) => check(found.value).map(|()| true),
+            Ok(None) => Ok(false),
+            Err(error) => Err(error.into()),
+        })
     }
 }
 

@@ -148,4 +148,4 @@ const MOST_SHARE: f64 = 2.5;
 const LIMIT_SHARE: f64 = 1.6;
 const LIMIT_SEGMENTS: u64 = 3 * (64 << 20);
 const STEP: Duration = Duration::from_millis(100);
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_secs(4);

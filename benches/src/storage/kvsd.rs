@@ -23,7 +23,10 @@ impl Store for OpenEngine {
 
     fn get_until(&self, data: &Data, end: Instant) -> Result<u64, Error> {
         let mut buffer = Vec::new();
-        get_loop(data, end, |key, check| self.runtime().block_on(self.get(key, &mut buffer, check)))
+        get_loop(data, end, |key, check| {
+            self.get_now(key, &mut buffer, check)
+                .unwrap_or_else(|| self.runtime().block_on(self.get(key, &mut buffer, check)))
+        })
     }
 
     fn set_until(
