@@ -9,6 +9,14 @@ use crate::load::Dice;
 pub(crate) struct Data {
     pub(crate) keys: usize,
     pub(crate) value_bytes: usize,
+    pub(crate) order: Order,
+}
+
+/// The order in which records are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Shuffled,
+    Ascending,
 }
 
 /// A key.
@@ -45,12 +53,24 @@ impl Data {
         }
     }
 
-    /// All keys, shuffled: the order in which they are loaded.
+    /// What the marks of all values come to, as they are loaded.
+    pub(crate) fn mark(&self) -> u64 {
+        (0..self.keys).fold(0, |mark, at| mark ^ word(at, 0, 0))
+    }
+
+    /// The first word of a value.
+    pub(crate) fn mark_of(value: &[u8]) -> u64 {
+        value.first_chunk().copied().map_or(0, u64::from_le_bytes)
+    }
+
+    /// All keys, in the order in which they are loaded.
     pub(crate) fn loading_order(&self) -> Vec<usize> {
         let mut order: Vec<_> = (0..self.keys).collect();
-        let mut dice = Dice::new(0);
-        for at in (1..order.len()).rev() {
-            order.swap(at, dice.below(at + 1));
+        if self.order == Order::Shuffled {
+            let mut dice = Dice::new(0);
+            for at in (1..order.len()).rev() {
+                order.swap(at, dice.below(at + 1));
+            }
         }
         order
     }
@@ -83,7 +103,7 @@ const WORD_BYTES: usize = 8;
 mod tests {
     use super::*;
 
-    const DATA: Data = Data { keys: 1000, value_bytes: 100 };
+    const DATA: Data = Data { keys: 1000, value_bytes: 100, order: Order::Shuffled };
 
     #[test]
     fn another_keys_another_runs_and_a_cut_value_are_told_apart() {

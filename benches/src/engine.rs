@@ -1,12 +1,14 @@
 //! kvsd's log engine in this process, through the seam that sessions use.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use kvsd::TableName;
 use kvsd_server::engine::{
-    Action, BeforeDetail, Change, Condition, Engine, ReadNow, Write, WriteResult, Written,
+    Action, BeforeDetail, Change, Condition, Engine, Order, PageLimits, ReadNow, Scan, ScanDetail,
+    Write, WriteResult, Written,
 };
 use kvsd_server::log::{LogConfig, LogEngine};
 use tokio::runtime::{Handle, Runtime};
@@ -90,6 +92,26 @@ impl OpenEngine {
             Err(error) => Err(error.into()),
         })
     }
+
+    /// Hands all records on, in the order of their keys, a page after the other.
+    pub(crate) async fn scan(
+        &self,
+        detail: ScanDetail,
+        mut take: impl FnMut(&[u8], &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let limits = PageLimits { records: PAGE_RECORDS, bytes: PAGE_BYTES };
+        let mut from = Bound::Unbounded;
+        loop {
+            let order = Order::Ascending;
+            let scan = Scan { from, to: Bound::Unbounded, order, detail, limits };
+            let page = self.0.engine.scan(self.0.table.as_str(), &scan).await?;
+            page.iter().try_for_each(|entry| take(entry.key, entry.value))?;
+            match page.next() {
+                Some(next) => from = Bound::Excluded(next.clone()),
+                None => return Ok(()),
+            }
+        }
+    }
 }
 
 impl Drop for Inner {
@@ -122,3 +144,6 @@ fn check(results: Vec<WriteResult>) -> Result<(), Error> {
 
 /// How much is written at once where only the result matters.
 const FILL_BYTES: usize = 1 << 20;
+/// How much a page of a scan holds.
+const PAGE_RECORDS: usize = 1024;
+const PAGE_BYTES: usize = 1 << 20;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::data::{Data, KEY_BYTES};
+use crate::data::{Data, KEY_BYTES, Order};
 use crate::engine::OpenEngine;
 use crate::load::Dice;
 use crate::{Bench, Error, disk};
@@ -85,7 +85,7 @@ pub(crate) fn measure(bench: &Bench, _: &[Row]) -> Result<String, Error> {
 }
 
 fn data(bench: &Bench) -> Data {
-    Data { keys: bench.keys / 2, value_bytes: 100 }
+    Data { keys: bench.keys / 2, value_bytes: 100, order: Order::Shuffled }
 }
 
 /// Overwrites every key so many times on average, and waits until all of it is durable.

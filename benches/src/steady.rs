@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::data::{Data, KEY_BYTES, key};
+use crate::data::{Data, KEY_BYTES, Order, key};
 use crate::engine::OpenEngine;
 use crate::latency::Latency;
 use crate::load::Dice;
@@ -136,7 +136,7 @@ fn shown(latency: &Latency) -> String {
 }
 
 fn data(bench: &Bench) -> Data {
-    Data { keys: bench.keys, value_bytes: 100 }
+    Data { keys: bench.keys, value_bytes: 100, order: Order::Shuffled }
 }
 
 /// Reads while tasks write.

@@ -6,7 +6,8 @@ use std::time::Instant;
 use ::fjall::config::CompressionPolicy;
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::store::{Store, get_loop, set_loops};
+use super::Detail;
+use super::store::{Store, Take, get_loop, set_loops};
 use crate::Error;
 use crate::data::{Data, key};
 
@@ -68,6 +69,13 @@ impl Store for Fjall {
             let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
             batch.insert(&self.keyspace, *key, value);
             Ok(batch.commit()?)
+        })
+    }
+
+    fn scan(&self, detail: Detail, take: &mut Take<'_>) -> Result<(), Error> {
+        self.keyspace.iter().try_for_each(|guard| match detail {
+            Detail::Keys => take(&guard.key()?, &[]),
+            Detail::Values => guard.into_inner().map(|(key, value)| take(&key, &value))?,
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
-use super::store::{Store, get_loop};
+use kvsd_server::engine::ScanDetail;
+
+use super::Detail;
+use super::store::{Store, Take, get_loop};
 use crate::Error;
 use crate::data::Data;
 use crate::engine::OpenEngine;
@@ -52,5 +55,13 @@ impl Store for OpenEngine {
         };
         let tasks: Vec<_> = (0..writers).map(|at| self.runtime().spawn(write(at))).collect();
         tasks.into_iter().map(|task| self.runtime().block_on(task)?).sum()
+    }
+
+    fn scan(&self, detail: Detail, take: &mut Take<'_>) -> Result<(), Error> {
+        let detail = match detail {
+            Detail::Keys => ScanDetail::Keys,
+            Detail::Values => ScanDetail::Records,
+        };
+        self.runtime().block_on(OpenEngine::scan(self, detail, take))
     }
 }

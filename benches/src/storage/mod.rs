@@ -13,12 +13,12 @@ use std::fmt::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use crate::data::{Data, KEY_BYTES};
+use crate::data::{Data, KEY_BYTES, Order};
 use crate::engine::OpenEngine;
 use crate::report::{median, spread};
 use crate::rounds::{self, MOST_STEAL};
 use crate::{Bench, Error, disk};
-use store::Store;
+use store::{Store, Tally};
 
 /// One line of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,38 +36,59 @@ enum Action {
     Get,
     /// Writers pick keys at random, and wait until what they wrote is on the disk.
     Set { writers: usize },
+    /// All records are read once, in the order of their keys.
+    Scan(Detail),
+}
+
+/// What a scan reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Detail {
+    Keys,
+    Values,
 }
 
 /// What is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Records {
-    Short,
+    Short(Order),
     Long,
 }
 
 /// All lines. Those that change records stand behind those that read the same ones.
-pub(crate) const ROWS: [Row; 4] = [
-    Row { action: Action::Get, records: Records::Short, least: 300 },
-    Row { action: Action::Set { writers: 1 }, records: Records::Short, least: 70 },
-    Row { action: Action::Set { writers: 64 }, records: Records::Short, least: 1000 },
+pub(crate) const ROWS: [Row; 7] = [
+    Row { action: Action::Get, records: SHUFFLED, least: 300 },
+    Row { action: Action::Scan(Detail::Values), records: SHUFFLED, least: 15 },
+    Row { action: Action::Scan(Detail::Keys), records: SHUFFLED, least: 150 },
+    Row { action: Action::Set { writers: 1 }, records: SHUFFLED, least: 70 },
+    Row { action: Action::Set { writers: 64 }, records: SHUFFLED, least: 1000 },
+    Row { action: Action::Scan(Detail::Values), records: IN_ORDER, least: 100 },
     Row { action: Action::Get, records: Records::Long, least: 200 },
 ];
+const SHUFFLED: Records = Records::Short(Order::Shuffled);
+const IN_ORDER: Records = Records::Short(Order::Ascending);
 
 impl Records {
     fn data(self, keys: usize) -> Data {
         match self {
-            Self::Short => Data { keys, value_bytes: SHORT },
-            Self::Long => Data { keys: keys / FEWER_LONG, value_bytes: LONG },
+            Self::Short(order) => Data { keys, value_bytes: SHORT, order },
+            Self::Long => {
+                Data { keys: keys / FEWER_LONG, value_bytes: LONG, order: Order::Shuffled }
+            }
         }
     }
 }
 
-/// The line's name: `random-get-100`, `durable-set-64`.
+/// The line's name: `random-get-100`, `durable-set-64`, `scan-values-in-order`.
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.records.data(FEWER_LONG).value_bytes;
+        let Data { value_bytes, order, .. } = self.records.data(FEWER_LONG);
         match self.action {
-            Action::Get => write!(f, "random-get-{bytes}"),
+            Action::Get => write!(f, "random-get-{value_bytes}"),
+            Action::Scan(Detail::Keys) => f.write_str("scan-keys"),
+            Action::Scan(Detail::Values) => match order {
+                Order::Shuffled => f.write_str("scan-values-shuffled"),
+                Order::Ascending => f.write_str("scan-values-in-order"),
+            },
             Action::Set { writers } => write!(f, "durable-set-{writers}"),
         }
     }
@@ -79,13 +100,13 @@ pub(crate) fn head(bench: &Bench) -> String {
     let lines = [
         format!(
             "- Records: {KEY_BYTES}-byte keys and {SHORT}-byte values, {} of them, or {}-byte \
-             values, {} of them; values that cannot be compressed; loaded in shuffled order. \
-             Everything fits into memory.",
+             values, {} of them; values that cannot be compressed; loaded in shuffled order where \
+             the name does not say otherwise. Everything fits into memory.",
             bench.keys, long.value_bytes, long.keys
         ),
         format!(
-            "- Rounds: {} in which each store runs for {:?}, in turn, in this process. The ratio is \
-             the median of the rounds' quotients with the better of fjall and redb in that round; \
+            "- Rounds: {} in which each store runs for {:?}, or scans all records once, in turn, \
+             in this process. The ratio is the median of the rounds' quotients with the better of fjall and redb in that round; \
              a round with over {:.0} % steal is repeated.",
             bench.rounds,
             bench.time,
@@ -158,7 +179,7 @@ fn measure_row(
     let sides = match row.action {
         // Whether the table is held makes a difference only here.
         Action::Get => stores,
-        Action::Set { .. } => stores.get(..COMPARED).unwrap_or(stores),
+        Action::Set { .. } | Action::Scan(_) => stores.get(..COMPARED).unwrap_or(stores),
     };
     let mut syncs = Vec::new();
     let kept = rounds::keep(bench.rounds, |number| {
@@ -169,16 +190,20 @@ fn measure_row(
         let mut rates = Vec::new();
         for store in sides {
             disk::settle(folder)?;
+            let (start, end) = (Instant::now(), Instant::now() + bench.time);
+            let seconds = bench.time.as_secs_f64();
             let rate = match row.action {
-                Action::Get => {
-                    store.get_until(&data, Instant::now() + bench.time)? as f64
-                        / bench.time.as_secs_f64()
-                }
+                Action::Get => store.get_until(&data, end)? as f64 / seconds,
                 Action::Set { writers } => {
                     let revision = u32::from(number) + 1;
-                    let end = Instant::now() + bench.time;
-                    store.set_until(&data, writers, revision, end)? as f64
-                        / bench.time.as_secs_f64()
+                    store.set_until(&data, writers, revision, end)? as f64 / seconds
+                }
+                Action::Scan(detail) => {
+                    let mut tally = Tally::new(detail);
+                    store.scan(detail, &mut |key, value| tally.add(key, value))?;
+                    let seconds = start.elapsed().as_secs_f64();
+                    tally.check(&data)?;
+                    data.keys as f64 / seconds
                 }
             };
             rates.push(rate);

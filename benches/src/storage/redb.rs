@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ::redb::{Database, Durability, ReadableDatabase, TableDefinition};
+use ::redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::store::{Store, get_loop, set_loops};
+use super::Detail;
+use super::store::{Store, Take, get_loop, set_loops};
 use crate::Error;
 use crate::data::{Data, KEY_BYTES, key};
 
@@ -94,6 +95,18 @@ impl Store for Redb {
             transaction.open_table(TABLE)?.insert(key, value)?;
             Ok(transaction.commit()?)
         })
+    }
+
+    fn scan(&self, detail: Detail, take: &mut Take<'_>) -> Result<(), Error> {
+        let table = self.database.begin_read()?.open_table(TABLE)?;
+        for record in table.iter()? {
+            let (key, value) = record?;
+            match detail {
+                Detail::Keys => take(key.value(), &[])?,
+                Detail::Values => take(key.value(), value.value())?,
+            }
+        }
+        Ok(())
     }
 }
 
