@@ -5,14 +5,18 @@
 //! its one atomic primitive, [`Engine::write`]. The engine never sees a connection, a frame or a
 //! user. Next file to read: [`crate::log`], the engine that ships.
 
+mod changes;
 mod error;
+mod scan;
 mod write;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 
+pub use changes::{ChangePage, Changed, Changes, Position};
 pub use error::EngineError;
+pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use write::{Action, Before, BeforeDetail, Change, Condition, Write, WriteResult, Written};
 
 /// Where tables live.
@@ -27,6 +31,19 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
 
     /// Reads a key, waiting for the disk where [`Engine::read_now`] would not.
     async fn read(&self, table: &str, key: &[u8]) -> Result<Option<Record>, EngineError>;
+
+    /// Reads a page of a table in the order of its keys: what stands at one moment, later than
+    /// every write that was answered before. A table that does not exist has no records.
+    async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError>;
+
+    /// Reads what has changed in a table since a position, at most some of it; answers at once,
+    /// even if that is nothing. A table that does not exist has not changed.
+    async fn changes(
+        &self,
+        table: &str,
+        since: Position,
+        limits: PageLimits,
+    ) -> Result<Changes, EngineError>;
 
     /// Carries out writes in their order, each of them atomically and on its own, and answers all
     /// of them together once the durability that the engine promises is reached. A table comes

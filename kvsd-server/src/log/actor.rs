@@ -80,6 +80,10 @@ pub(super) struct Actor {
     syncing: Option<Syncing>,
     /// A chore under way while the actor goes on.
     chore: Option<Running<Done>>,
+    /// How long writes must still wait because room is short.
+    owed: Duration,
+    /// When to look again for what has expired.
+    next_look: Instant,
     /// Since when something written is neither durable nor on its way.
     dirty_since: Option<Instant>,
     last_write: Instant,
@@ -125,6 +129,8 @@ impl Actor {
                 closing: None,
                 syncing: None,
                 chore: None,
+                owed: Duration::ZERO,
+                next_look: now + LOOK_AGAIN,
                 dirty_since: None,
                 last_write: now,
                 alarm: Box::pin(sleep_until(now)),
@@ -141,25 +147,33 @@ impl Actor {
     async fn run(mut self, mut turn: Box<Turn>) -> Result<(), Lost> {
         loop {
             tokio::select! {
+                // Writes may come without end: what must not wait for them stands first.
                 biased;
                 result = wait_sync(&mut self.syncing), if self.syncing.is_some() => {
                     self.end_sync(&mut turn, result?);
                 }
+                done = wait(&mut self.chore), if self.chore.is_some() => {
+                    turn = self.end_chore(turn, done?).await?;
+                }
+                () = &mut self.alarm, if self.armed => self.ring(&mut turn),
                 count = self.inbox.recv_many(&mut self.received, QUEUE_SUBMISSIONS) => {
                     if count == 0 {
                         break;
                     }
                     self.sort_received();
                     while !self.queue.is_empty() {
+                        let began = Instant::now();
                         turn = self.batch(turn).await?;
+                        turn.adopt_more();
+                        self.wait_for_room(&turn, began).await;
                     }
                     if self.closing.is_some() {
                         break;
                     }
                 }
-                () = &mut self.alarm, if self.armed => self.ring(&mut turn),
-                done = wait(&mut self.chore), if self.chore.is_some() => {
-                    turn = self.end_chore(turn, done?).await?;
+                () = std::future::ready(()), if turn.is_adopting() => {
+                    turn.adopt_more();
+                    tokio::task::yield_now().await;
                 }
             }
             self.begin_chore(&mut turn);
@@ -230,6 +244,20 @@ impl Actor {
             count += 1;
         }
         (Submissions(self.queue.drain(..count).collect()), demand)
+    }
+
+    /// Leaves time to a compaction that must free room, the more the less there is of it.
+    async fn wait_for_room(&mut self, turn: &Turn, began: Instant) {
+        if self.chore.is_none() && !turn.is_adopting() {
+            self.owed = Duration::ZERO;
+            return;
+        }
+        // Below one: a part of the time is always left to writes.
+        let crowding = u32::try_from(turn.crowding()).unwrap_or(u32::MAX).min(999);
+        self.owed += began.elapsed() * crowding / (1000 - crowding);
+        if self.owed >= LEAST_WAIT {
+            tokio::time::sleep(std::mem::take(&mut self.owed).min(LONGEST_WAIT)).await;
+        }
     }
 
     /// Does with a written group what the policy asks for before it is published and answered.
@@ -336,6 +364,12 @@ impl Actor {
             // Without room for it, the next attempt can wait as long again.
             self.last_write = now;
         }
+        if self.next_look <= now {
+            self.next_look = now + LOOK_AGAIN;
+            if turn.may_expire() {
+                turn.idle();
+            }
+        }
         self.arm(turn);
     }
 
@@ -351,10 +385,8 @@ impl Actor {
     fn arm(&mut self, turn: &Turn) {
         let declaration = (turn.has_undeclared() && self.syncing.is_none())
             .then(|| (self.last_write + IDLE).max(Instant::now()));
-        let due = match (self.sync_due(), declaration) {
-            (Some(sync), Some(declaration)) => Some(sync.min(declaration)),
-            (sync, declaration) => sync.or(declaration),
-        };
+        let look = turn.may_expire().then_some(self.next_look);
+        let due = [self.sync_due(), declaration, look].into_iter().flatten().min();
         self.armed = due.is_some();
         if let Some(due) = due {
             self.alarm.as_mut().reset(due);
@@ -412,5 +444,10 @@ const QUEUE_SUBMISSIONS: usize = 256;
 /// A group takes no more submissions from this size on.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_RECORDS: u64 = 16 * 1024;
+/// How often a table is looked through for what has expired.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// The timer knows no shorter waits, and a write waits no longer at once.
+const LEAST_WAIT: Duration = Duration::from_millis(2);
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 /// How long a table is quiet before a commit says what is durable.
 const IDLE: Duration = Duration::from_millis(50);

@@ -34,7 +34,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use kvsd::TableName;
 
-use crate::engine::{Description, Engine, EngineError, ReadNow, Record, Write, WriteResult};
+use crate::engine::{
+    ChangePage, Changes, Description, Engine, EngineError, PageLimits, Position, ReadNow, Record,
+    Scan, ScanPage, Write, WriteResult,
+};
 use actor::Shared;
 use pool::Pool;
 use storage::disk::Disk;
@@ -118,6 +121,33 @@ impl Engine for LogEngine {
         }
     }
 
+    async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed);
+        }
+        match self.tables.find(table) {
+            Some(table) => table.scan(scan).await,
+            None => Ok(ScanPage::default()),
+        }
+    }
+
+    async fn changes(
+        &self,
+        table: &str,
+        since: Position,
+        limits: PageLimits,
+    ) -> Result<Changes, EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed);
+        }
+        match self.tables.find(table) {
+            Some(table) => table.changes(since, limits).await,
+            // Nothing is where every table begins.
+            None if since == NOTHING => Ok(Changes::Page(ChangePage::empty(NOTHING))),
+            None => Ok(Changes::Gap { now: NOTHING }),
+        }
+    }
+
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
         if self.is_closed() {
             return vec![Err(EngineError::Closed); writes.len()];
@@ -133,3 +163,6 @@ impl Engine for LogEngine {
         self.tables.close().await
     }
 }
+
+/// Where a table is that does not exist.
+const NOTHING: Position = Position { incarnation: None, version: 0 };

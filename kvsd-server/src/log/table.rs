@@ -10,13 +10,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::actor::{Actor, Message, Shared, Submission};
 use super::clock::Clock;
-use super::convert::{in_table, record};
+use super::convert::{change_page, in_table, page_request, record, scan_page};
 use super::storage::disk::Lock;
+use super::storage::history::{History, HistoryRequest};
 use super::storage::reader::{Access, Hit, ReadError, Reader};
 use super::storage::record::NEVER;
 use super::storage::writer::Writer;
 use super::turn::Turn;
-use crate::engine::{EngineError, Found, ReadNow, Record, Write, WriteResult};
+use crate::engine::{
+    Changes, EngineError, Found, PageLimits, Position, ReadNow, Record, Scan, ScanPage, Write,
+    WriteResult,
+};
 
 /// A table.
 #[derive(Debug)]
@@ -83,10 +87,48 @@ impl Table {
         match self.shared.read_pool.run(read).await {
             Ok(Ok(record)) => Ok(record),
             Ok(Err(ReadError::Storage(error))) => Err(in_table(&self.name, &error)),
-            Ok(Err(ReadError::NotCached)) | Err(_) => Err(EngineError::Io {
-                context: format!("cannot read from table {}", self.name),
-                cause: "the reading thread gave no answer".into(),
-            }),
+            Ok(Err(ReadError::NotCached)) | Err(_) => Err(self.no_answer()),
+        }
+    }
+
+    /// Reads a page in the order of keys.
+    pub(super) async fn scan(&self, scan: &Scan) -> Result<ScanPage, EngineError> {
+        let scan = scan.clone();
+        let reader = Arc::clone(&self.reader);
+        let now = reader.time().max(self.clock.now().get());
+        let read = move || reader.page(&page_request(&scan, now)).map(scan_page);
+        match self.shared.read_pool.run(read).await {
+            Ok(page) => page.map_err(|error| in_table(&self.name, &error)),
+            Err(_) => Err(self.no_answer()),
+        }
+    }
+
+    /// Reads what has changed since a position.
+    pub(super) async fn changes(
+        &self,
+        since: Position,
+        limits: PageLimits,
+    ) -> Result<Changes, EngineError> {
+        let incarnation = self.reader.incarnation();
+        let now = || Position { incarnation: Some(incarnation), version: self.reader.version() };
+        if since.incarnation.is_some_and(|since| since != incarnation) {
+            return Ok(Changes::Gap { now: now() });
+        }
+        let reader = Arc::clone(&self.reader);
+        let request =
+            HistoryRequest { since: since.version, changes: limits.records, bytes: limits.bytes };
+        match self.shared.read_pool.run(move || reader.history(&request)).await {
+            Ok(Ok(History::Changes(page))) => Ok(Changes::Page(change_page(page, incarnation))),
+            Ok(Ok(History::Gap)) => Ok(Changes::Gap { now: now() }),
+            Ok(Err(error)) => Err(in_table(&self.name, &error)),
+            Err(_) => Err(self.no_answer()),
+        }
+    }
+
+    fn no_answer(&self) -> EngineError {
+        EngineError::Io {
+            context: format!("cannot read from table {}", self.name),
+            cause: "the reading thread gave no answer".into(),
         }
     }
 

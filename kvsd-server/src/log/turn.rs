@@ -295,7 +295,7 @@ impl Turn {
     /// What can be done now beside the batches, if anything.
     pub(super) fn next_chore(&mut self) -> Option<Chore> {
         match self.stopped {
-            None => self.writer.next_chore(),
+            None => self.writer.next_chore(self.writer.time_at(self.clock.now().get())),
             Some(_) => None,
         }
     }
@@ -303,6 +303,11 @@ impl Turn {
     /// Nothing is being written: a good time for chores.
     pub(super) fn idle(&mut self) {
         self.writer.look_for_victim();
+    }
+
+    /// Whether a look for chores may be worth it without a write before: records expire.
+    pub(super) fn may_expire(&self) -> bool {
+        self.stopped.is_none() && self.writer.has_ends()
     }
 
     /// Lets a chore that is under way end soon, even in vain.
@@ -314,10 +319,11 @@ impl Turn {
     pub(super) fn chore_done(&mut self, done: Done) {
         let table = &self.table;
         match done {
-            Done::Hint(Ok(())) => {}
-            Done::Hint(Err(error)) => {
-                let cause = with_cause(&error);
-                tracing::warn!(%table, %cause, "a hint was not written");
+            Done::Hint(hinted) => {
+                if let Some(error) = self.writer.hint_done(hinted) {
+                    let cause = with_cause(&error);
+                    tracing::warn!(%table, %cause, "a hint was not written");
+                }
             }
             // The copy has no name in the manifest: opening the table removes it.
             Done::Compact(_) if self.stopped.is_some() => {}
@@ -334,6 +340,23 @@ impl Turn {
                 Err(WriteError::Broken(error)) => self.stop(&error),
             },
         }
+    }
+
+    /// Whether [`Turn::adopt_more`] has something to do.
+    pub(super) fn is_adopting(&self) -> bool {
+        self.stopped.is_none() && self.writer.is_adopting()
+    }
+
+    /// Takes in some more of what a compaction has copied.
+    pub(super) fn adopt_more(&mut self) {
+        if let Err(error) = self.writer.adopt_more() {
+            self.stop(&error);
+        }
+    }
+
+    /// How short room is, in thousandths: that part of the time writes should leave to compaction.
+    pub(super) fn crowding(&self) -> u64 {
+        self.writer.crowding()
     }
 
     /// Makes everything durable and closes the table. Waits for the disk.

@@ -1,64 +1,99 @@
-//! Which sealed segment is compacted next, and how the copy takes its place.
+//! Which sealed segments are compacted next, and how the copy takes their place.
 //!
-//! A sealed segment is a victim when more than a third of it is dead: not named by the index. Of
-//! several it is the one with the most dead bytes. Deletes count as dead; where they cannot be
-//! dropped yet, and the compaction was futile, the segment is left alone until another compaction
-//! has freed something. One that failed is tried again after the next rotation, and one that is
-//! damaged never again until the table is opened: its file stays as it is. The writer looks for a
-//! victim after opening, after each rotation, after each compaction, and when the table is idle.
+//! A sealed segment is a victim when more than a third of it is dead: not named by the index, or
+//! expired. The deadest is first, and others go with it as long as what is live of all of them fits
+//! one segment. Without one, many small segments are joined. Deletes count as dead; where they
+//! cannot be dropped yet, and the compaction was futile, the segments are left alone until another
+//! compaction has freed something. Those that failed are tried again after the next rotation, and
+//! one that is damaged not before the table is opened again: its file stays as it is. The youngest
+//! segments are the history that watches read, and no victims ([`Retention`]). The writer looks for
+//! victims after opening, after each rotation, after each compaction, and when the table is idle.
 //!
-//! The copy takes the victim's place between two groups:
+//! The copy takes the victims' place:
 //!
-//! 1. The active segment is synced: what has replaced the victim's records must not be lost now.
-//! 2. One exchange of the manifest names the copy in the victim's place.
-//! 3. The index learns of each copy whose original it still names.
-//! 4. The victim's slot is given back ([`Reader::release_segment`]), its file and hint are removed.
-//!    Readers that still have it open go on reading it.
+//! 1. The active segment is synced: what has replaced the victims' records must not be lost now.
+//! 2. One exchange of the manifest names the copy in the victims' place, and a view with it
+//!    replaces the readers' one.
+//! 3. Bit by bit, between groups, the index learns of each copy whose original it still names.
+//! 4. The victims' slots are given back ([`Reader::release_segment`]), their files and hints are
+//!    removed. Readers that still have them open go on reading them.
 //!
-//! A crash before 2 leaves the copy, a crash after it the victim, as a file without a name in the
+//! A crash before 2 leaves the copy, a crash after it the victims, as files without a name in the
 //! manifest; opening removes either.
 //!
-//! Next file to read: [`super::scan`].
+//! Next file to read: [`super::space`].
+//!
+//! [`Retention`]: super::rotation::Retention
+//! [`Reader::release_segment`]: super::reader::Reader::release_segment
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::chore::Chore;
-use super::compact::{Compacted, Compaction, Copied, Input, Outcome, remove_files};
+use super::compact::{
+    Compacted, Compaction, Copied, Move, Outcome, Purpose, Signals, remove_files,
+};
 use super::error::StorageError;
 use super::index::Location;
 use super::manifest::SegmentEntry;
-use super::segment::{Segment, SegmentIdentity};
+use super::segment::SegmentIdentity;
+use super::view::{Run, Sorted, View};
 use super::writer::{WriteError, Writer};
 
 /// A sealed segment of the table.
 #[derive(Debug)]
 pub(super) struct Sealed {
-    pub(super) segment: Arc<Segment>,
+    pub(super) run: Arc<Run>,
     pub(super) slot: u32,
     pub(super) rest: Rest,
+    pub(super) hint_rest: Rest,
 }
 
-/// Whether a sealed segment may be compacted.
+impl Sealed {
+    pub(super) fn new(run: &Arc<Run>, slot: u32) -> Self {
+        Self { run: Arc::clone(run), slot, rest: Rest::Ready, hint_rest: Rest::Ready }
+    }
+}
+
+/// Whether something may be done with a sealed segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// It may.
     Ready,
-    /// Not before another compaction has freed something.
+    /// Not before a compaction has freed something.
     Futile,
     /// Not before the next rotation.
     Failed,
-    /// Never again: it is damaged.
+    /// Not before the table is opened again: it is damaged.
     Quarantined,
 }
 
+/// A copy that is named by the manifest, and not by all of the index yet.
+#[derive(Debug)]
+pub(super) struct Adoption {
+    moves: std::vec::IntoIter<Move>,
+    /// The copy's slot.
+    slot: Option<u32>,
+    /// The victims' segments and slots.
+    victims: Vec<(u64, u32)>,
+}
+
 impl Writer {
-    /// Lets the next look for a victim find those that rest for this reason.
+    /// Lets the next look for victims find those that rest for this reason.
     pub(super) fn wake(&mut self, reason: Rest) {
-        for sealed in self.sealed.iter_mut().filter(|sealed| sealed.rest == reason) {
-            sealed.rest = Rest::Ready;
+        for sealed in &mut self.sealed {
+            for rest in [&mut sealed.rest, &mut sealed.hint_rest] {
+                if *rest == reason {
+                    *rest = Rest::Ready;
+                }
+            }
         }
         self.looks_for_victim = true;
+    }
+
+    /// Whether segments may become victims without a write, because records expire.
+    pub(crate) fn has_ends(&self) -> bool {
+        self.usage.has_ends()
     }
 
     /// The table is idle: a good time to tidy up.
@@ -68,48 +103,87 @@ impl Writer {
 
     /// Lets a compaction that is under way end soon, in vain.
     pub(crate) fn cancel_compaction(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+        self.signals.cancelled.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn next_compaction(&mut self) -> Option<Chore> {
-        if !std::mem::take(&mut self.looks_for_victim) {
+    pub(super) fn next_compaction(&mut self, now: u64) -> Option<Compaction> {
+        if self.adoption.is_some() || !std::mem::take(&mut self.looks_for_victim) {
             return None;
         }
-        let inputs: Vec<Input> =
-            self.manifest.segments.iter().filter_map(|e| self.input(e)).collect();
-        let dead = |input: &Input| input.length.saturating_sub(self.usage.live(input.slot));
-        let is_victim = |input: &&Input| {
-            let rest = self.sealed.iter().find(|sealed| sealed.slot == input.slot);
-            rest.is_some_and(|sealed| sealed.rest == Rest::Ready)
-                && dead(input) * DEAD_SHARE > input.length
-        };
-        let victim = inputs.iter().filter(is_victim).max_by_key(|input| dead(input))?.clone();
-        let others = inputs.into_iter().filter(|input| input.slot != victim.slot).collect();
-        let id = self.manifest.next_segment;
+        let (purpose, places) = self.choose(now)?;
         let salt = super::random_u64().ok()?;
+        let id = self.manifest.next_segment;
         // Every later exchange of the manifest says so; without one, nothing names this id.
         self.manifest.next_segment += 1;
-        Some(Chore::Compact(Compaction {
+        let (mut victims, mut others) = (Vec::new(), Vec::new());
+        for (place, sealed) in self.sealed.iter().enumerate() {
+            match places.contains(&place) {
+                true => victims.push((Arc::clone(&sealed.run), sealed.slot)),
+                false => others.push(Arc::clone(&sealed.run)),
+            }
+        }
+        self.signals = Arc::new(Signals::default());
+        Some(Compaction {
             disk: Arc::clone(&self.disk),
             folder: self.folder.clone(),
             reader: Arc::clone(&self.reader),
-            victim,
+            victims,
             others,
+            purpose,
             output: SegmentIdentity { incarnation: self.manifest.incarnation, id, salt },
-            cancelled: Arc::clone(&self.cancelled),
-        }))
+            now,
+            signals: Arc::clone(&self.signals),
+        })
     }
 
-    fn input(&self, entry: &SegmentEntry) -> Option<Input> {
-        let sealed = self.sealed.iter().find(|sealed| sealed.segment.id == entry.id)?;
-        Some(Input {
-            segment: Arc::clone(&sealed.segment),
-            slot: sealed.slot,
-            identity: self.manifest.identity(entry),
-            length: entry.length,
-            last_version: entry.last_version,
-            time: entry.time,
-        })
+    /// The places of the segments that are to be compacted together.
+    fn choose(&self, now: u64) -> Option<(Purpose, HashSet<usize>)> {
+        let mut ready = Vec::new();
+        // How much was written after the segment.
+        let mut newer = self.end;
+        for (place, sealed) in self.sealed.iter().enumerate().rev() {
+            let is_history = newer < self.retention.bytes
+                && now < sealed.run.time.saturating_add(self.retention.millis);
+            newer += sealed.run.length;
+            if !is_history && sealed.rest == Rest::Ready {
+                let dead = self.usage.dead(sealed.slot, sealed.run.length, now);
+                ready.push(Candidate::new(place, &sealed.run, dead));
+            }
+        }
+        let is_worth_it = |candidate: &&Candidate| candidate.dead * DEAD_SHARE > candidate.length;
+        let mut dead: Vec<&Candidate> = ready.iter().filter(is_worth_it).collect();
+        dead.sort_by_key(|candidate| std::cmp::Reverse(candidate.dead_permille()));
+        let dead = self.fit_together(dead);
+        if !dead.is_empty() {
+            return Some((Purpose::Free, dead));
+        }
+        let is_small = |candidate: &&Candidate| {
+            candidate.length * SMALL_SHARE < self.limits.bytes
+                && candidate.records * SMALL_SHARE < self.limits.records
+        };
+        let mut small: Vec<&Candidate> = ready.iter().filter(is_small).collect();
+        small.sort_by_key(|candidate| candidate.length);
+        let small = self.fit_together(small);
+        (small.len() >= JOINED).then_some((Purpose::Join, small))
+    }
+
+    /// The first of the candidates, and those that fit into one segment with it.
+    fn fit_together(&self, candidates: Vec<&Candidate>) -> HashSet<usize> {
+        let mut places = HashSet::new();
+        let (mut length, mut live, mut records) = (0, 0, 0);
+        for candidate in candidates {
+            length += candidate.length;
+            live += candidate.length - candidate.dead;
+            records += candidate.live_records();
+            let fits = length <= MOST_VICTIMS * self.limits.bytes
+                && live <= self.limits.bytes
+                && records <= self.limits.records;
+            if !fits && !places.is_empty() {
+                break;
+            }
+            places.insert(candidate.place);
+        }
+        places
     }
 
     /// Takes the result of a compaction. Waits for the disk, syncs included; no group may be open,
@@ -119,9 +193,9 @@ impl Writer {
         &mut self,
         compacted: Compacted,
     ) -> Result<Option<StorageError>, WriteError> {
-        let Compacted { victim, output, outcome } = compacted;
+        let Compacted { victims, output, outcome } = compacted;
         let (rest, error) = match outcome {
-            Outcome::Copied(copied) => match self.exchange(victim, output, copied) {
+            Outcome::Copied(copied) => match self.exchange(&victims, output, copied) {
                 Err(WriteError::Full) => {
                     remove_files(&*self.disk, &self.folder, output.id);
                     (Rest::Failed, None)
@@ -132,7 +206,12 @@ impl Writer {
             Outcome::Damaged(error) => (Rest::Quarantined, Some(error)),
             Outcome::GivenUp(error) => (Rest::Failed, Some(error)),
         };
-        if let Some(sealed) = self.sealed.iter_mut().find(|sealed| sealed.segment.id == victim) {
+        let is_meant = |sealed: &Sealed| match &error {
+            // The others are as good as before.
+            Some(error) if rest == Rest::Quarantined => error.file() == sealed.run.segment.path,
+            _ => victims.contains(&sealed.run.identity.id),
+        };
+        for sealed in self.sealed.iter_mut().filter(|sealed| is_meant(sealed)) {
             sealed.rest = rest;
         }
         self.looks_for_victim = true;
@@ -141,7 +220,7 @@ impl Writer {
 
     fn exchange(
         &mut self,
-        victim: u64,
+        victims: &[u64],
         output: SegmentIdentity,
         copied: Copied,
     ) -> Result<(), WriteError> {
@@ -149,50 +228,89 @@ impl Writer {
         sync.run().map_err(WriteError::Broken)?;
         self.synced(&sync);
 
+        let Copied { run, moves } = copied;
         let mut manifest = self.manifest.clone();
-        let length = copied.segment.as_ref().map(|(_, length)| *length);
-        manifest.segments.retain_mut(|entry| match length {
-            _ if entry.id != victim => true,
-            Some(length) => {
-                *entry = SegmentEntry { id: output.id, salt: output.salt, length, ..*entry };
-                true
-            }
-            None => false,
+        let entry = run.as_ref().map(|run| SegmentEntry {
+            id: output.id,
+            salt: output.salt,
+            length: run.length,
+            last_version: run.last_version,
+            time: run.time,
         });
+        let is_victim = |id: u64| victims.contains(&id);
+        for gone in manifest.segments.iter().filter(|entry| is_victim(entry.id)) {
+            manifest.history_floor = manifest.history_floor.max(gone.last_version);
+        }
+        replace(&mut manifest.segments, |entry| is_victim(entry.id), entry);
         self.replace_manifest(manifest)?;
 
-        let new_slot = copied.segment.map(|(segment, _)| {
-            let slot = self.reader.add_segment(Arc::clone(&segment));
-            self.sealed.push(Sealed { segment, slot, rest: Rest::Ready });
-            slot
+        let slot = run.as_ref().map(|run| self.reader.add_segment(Arc::clone(&run.segment)));
+        let sealed = run.zip(slot).map(|(run, slot)| Sealed::new(&Arc::new(run), slot));
+        let gone = replace(&mut self.sealed, |sealed| is_victim(sealed.run.identity.id), sealed);
+        self.show_view();
+        self.adoption = Some(Adoption {
+            moves: moves.into_iter(),
+            slot,
+            victims: gone.iter().map(|sealed| (sealed.run.identity.id, sealed.slot)).collect(),
         });
-        for moved in &copied.moves {
-            let new = match moved.copy.zip(new_slot) {
-                Some(((offset, bytes), slot)) => {
-                    let new = Location::new(slot, offset, bytes).ok_or_else(|| self.too_many());
-                    Some(new.map_err(WriteError::Broken)?)
+        Ok(())
+    }
+
+    /// Whether [`Writer::adopt_more`] has something to do.
+    pub(crate) fn is_adopting(&self) -> bool {
+        self.adoption.is_some()
+    }
+
+    /// Lets the index learn of some more of the copies; never waits for the disk but to remove the
+    /// victims in the end. No group may be open.
+    pub(crate) fn adopt_more(&mut self) -> Result<(), StorageError> {
+        let Some(mut adoption) = self.adoption.take() else {
+            return Ok(());
+        };
+        for moved in adoption.moves.by_ref().take(MOVES_AT_ONCE) {
+            let new = match moved.copy.zip(adoption.slot) {
+                Some(((offset, bytes, expires), slot)) => {
+                    // What is named now must stay.
+                    let new = Location::new(slot, offset, bytes);
+                    Some((new.ok_or_else(|| self.too_many())?, expires))
                 }
                 None => None,
             };
             let index = &self.reader.index;
             let was_current = match new {
-                Some(new) => index.replace(moved.hash, moved.old, new),
+                Some((new, _)) => index.replace(moved.hash, moved.old, new),
                 None => index.remove(moved.hash, moved.old),
             };
             if was_current {
-                self.usage.moved(Some(moved.old), new);
+                self.usage.moved(Some(moved.old), new.map(|(new, _)| new));
+                if let Some((new, expires)) = new {
+                    self.usage.will_end(new, expires);
+                }
             }
         }
-        if let Some(place) = self.sealed.iter().position(|sealed| sealed.segment.id == victim) {
-            let sealed = self.sealed.swap_remove(place);
-            self.reader.release_segment(sealed.slot);
-            remove_files(&*self.disk, &self.folder, victim);
+        if adoption.moves.len() > 0 {
+            self.adoption = Some(adoption);
+            return Ok(());
+        }
+        for (id, slot) in adoption.victims {
+            self.reader.release_segment(slot);
+            self.usage.forget(slot);
+            remove_files(&*self.disk, &self.folder, id);
         }
         self.wake(Rest::Futile);
         Ok(())
     }
 
-    /// No location can name the copy: what is named now must stay.
+    /// Lets readers see the segments as they are now.
+    pub(super) fn show_view(&self) {
+        self.reader.set_view(View {
+            runs: self.sealed.iter().map(|sealed| Arc::clone(&sealed.run)).collect(),
+            active: Arc::clone(&self.active),
+            memory: self.manifest.memory(),
+        });
+    }
+
+    /// No location can name the copy.
     fn too_many(&self) -> StorageError {
         StorageError::io("number the segments of", &self.folder)(
             std::io::ErrorKind::FileTooLarge.into(),
@@ -200,5 +318,59 @@ impl Writer {
     }
 }
 
+/// Puts something in the place of the last of those that go, which are the answer.
+fn replace<T>(items: &mut Vec<T>, goes: impl Fn(&T) -> bool, new: Option<T>) -> Vec<T> {
+    let mut new = new;
+    let (mut kept, mut gone) = (Vec::with_capacity(items.len()), Vec::new());
+    // From the end, so that the first that goes is the last.
+    for item in std::mem::take(items).into_iter().rev() {
+        match goes(&item) {
+            true => {
+                kept.extend(new.take());
+                gone.push(item);
+            }
+            false => kept.push(item),
+        }
+    }
+    kept.reverse();
+    *items = kept;
+    gone
+}
+
+/// A segment that may be compacted.
+#[derive(Debug)]
+struct Candidate {
+    place: usize,
+    length: u64,
+    dead: u64,
+    records: u64,
+}
+
+impl Candidate {
+    fn new(place: usize, run: &Run, dead: u64) -> Self {
+        let counts = match run.sorted() {
+            Sorted::Hint(hint) => hint.counts,
+            Sorted::Chunks(_, counts) => counts,
+        };
+        Self { place, length: run.length, dead, records: counts.records }
+    }
+
+    fn dead_permille(&self) -> u64 {
+        self.dead * 1000 / self.length.max(1)
+    }
+
+    fn live_records(&self) -> u64 {
+        self.records * (1000 - self.dead_permille()) / 1000
+    }
+}
+
 /// A victim has more than this part of it dead: a third.
 const DEAD_SHARE: u64 = 3;
+/// A segment is small below this part of a full one: an eighth.
+const SMALL_SHARE: u64 = 8;
+/// So many small segments are joined.
+const JOINED: usize = 8;
+/// All victims together have at most the length of so many full segments.
+const MOST_VICTIMS: u64 = 4;
+/// How many copies the index learns of between two groups.
+const MOVES_AT_ONCE: usize = 1024;

@@ -9,11 +9,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::adopt::Rest;
 use super::compact::{Compacted, Compaction};
 use super::disk::Disk;
 use super::error::StorageError;
-use super::hint::Digest;
-use super::segment::{Segment, SegmentIdentity};
+use super::view::{Run, Sorted};
 use super::writer::Writer;
 
 /// Something to be done.
@@ -21,15 +21,15 @@ use super::writer::Writer;
 pub(crate) enum Chore {
     /// The hint of a sealed segment is to be written.
     Hint(HintChore),
-    /// A sealed segment is to be compacted.
+    /// Sealed segments are to be compacted.
     Compact(Compaction),
 }
 
 /// A chore's result.
 #[derive(Debug)]
 pub(crate) enum Done {
-    /// The hint is written; or it is not, and the next start reads the segment instead.
-    Hint(Result<(), StorageError>),
+    /// [`Writer::hint_done`] takes it.
+    Hint(Hinted),
     /// [`Writer::adopt`] takes it.
     Compact(Compacted),
 }
@@ -47,26 +47,52 @@ impl Chore {
 /// The hint of a sealed segment, to be written.
 #[derive(Debug)]
 pub(crate) struct HintChore {
-    pub(super) disk: Arc<dyn Disk>,
-    pub(super) folder: PathBuf,
-    pub(super) segment: Arc<Segment>,
-    pub(super) identity: SegmentIdentity,
-    pub(super) length: u64,
+    disk: Arc<dyn Disk>,
+    folder: PathBuf,
+    run: Arc<Run>,
+}
+
+/// A hint that is written; or it is not, and its entries stay in memory.
+#[derive(Debug)]
+pub(crate) struct Hinted {
+    segment: u64,
+    result: Result<(), StorageError>,
 }
 
 impl HintChore {
-    pub(super) fn run(&self) -> Result<(), StorageError> {
-        let digest = Digest::of(&self.segment, self.length)?;
-        digest.write(&*self.disk, &self.folder, self.identity, self.length)
+    fn run(&self) -> Hinted {
+        let result = self.run.write_hint(&*self.disk, &self.folder);
+        Hinted { segment: self.run.identity.id, result }
     }
 }
 
 impl Writer {
     /// What can be done now beside the writes, if anything. The chore before it must be done.
-    pub(crate) fn next_chore(&mut self) -> Option<Chore> {
-        match self.hints.pop_front() {
+    pub(crate) fn next_chore(&mut self, now: u64) -> Option<Chore> {
+        match self.next_hint() {
             Some(hint) => Some(Chore::Hint(hint)),
-            None => self.next_compaction(),
+            None => self.next_compaction(now).map(Chore::Compact),
         }
+    }
+
+    fn next_hint(&self) -> Option<HintChore> {
+        let is_next =
+            |run: &Run, rest| rest == Rest::Ready && matches!(run.sorted(), Sorted::Chunks(..));
+        let next = self.sealed.iter().find(|sealed| is_next(&sealed.run, sealed.hint_rest))?;
+        Some(HintChore {
+            disk: Arc::clone(&self.disk),
+            folder: self.folder.clone(),
+            run: Arc::clone(&next.run),
+        })
+    }
+
+    /// Takes the result of a hint. The answer is why there is none, if somebody should know.
+    pub(crate) fn hint_done(&mut self, hinted: Hinted) -> Option<StorageError> {
+        let error = hinted.result.err()?;
+        let is_it = |sealed: &&mut super::adopt::Sealed| sealed.run.identity.id == hinted.segment;
+        if let Some(sealed) = self.sealed.iter_mut().find(is_it) {
+            sealed.hint_rest = Rest::Failed;
+        }
+        Some(error)
     }
 }

@@ -1,44 +1,38 @@
-//! Compaction: what is still needed of a sealed segment, copied into a new one.
+//! Compaction: what is still needed of sealed segments, copied into a new one.
 //!
 //! It runs beside writes and reads, and only reads what they share. The writer takes the result
 //! between two groups ([`super::adopt`]); until then nobody knows of the new segment, and a crash
 //! leaves a file that the manifest does not name.
 //!
+//! The entries of all sealed segments are merged. Of each key only the newest one matters, and only
+//! if it is a victim's: what is older goes with the victims or is shadowed where it stays.
+//!
 //! - A record is copied if the index names it now. What the index does not name has been replaced
 //!   for good; a record that is replaced while it is copied is a copy in vain, no more.
-//! - A delete, or a record that has expired, is dropped if no other sealed segment has an older
-//!   version of its key, as their hints tell: that one would come back at the next start. The
-//!   active segment has only newer ones. If another segment cannot be read, all of them stay.
+//! - A delete, or a record that has expired, is dropped if no sealed segment but the victims has
+//!   the key: an older version there would come back at the next start. The active segment has
+//!   only newer ones. If one of the others cannot be read, all deletes stay.
 //! - A copy keeps its version and its expiry.
 //! - What is copied is verified. A victim that does not verify is damaged, and is left alone.
 //!
 //! Next file to read: [`super::adopt`].
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use super::chunk::Entries;
 use super::disk::{Disk, read_full, write_all};
+use super::entry::{Entry, KeyRange, Order};
 use super::error::StorageError;
-use super::hint::{self, Counts, Digest, HintEntry, HintReader};
+use super::hint;
 use super::index::{KeyHash, Location};
-use super::merge::{BadSource, Merge, Source};
+use super::merge::{BadSource, Merge};
 use super::reader::Reader;
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
-
-/// A sealed segment, as compaction needs it.
-#[derive(Debug, Clone)]
-pub(super) struct Input {
-    pub(super) segment: Arc<Segment>,
-    pub(super) slot: u32,
-    pub(super) identity: SegmentIdentity,
-    pub(super) length: u64,
-    pub(super) last_version: u64,
-    pub(super) time: u64,
-}
+use super::view::{Run, Sorted, merged};
 
 /// A compaction to be run.
 #[derive(Debug)]
@@ -46,18 +40,40 @@ pub(crate) struct Compaction {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: PathBuf,
     pub(super) reader: Arc<Reader>,
-    pub(super) victim: Input,
-    pub(super) others: Vec<Input>,
+    /// The segments to be replaced and their slots, in the order of the manifest.
+    pub(super) victims: Vec<(Arc<Run>, u32)>,
+    pub(super) others: Vec<Arc<Run>>,
+    pub(super) purpose: Purpose,
     /// The segment that it makes.
     pub(super) output: SegmentIdentity,
-    /// Set when nobody waits for it any more.
-    pub(super) cancelled: Arc<AtomicBool>,
+    /// What ends until then has expired.
+    pub(super) now: u64,
+    pub(super) signals: Arc<Signals>,
+}
+
+/// What a compaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Room.
+    Free,
+    /// Fewer segments.
+    Join,
+}
+
+/// What a compaction is told while it runs.
+#[derive(Debug, Default)]
+pub(super) struct Signals {
+    /// Nobody waits for it any more.
+    pub(super) cancelled: AtomicBool,
+    /// Room is short: no rests.
+    pub(super) hurry: AtomicBool,
 }
 
 /// What a compaction has come to.
 #[derive(Debug)]
 pub(crate) struct Compacted {
-    pub(super) victim: u64,
+    /// The victims' segments.
+    pub(super) victims: Vec<u64>,
     pub(super) output: SegmentIdentity,
     pub(super) outcome: Outcome,
 }
@@ -69,7 +85,7 @@ pub(super) enum Outcome {
     Copied(Copied),
     /// Too little would be freed. Nothing was made.
     Futile,
-    /// The victim does not verify. Nothing was made.
+    /// A victim does not verify. Nothing was made.
     Damaged(StorageError),
     /// It cannot be done now. Nothing was made.
     GivenUp(StorageError),
@@ -78,44 +94,56 @@ pub(super) enum Outcome {
 /// The copy, and what the index must learn.
 #[derive(Debug)]
 pub(super) struct Copied {
-    /// The new segment and its length, unless nothing was needed.
-    pub(super) segment: Option<(Arc<Segment>, u64)>,
+    /// The new segment, unless nothing was needed.
+    pub(super) run: Option<Run>,
     pub(super) moves: Vec<Move>,
 }
 
-/// A record of the victim that the index named.
+/// A record of a victim that the index named.
 #[derive(Debug)]
 pub(super) struct Move {
     pub(super) hash: KeyHash,
     pub(super) old: Location,
-    /// Where its copy begins, and the record's length; nothing if it had expired.
-    pub(super) copy: Option<(u64, usize)>,
+    /// Where its copy begins, the record's length, and when it ends; nothing if it has expired.
+    pub(super) copy: Option<(u64, usize, u64)>,
 }
 
-/// What is needed of the victim.
-#[derive(Debug, Default)]
+/// What is needed of the victims.
+#[derive(Debug)]
 struct Plan {
-    /// In the order of their places in the victim.
+    /// In the order of their places.
     kept: Vec<Kept>,
     expired: Vec<Move>,
     bytes: u64,
 }
 
+/// A record that is to be copied.
 #[derive(Debug)]
 struct Kept {
-    entry: HintEntry,
-    /// Its key's hash and where it is, if the index names it; a delete is in no index.
-    live: Option<(KeyHash, Location)>,
+    victim: usize,
+    offset: u64,
+    bytes: usize,
+    version: u64,
+    kind: Kind,
+    hash: KeyHash,
+    /// Where it is, if the index names it; a delete is in no index.
+    live: Option<Location>,
+}
+
+/// Whether all other sealed segments have told what they hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    Complete,
+    Missing,
 }
 
 impl Compaction {
-    /// Copies what is needed. Waits for the disk, and works at most half of the time.
+    /// Copies what is needed. Waits for the disk, and works at most half of the time unless room is
+    /// short.
     pub(crate) fn run(self) -> Compacted {
         let outcome = match self.plan() {
             Err(error) => Outcome::Damaged(error),
-            Ok(plan) if plan.bytes + self.victim.length / LEAST_FREED > self.victim.length => {
-                Outcome::Futile
-            }
+            Ok(plan) if self.is_futile(&plan) => Outcome::Futile,
             Ok(plan) => match self.copy(plan) {
                 Ok(copied) => Outcome::Copied(copied),
                 Err(outcome) => {
@@ -124,181 +152,215 @@ impl Compaction {
                 }
             },
         };
-        Compacted { victim: self.victim.identity.id, output: self.output, outcome }
+        let victims = self.victims.iter().map(|(run, _)| run.identity.id).collect();
+        Compacted { victims, output: self.output, outcome }
     }
 
-    /// Finds out what is needed, from hints alone if they are good.
+    fn is_futile(&self, plan: &Plan) -> bool {
+        let length: u64 = self.victims.iter().map(|(run, _)| run.length).sum();
+        self.purpose == Purpose::Free && plan.bytes + length / LEAST_FREED > length
+    }
+
+    /// Finds out what is needed, from entries alone.
     fn plan(&self) -> Result<Plan, StorageError> {
-        let mut bad_hints = HashSet::new();
-        let mut others: &[Input] = &self.others;
-        loop {
-            let mut sources = vec![self.source(&self.victim, bad_hints.contains(&0))?];
-            for (place, other) in (1..).zip(others) {
-                match self.source(other, bad_hints.contains(&place)) {
-                    Ok(source) => sources.push(source),
-                    Err(_) => break,
-                }
-            }
-            if sources.len() <= others.len() {
-                // Nobody knows what that one holds.
-                others = &[];
-                sources.truncate(1);
-            }
-            let proof = match others.len() == self.others.len() {
-                true => Proof::Complete,
-                false => Proof::Missing,
-            };
-            match self.plan_from(sources, proof) {
-                Ok(plan) => return Ok(plan),
-                Err(BadSource(place)) => bad_hints.insert(place),
-            };
-        }
+        let victims: Vec<Arc<Run>> = self.victims.iter().map(|(run, _)| Arc::clone(run)).collect();
+        let all: Vec<Arc<Run>> = victims.iter().chain(&self.others).cloned().collect();
+        let plan = |runs: &[Arc<Run>], proof| {
+            merged(runs, &[], &KeyRange::ALL, Order::Ascending, |merge| {
+                self.plan_from(merge, proof)
+            })
+        };
+        // Should one of the others be the reason, nobody knows what it holds.
+        plan(&all, Proof::Complete).or_else(|_| plan(&victims, Proof::Missing))
     }
 
-    fn source(&self, input: &Input, is_bad: bool) -> Result<Source, StorageError> {
-        let hint = || HintReader::open(&*self.disk, &self.folder, input.identity, input.length);
-        if !is_bad && let Ok(hint) = hint() {
-            return Ok(Source::Hint(Box::new(hint)));
-        }
-        let digest = Digest::of(&input.segment, input.length)?;
-        Ok(Source::Digest(digest.entries.into_iter()))
-    }
-
-    fn plan_from(&self, sources: Vec<Source>, proof: Proof) -> Result<Plan, BadSource> {
-        let now = self.reader.time();
+    fn plan_from(&self, mut merge: Merge, proof: Proof) -> Result<Plan, BadSource> {
         let index = &self.reader.index;
-        let mut plan = Plan { bytes: LEAST_BYTES, ..Plan::default() };
-        let mut merge = Merge::new(sources)?;
-        let mut entries = Vec::new();
-        loop {
-            merge.next(&mut entries)?;
-            if entries.is_empty() {
-                break;
-            }
-            let Some(place) = entries.iter().position(|(source, _)| *source == 0) else {
+        let mut plan = Plan { kept: Vec::new(), expired: Vec::new(), bytes: LEAST_BYTES };
+        while merge.next()? {
+            let mut entries = merge.entries();
+            let Some((victim, newest)) = entries.next() else {
                 continue;
             };
-            // Versions descend: what follows is older.
-            let is_last = proof == Proof::Complete && place + 1 == entries.len();
-            let (_, entry) = entries.swap_remove(place);
-            let hash = index.hash(&entry.key);
-            let at = Location::new(self.victim.slot, entry.offset, entry.record_bytes());
+            let Some((_, slot)) = self.victims.get(victim) else {
+                continue;
+            };
+            let is_elsewhere = entries.any(|(owner, _)| owner >= self.victims.len());
+            let is_last = proof == Proof::Complete && !is_elsewhere;
+            let hash = index.hash(newest.key);
+            let at = Location::new(*slot, newest.offset, newest.record_bytes());
             let named = at.filter(|at| index.candidates(hash).iter().any(|named| named == *at));
-            match (entry.kind, named) {
-                (Kind::Set, Some(old)) if is_last && entry.expires <= now => {
+            match (newest.kind, named) {
+                (Kind::Set, Some(old)) if is_last && newest.expires <= self.now => {
                     plan.expired.push(Move { hash, old, copy: None });
                 }
-                (Kind::Set, Some(old)) => plan.keep(entry, Some((hash, old))),
-                (Kind::Delete, _) if !is_last => plan.keep(entry, None),
+                (Kind::Set, Some(_)) => plan.keep(victim, &newest, hash, named),
+                (Kind::Delete, _) if !is_last => plan.keep(victim, &newest, hash, None),
                 (Kind::Set | Kind::Delete | Kind::Commit, _) => {}
             }
         }
-        plan.kept.sort_unstable_by_key(|kept| kept.entry.offset);
+        plan.kept.sort_unstable_by_key(|kept| (kept.victim, kept.offset));
         Ok(plan)
     }
 
     fn copy(&self, plan: Plan) -> Result<Copied, Outcome> {
-        let mut copied = Copied { segment: None, moves: plan.expired };
+        let mut copied = Copied { run: None, moves: plan.expired };
         if plan.kept.is_empty() {
             return Ok(copied);
         }
         let segment = Segment::create(&*self.disk, &self.folder, self.output);
-        let segment = Arc::new(segment.map_err(Outcome::GivenUp)?);
-        let mut digest = Digest::default();
+        let segment = segment.map_err(Outcome::GivenUp)?;
+        let written = |result: std::io::Result<()>| {
+            result
+                .map_err(|error| Outcome::GivenUp(StorageError::io("write", &segment.path)(error)))
+        };
+        let highest = |of: fn(&Run) -> u64| {
+            self.victims.iter().map(|(run, _)| of(run)).max().unwrap_or_default()
+        };
+        let (last_version, time) = (highest(|run| run.last_version), highest(|run| run.time));
+        let mut entries = Entries::default();
         let mut end = SEGMENT_HEADER_BYTES;
         let mut group = Vec::new();
-        let mut record = Vec::new();
         let mut records = 0;
+        let mut window = Window::default();
         let mut started = Instant::now();
-        let mut kept = plan.kept.into_iter().peekable();
-        while let Some(Kept { mut entry, live }) = kept.next() {
-            let header = self.read(&entry, &mut record).map_err(Outcome::Damaged)?;
+        let mut left = plan.kept.len();
+        for kept in plan.kept {
+            left -= 1;
             let offset = end + group.len() as u64;
-            group.extend_from_slice(&header.encode(segment.seed, offset));
-            group.extend_from_slice(record.get(HEADER_BYTES..).unwrap_or_default());
+            let (header, key) = self.append(&kept, &mut window, (&segment, offset), &mut group)?;
             records += 1;
-            if let Some((hash, old)) = live {
-                let copy = Some((offset, entry.record_bytes()));
-                copied.moves.push(Move { hash, old, copy });
+            entries.push(&Entry {
+                key: group.get(key).unwrap_or_default(),
+                offset,
+                version: header.version,
+                expires: header.expires,
+                value_bytes: header.value_bytes,
+                kind: header.kind,
+            });
+            if let Some(old) = kept.live {
+                let copy = Some((offset, kept.bytes, header.expires));
+                copied.moves.push(Move { hash: kept.hash, old, copy });
             }
-            entry.offset = offset;
-            digest.counts = Counts {
-                records: digest.counts.records + 1,
-                key_bytes: digest.counts.key_bytes + entry.key.len() as u64,
-            };
-            digest.entries.push(entry);
-            if group.len() < GROUP_BYTES && kept.peek().is_some() {
+            if group.len() < GROUP_BYTES && left > 0 {
                 continue;
             }
             let commit = Commit {
-                version: self.victim.last_version,
-                time: self.victim.time,
+                version: last_version,
+                time,
                 durable: SEGMENT_HEADER_BYTES,
                 start: end,
                 records,
             };
             let at = end + group.len() as u64;
             group.extend_from_slice(&commit.encode(segment.seed, at));
-            let written = write_all(&*segment.file, &group, end);
-            written.map_err(StorageError::io("write", &segment.path)).map_err(Outcome::GivenUp)?;
+            written(write_all(&*segment.file, &group, end))?;
             end += group.len() as u64;
             group.clear();
             records = 0;
-            if self.cancelled.load(Ordering::Relaxed) {
-                let error = std::io::ErrorKind::Interrupted.into();
-                return Err(Outcome::GivenUp(StorageError::io("write", &segment.path)(error)));
+            if self.signals.cancelled.load(Ordering::Relaxed) {
+                written(Err(std::io::ErrorKind::Interrupted.into()))?;
             }
-            if kept.peek().is_some() {
+            if left > 0 && !self.signals.hurry.load(Ordering::Relaxed) {
                 // As long a rest as the work took: others want the disk as well.
                 std::thread::sleep(started.elapsed());
-                started = Instant::now();
             }
+            started = Instant::now();
         }
-        // It takes the victim's place: it must be there after a crash before the victim is gone.
+        // It takes the victims' place: it must be there after a crash before they are gone.
         let synced = segment.file.sync_data().map_err(StorageError::io("sync", &segment.path));
         synced.map_err(Outcome::GivenUp)?;
-        digest.entries.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        // Without a hint the next start reads the segment.
-        let _ = digest.write(&*self.disk, &self.folder, self.output, end);
-        copied.segment = Some((segment, end));
+        let sorted = Sorted::Chunks(Arc::new(entries.chunks()), entries.counts);
+        let bounds = (end, last_version, time);
+        let run = Run::new(Arc::new(segment), self.output, bounds, sorted);
+        // Without a hint the entries stay in memory, and the next start reads the segment.
+        let _ = run.write_hint(&*self.disk, &self.folder);
+        copied.run = Some(run);
         Ok(copied)
     }
 
-    /// Reads a whole record of the victim and verifies it.
-    fn read(&self, entry: &HintEntry, record: &mut Vec<u8>) -> Result<Header, StorageError> {
-        let segment = &self.victim.segment;
-        record.clear();
-        record.resize(entry.record_bytes(), 0);
-        let filled = read_full(&*segment.file, record, entry.offset)
-            .map_err(StorageError::io("read", &segment.path))?;
-        let header = Header::decode(record, segment.seed, entry.offset);
+    /// Reads a whole record of a victim, verifies it, and adds it to the group for its new place.
+    /// The answer says where in the group its key is.
+    fn append(
+        &self,
+        kept: &Kept,
+        window: &mut Window,
+        (output, offset): (&Segment, u64),
+        group: &mut Vec<u8>,
+    ) -> Result<(Header, std::ops::Range<usize>), Outcome> {
+        let Some((run, _)) = self.victims.get(kept.victim) else {
+            return Err(Outcome::Futile);
+        };
+        let victim = &run.segment;
+        let record = window.read(kept.victim, victim, kept.offset, kept.bytes);
+        let record = record.map_err(Outcome::Damaged)?;
+        let header = Header::decode(record, victim.seed, kept.offset);
         let body = record.get(HEADER_BYTES..).unwrap_or_default();
         let fits = |header: &Header| {
-            filled == record.len()
-                && header.kind == entry.kind
-                && header.version == entry.version
+            let key = body.get(..header.key_bytes.into()).unwrap_or_default();
+            header.kind == kept.kind
+                && header.version == kept.version
                 && header.fits_body(body)
-                && body.starts_with(&entry.key)
+                && self.reader.index.hash(key) == kept.hash
         };
-        header.filter(fits).ok_or_else(|| {
+        let header = header.filter(fits).ok_or_else(|| {
             let what = "a record that is still needed does not verify";
-            StorageError::corrupt(&segment.path, entry.offset, what)
-        })
+            Outcome::Damaged(StorageError::corrupt(&victim.path, kept.offset, what))
+        })?;
+        group.extend_from_slice(&header.encode(output.seed, offset));
+        let key = group.len()..group.len() + usize::from(header.key_bytes);
+        group.extend_from_slice(body);
+        Ok((header, key))
     }
 }
 
 impl Plan {
-    fn keep(&mut self, entry: HintEntry, live: Option<(KeyHash, Location)>) {
+    fn keep(&mut self, victim: usize, entry: &Entry<'_>, hash: KeyHash, live: Option<Location>) {
         self.bytes += entry.record_bytes() as u64;
-        self.kept.push(Kept { entry, live });
+        self.kept.push(Kept {
+            victim,
+            offset: entry.offset,
+            bytes: entry.record_bytes(),
+            version: entry.version,
+            kind: entry.kind,
+            hash,
+            live,
+        });
     }
 }
 
-/// Whether all other sealed segments have told what they hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    Complete,
-    Missing,
+/// A stretch of a victim in memory, so that records side by side are read together.
+#[derive(Debug, Default)]
+struct Window {
+    victim: usize,
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// The record of this length at this offset; shorter if the file is.
+    fn read(
+        &mut self,
+        victim: usize,
+        segment: &Segment,
+        offset: u64,
+        bytes: usize,
+    ) -> Result<&[u8], StorageError> {
+        let reaches = |window: &Self| {
+            let end = offset.checked_sub(window.at).map(|from| from + bytes as u64);
+            window.victim == victim && end.is_some_and(|end| end <= window.bytes.len() as u64)
+        };
+        if !reaches(self) {
+            self.bytes.resize(bytes.max(WINDOW_BYTES), 0);
+            let filled = read_full(&*segment.file, &mut self.bytes, offset)
+                .map_err(StorageError::io("read", &segment.path))?;
+            self.bytes.truncate(filled);
+            (self.victim, self.at) = (victim, offset);
+        }
+        let from = usize::try_from(offset - self.at).unwrap_or(usize::MAX);
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        Ok(rest.get(..bytes).unwrap_or(rest))
+    }
 }
 
 /// Removes a segment that the manifest does not name, and its hint.
@@ -312,5 +374,6 @@ pub(super) fn remove_files(disk: &dyn Disk, folder: &std::path::Path, id: u64) {
 const LEAST_BYTES: u64 = SEGMENT_HEADER_BYTES + COMMIT_BYTES as u64;
 /// The copies go into groups of this size, with a rest after each.
 const GROUP_BYTES: usize = 1 << 20;
-/// At least this part of a victim must be freed for it to be copied: an eighth.
+const WINDOW_BYTES: usize = 1 << 20;
+/// At least this part of the victims must be freed for them to be copied: an eighth.
 const LEAST_FREED: u64 = 8;

@@ -51,6 +51,15 @@ impl StorageError {
         move |source| Self::Io { action, file, source }
     }
 
+    /// The file that it is about.
+    pub(super) fn file(&self) -> &Path {
+        match self {
+            Self::Corrupt { file, .. } | Self::NewerFormat { file, .. } | Self::Io { file, .. } => {
+                file
+            }
+        }
+    }
+
     /// Whether the disk has no room; everything else is worse.
     pub(crate) fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if is_full(source))

@@ -7,8 +7,10 @@
 use std::ops::Range;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use hashbrown::hash_table::Entry as Latest;
 
+use super::chunk::Entries;
+use super::entry::Entry;
 use super::index::{Index, KeyHash, Location};
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind, NEVER, Seed};
 use super::usage::Usage;
@@ -33,6 +35,9 @@ pub(super) struct Pending {
     hash: KeyHash,
     pub(super) version: u64,
     pub(super) expires: u64,
+    kind: Kind,
+    /// Where the record begins in the segment.
+    offset: u64,
     key: Range<usize>,
     /// Where the value stands in the group's bytes.
     pub(super) value: Range<usize>,
@@ -126,6 +131,8 @@ impl Group {
             hash,
             version,
             expires,
+            kind,
+            offset,
             key: key_start..value_start,
             value: value_start..value_start + value.len(),
             replaces,
@@ -144,8 +151,8 @@ impl Group {
         };
         let rehash = |place: &usize| pending.get(*place).map_or(0, |pending| pending.hash.get());
         match latest.entry(hash.get(), same, rehash) {
-            Entry::Occupied(mut entry) => *entry.get_mut() = place,
-            Entry::Vacant(entry) => {
+            Latest::Occupied(mut entry) => *entry.get_mut() = place,
+            Latest::Vacant(entry) => {
                 entry.insert(place);
             }
         }
@@ -157,7 +164,7 @@ impl Group {
     }
 
     /// Lets readers see what the group changes, and forgets it.
-    pub(super) fn publish(&mut self, index: &Index, usage: &mut Usage) {
+    pub(super) fn publish(&mut self, index: &Index, entries: &mut Entries, usage: &mut Usage) {
         for pending in &self.pending {
             let was_there = match (pending.replaces, pending.location) {
                 (None, Some(new)) => {
@@ -171,6 +178,18 @@ impl Group {
             };
             debug_assert!(was_there, "only the writer moves and removes slots");
             usage.moved(pending.replaces, pending.location);
+            if let Some(location) = pending.location {
+                usage.will_end(location, pending.expires);
+            }
+            entries.push(&Entry {
+                key: self.bytes.get(pending.key.clone()).unwrap_or_default(),
+                offset: pending.offset,
+                version: pending.version,
+                expires: pending.expires,
+                // Checked when the record was added.
+                value_bytes: u32::try_from(pending.value.len()).unwrap_or(u32::MAX),
+                kind: pending.kind,
+            });
         }
         self.clear();
     }

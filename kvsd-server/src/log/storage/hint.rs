@@ -3,27 +3,31 @@
 //! The hint of `00000001.seg` is `00000001.hint`. It has one entry for each key of the segment, that
 //! of the key's highest version in it, deletes included. It says nothing that the segment does not:
 //! one that is missing, damaged, of another format or of another state of its segment is no error,
-//! and is made again from the segment. It begins with a header of 80 bytes:
+//! and is made again from the segment. It begins with a header of 88 bytes:
 //!
 //! ```text
 //!  0               8       12      16              24              32              40
 //!  +---------------+-------+-------+---------------+---------------+---------------+
-//!  |"kvsdhnt\0"    |format |80     |incarnation    |segment id     |salt           |
+//!  |"kvsdhnt\0"    |format |88     |incarnation    |segment id     |salt           |
 //!  +---------------+-------+-------+---------------+---------------+---------------+
-//!  40              48              56              64              72      76      80
-//!  +---------------+---------------+---------------+---------------+-------+-------+
-//!  |segment length |entries        |records        |key bytes      |zeros  |CRC    |
-//!  +---------------+---------------+---------------+---------------+-------+-------+
+//!  40              48              56              64              72      80      84  88
+//!  +---------------+---------------+---------------+---------------+-------+-------+---+
+//!  |segment length |entries        |records        |key bytes      |fences |zeros  |CRC|
+//!  |               |               |               |               |at     |       |   |
+//!  +---------------+---------------+---------------+---------------+-------+-------+---+
 //! ```
 //!
 //! - *segment length*: where the segment's groups end that the hint tells of.
 //! - *records* and *key bytes*: of all records of the segment, superseded ones included.
-//! - The CRC-32C covers bytes 0 to 76. The format is 1, numbers are little-endian.
+//! - *fences at*: where the fences are, 8 bytes.
+//! - The CRC-32C covers bytes 0 to 84. The format is 1, numbers are little-endian. The header is
+//!   written last.
 //!
-//! After it come blocks until all entries are told; an entry never spans blocks. A block's CRC
-//! covers the segment's salt (8 bytes), its id (8) and the block's offset (8), none of which is
-//! stored here, then the body's length and the body. A body has at least one entry and, its last
-//! entry apart, less than 64 KiB.
+//! After it come blocks until all entries are told; an entry never spans blocks. Behind them stands
+//! one more block, the fences: for each of the others where it begins and its first key. A block's
+//! CRC covers the segment's salt (8 bytes), its id (8) and the block's offset (8), none of which is
+//! stored here, then the body's length and the body. A body of entries has at least one and, its
+//! last entry apart, less than 64 KiB.
 //!
 //! ```text
 //!  0       4       8          an entry:
@@ -32,279 +36,357 @@
 //!  |       |bytes  |      |   |value  |key |k|0|offset         |version        |expires   | key |
 //!  +-------+-------+------+   |bytes  |byt.| | |               |               |          |     |
 //!                             +-------+----+-+-+---------------+---------------+----------+-----+
+//!                             a fence:
+//!                             0               8    10
+//!                             +---------------+----+-----+
+//!                             |block at       |key | key |
+//!                             |               |byt.|     |
+//!                             +---------------+----+-----+
 //! ```
 //!
 //! *offset* is where the record begins in the segment; the other fields are the record's own
-//! ([`super::record`]). Keys ascend strictly throughout the file.
+//! ([`super::record`]). Keys ascend strictly throughout the file. The fences stay in memory, some
+//! 40 bytes for every 64 KiB, so that a search reads one block.
 //!
 //! Next file to read: [`super::merge`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::{Disk, DiskFile, read_full, write_all};
+use super::entry::{Counts, Entry, KeyRange, Order};
 use super::error::StorageError;
 use super::fields::Fields;
-use super::record::{HEADER_BYTES as RECORD_HEADER_BYTES, Kind, Seed};
-use super::scan::Groups;
-use super::segment::{Segment, SegmentIdentity};
+use super::merge::Merge;
+use super::record::{Kind, Seed};
+use super::segment::SegmentIdentity;
 
 const MAGIC: [u8; 8] = *b"kvsdhnt\0";
 const FORMAT: u32 = 1;
-const HEADER_BYTES: usize = 80;
-const HEADER_BYTES_FIELD: u32 = 80;
+const HEADER_BYTES: usize = 88;
+const HEADER_BYTES_FIELD: u32 = 88;
 const BLOCK_HEADER_BYTES: usize = 8;
 const BLOCK_BYTES: usize = 64 * 1024;
 const ENTRY_BYTES: usize = 32;
 /// A full block and the longest entry behind it.
 const MOST_BLOCK_BYTES: usize = BLOCK_BYTES + ENTRY_BYTES + u16::MAX as usize;
 
-/// A key's last record in a segment, but for its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HintEntry {
-    pub(super) key: Box<[u8]>,
-    pub(super) offset: u64,
-    pub(super) version: u64,
-    pub(super) expires: u64,
-    pub(super) value_bytes: u32,
-    pub(super) kind: Kind,
-}
-
-impl HintEntry {
-    /// The length of the whole record.
-    pub(super) fn record_bytes(&self) -> usize {
-        RECORD_HEADER_BYTES + self.key.len() + self.value_bytes as usize
-    }
-
-    fn encode(&self, bytes: &mut Vec<u8>) {
-        bytes.extend_from_slice(&self.value_bytes.to_le_bytes());
-        // A record's key has at most 65,535 bytes.
-        bytes.extend_from_slice(&u16::try_from(self.key.len()).unwrap_or_default().to_le_bytes());
-        bytes.extend_from_slice(&[self.kind as u8, 0]);
-        bytes.extend_from_slice(&self.offset.to_le_bytes());
-        bytes.extend_from_slice(&self.version.to_le_bytes());
-        bytes.extend_from_slice(&self.expires.to_le_bytes());
-        bytes.extend_from_slice(&self.key);
-    }
-
-    fn decode(fields: &mut Fields<'_>) -> Option<Self> {
-        let value_bytes = fields.u32()?;
-        let key_bytes = fields.u16()?;
-        let kind = match (fields.u8()?, fields.u8()?) {
-            (1, 0) => Kind::Set,
-            (2, 0) => Kind::Delete,
-            _ => return None,
-        };
-        Some(Self {
-            offset: fields.u64()?,
-            version: fields.u64()?,
-            expires: fields.u64()?,
-            key: fields.bytes(key_bytes.into())?.into(),
-            value_bytes,
-            kind,
-        })
-    }
-}
-
-/// What a segment says of its keys.
-#[derive(Debug, Default)]
-pub(super) struct Digest {
-    /// Sorted by key, each key once.
-    pub(super) entries: Vec<HintEntry>,
-    pub(super) counts: Counts,
-}
-
-/// How much a segment has of what its limits count, superseded records included.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub(super) records: u64,
-    pub(super) key_bytes: u64,
-}
-
-impl Digest {
-    /// Reads a segment up to its end, and verifies every byte of it.
-    pub(super) fn of(segment: &Segment, length: u64) -> Result<Self, StorageError> {
-        let damaged = |at, what| Err(StorageError::corrupt(&segment.path, at, what));
-        let bytes = segment.read_up_to(length)?;
-        let mut groups = Groups::new(&bytes, segment.seed);
-        let mut records = Vec::new();
-        let mut digest = Self::default();
-        loop {
-            match groups.next(&mut records) {
-                Ok(Some(_)) => {}
-                Ok(None) if groups.position() == length => break,
-                Ok(None) => return damaged(groups.position(), "the segment is cut"),
-                Err(damage) => return damaged(damage.at, "a durable record does not verify"),
-            }
-            digest.counts.records += records.len() as u64;
-            digest.entries.extend(records.iter().map(|record| HintEntry {
-                key: record.key.into(),
-                offset: record.offset,
-                version: record.header.version,
-                expires: record.header.expires,
-                value_bytes: record.header.value_bytes,
-                kind: record.header.kind,
-            }));
-        }
-        let entries = &mut digest.entries;
-        digest.counts.key_bytes = entries.iter().map(|entry| entry.key.len() as u64).sum();
-        entries.sort_unstable_by(|a, b| a.key.cmp(&b.key).then(b.version.cmp(&a.version)));
-        entries.dedup_by(|later, first| later.key == first.key);
-        Ok(digest)
-    }
-
-    /// Writes the hint of a segment that ends at `length`, durably but for its folder's entry.
-    pub(super) fn write(
-        &self,
-        disk: &dyn Disk,
-        folder: &Path,
-        identity: SegmentIdentity,
-        length: u64,
-    ) -> Result<(), StorageError> {
-        let path = folder.join(file_name(identity.id));
-        let written = self.write_to(disk, &path, identity, length);
-        if written.is_err() {
-            // Half a hint is no hint, and may be in the way of what needs the room.
-            let _ = disk.remove(&path);
-        }
-        written
-    }
-
-    fn write_to(
-        &self,
-        disk: &dyn Disk,
-        path: &Path,
-        identity: SegmentIdentity,
-        length: u64,
-    ) -> Result<(), StorageError> {
-        match disk.remove(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(StorageError::io("remove", path)(error));
-            }
-            _ => {}
-        }
-        let file = disk.create(path).map_err(StorageError::io("create", path))?;
-        let mut end = 0;
-        let mut write = |bytes: &[u8]| {
-            let written = write_all(&*file, bytes, end);
-            end += bytes.len() as u64;
-            written.map_err(StorageError::io("write", path)).map(|()| end)
-        };
-        let header = encode_header(identity, length, self.entries.len() as u64, self.counts);
-        let mut at = write(&header)?;
-        let seed = Seed::new(identity.salt, identity.id);
-        let mut block = vec![0; BLOCK_HEADER_BYTES];
-        let last = self.entries.len().saturating_sub(1);
-        for (place, entry) in self.entries.iter().enumerate() {
-            entry.encode(&mut block);
-            if block.len() < BLOCK_BYTES && place != last {
-                continue;
-            }
-            // Bounded by the constants above.
-            let body_bytes = u32::try_from(block.len() - BLOCK_HEADER_BYTES).unwrap_or(u32::MAX);
-            block.splice(4..BLOCK_HEADER_BYTES, body_bytes.to_le_bytes());
-            let crc = seed.crc_at(at, block.get(4..).unwrap_or_default());
-            block.splice(..4, crc.to_le_bytes());
-            at = write(&block)?;
-            block.truncate(BLOCK_HEADER_BYTES);
-        }
-        file.sync_data().map_err(StorageError::io("sync", path))
-    }
-}
-
 /// A segment's hint cannot be used: read the segment instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadHint;
 
-/// A hint being read, a block at a time.
+/// An open hint.
 #[derive(Debug)]
-pub(super) struct HintReader {
+pub(super) struct Hint {
     file: Arc<dyn DiskFile>,
     seed: Seed,
     segment_length: u64,
     pub(super) counts: Counts,
-    /// Entries that are still to come, and where their first block is.
-    left: u64,
-    at: u64,
-    block: Vec<u8>,
-    /// What is told of the block.
-    told: usize,
-    last_key: Box<[u8]>,
+    fences: Vec<Fence>,
 }
 
-impl HintReader {
-    /// Opens the hint of a segment that ends at `length`.
-    pub(super) fn open(
-        disk: &dyn Disk,
-        folder: &Path,
-        identity: SegmentIdentity,
-        length: u64,
-    ) -> Result<Self, BadHint> {
-        let path: PathBuf = folder.join(file_name(identity.id));
-        let file = disk.open(&path).map_err(|_| BadHint)?;
+/// A block and its first key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Fence {
+    at: u64,
+    key: Box<[u8]>,
+}
+
+/// What a hint is of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Of<'a> {
+    pub(super) disk: &'a dyn Disk,
+    pub(super) folder: &'a Path,
+    pub(super) identity: SegmentIdentity,
+    /// Where the segment ends.
+    pub(super) length: u64,
+}
+
+impl Hint {
+    /// Opens the hint of a segment.
+    pub(super) fn open(of: Of<'_>) -> Result<Self, BadHint> {
+        let path = of.folder.join(file_name(of.identity.id));
+        let file = of.disk.open(&path).map_err(|_| BadHint)?;
         let mut header = [0; HEADER_BYTES];
         let filled = read_full(&*file, &mut header, 0).map_err(|_| BadHint)?;
-        let mut fields = Fields(header.get(48..72).unwrap_or_default());
+        let mut fields = Fields(header.get(48..80).unwrap_or_default());
         let mut number = || fields.u64().ok_or(BadHint);
-        let left = number()?;
+        let entries = number()?;
         let counts = Counts { records: number()?, key_bytes: number()? };
-        if filled != HEADER_BYTES || header != encode_header(identity, length, left, counts) {
+        let fences_at = number()?;
+        let expected = encode_header(of.identity, of.length, entries, counts, fences_at);
+        if filled != HEADER_BYTES || header != expected {
             return Err(BadHint);
         }
-        Ok(Self {
-            file,
-            seed: Seed::new(identity.salt, identity.id),
-            segment_length: length,
-            counts,
-            left,
-            at: HEADER_BYTES as u64,
-            block: Vec::new(),
-            told: 0,
-            last_key: Box::default(),
-        })
+        let seed = Seed::new(of.identity.salt, of.identity.id);
+        let length = file.length().map_err(|_| BadHint)?;
+        let body = read_block(&*file, seed, fences_at, length)?;
+        let fences = decode_fences(&body)?;
+        if entries > 0 && fences.is_empty() {
+            return Err(BadHint);
+        }
+        let segment_length = of.length;
+        Ok(Self { file, seed, segment_length, counts, fences })
     }
 
-    /// The next entry, by key.
-    pub(super) fn next(&mut self) -> Result<Option<HintEntry>, BadHint> {
-        if self.told == self.block.len() {
-            if self.left == 0 {
-                return Ok(None);
-            }
-            self.read_block()?;
+    /// Writes the hint of a segment from its entries, durably but for its folder's entry.
+    pub(super) fn write(of: Of<'_>, counts: Counts, entries: Merge) -> Result<Self, StorageError> {
+        let path = of.folder.join(file_name(of.identity.id));
+        let written = write(of, &path, counts, entries);
+        if written.is_err() {
+            // Half a hint is no hint, and may be in the way of what needs the room.
+            let _ = of.disk.remove(&path);
         }
-        let mut fields = Fields(self.block.get(self.told..).unwrap_or_default());
-        let before = fields.0.len();
-        let entry = HintEntry::decode(&mut fields).ok_or(BadHint)?;
-        self.told += before - fields.0.len();
-        let end = entry.offset.checked_add(entry.record_bytes() as u64);
-        let ascends = *entry.key > *self.last_key || self.last_key.is_empty();
-        if !ascends || end.is_none_or(|end| end > self.segment_length) {
-            return Err(BadHint);
-        }
-        self.left = self.left.checked_sub(1).ok_or(BadHint)?;
-        self.last_key.clone_from(&entry.key);
-        Ok(Some(entry))
+        written
     }
 
-    fn read_block(&mut self) -> Result<(), BadHint> {
-        let mut header = [0; BLOCK_HEADER_BYTES];
-        let filled = read_full(&*self.file, &mut header, self.at).map_err(|_| BadHint)?;
-        let mut fields = Fields(header.get(..filled).unwrap_or_default());
-        let crc = fields.u32().ok_or(BadHint)?;
-        let body_bytes = fields.u32().ok_or(BadHint)? as usize;
-        if body_bytes == 0 || body_bytes > MOST_BLOCK_BYTES {
-            return Err(BadHint);
+    /// Keys at about equal distances.
+    pub(super) fn samples(&self) -> impl Iterator<Item = &[u8]> {
+        self.fences.iter().map(|fence| &*fence.key)
+    }
+}
+
+fn write(of: Of<'_>, path: &Path, counts: Counts, mut merge: Merge) -> Result<Hint, StorageError> {
+    match of.disk.remove(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StorageError::io("remove", path)(error));
         }
-        self.block.clear();
-        self.block.resize(4 + body_bytes, 0);
-        let filled = read_full(&*self.file, &mut self.block, self.at + 4).map_err(|_| BadHint)?;
-        if filled != self.block.len() || self.seed.crc_at(self.at, &self.block) != crc {
-            return Err(BadHint);
+        _ => {}
+    }
+    let file = of.disk.create(path).map_err(StorageError::io("create", path))?;
+    let write =
+        |bytes: &[u8], at| write_all(&*file, bytes, at).map_err(StorageError::io("write", path));
+    let seed = Seed::new(of.identity.salt, of.identity.id);
+    let mut at = HEADER_BYTES as u64;
+    let mut count = 0;
+    let mut fences: Vec<Fence> = Vec::new();
+    let mut block = Vec::with_capacity(BLOCK_BYTES + 2 * ENTRY_BYTES);
+    loop {
+        // Entries in memory cannot be bad.
+        let is_more = merge.next().unwrap_or(false);
+        if block.len() > BLOCK_BYTES || (!is_more && !block.is_empty()) {
+            close_block(&mut block, seed, at);
+            write(&block, at)?;
+            at += block.len() as u64;
+            block.clear();
         }
-        self.told = 4;
-        self.at += (4 + self.block.len()) as u64;
+        let Some((_, entry)) = merge.newest().filter(|_| is_more) else {
+            break;
+        };
+        if block.is_empty() {
+            fences.push(Fence { at, key: entry.key.into() });
+            block.extend_from_slice(&[0; BLOCK_HEADER_BYTES]);
+        }
+        encode_entry(&entry, &mut block);
+        count += 1;
+    }
+    let mut body = vec![0; BLOCK_HEADER_BYTES];
+    encode_fences(&fences, &mut body);
+    close_block(&mut body, seed, at);
+    write(&body, at)?;
+    write(&encode_header(of.identity, of.length, count, counts, at), 0)?;
+    file.sync_data().map_err(StorageError::io("sync", path))?;
+    Ok(Hint { file, seed, segment_length: of.length, counts, fences })
+}
+
+/// Puts length and checksum into the room that was left for them.
+fn close_block(block: &mut [u8], seed: Seed, at: u64) {
+    let body_bytes = u32::try_from(block.len() - BLOCK_HEADER_BYTES).unwrap_or(u32::MAX);
+    if let Some(field) = block.get_mut(4..BLOCK_HEADER_BYTES) {
+        field.copy_from_slice(&body_bytes.to_le_bytes());
+    }
+    let crc = seed.crc_at(at, block.get(4..).unwrap_or_default());
+    if let Some(field) = block.get_mut(..4) {
+        field.copy_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// Reads the body of the block that begins at `at`.
+fn read_block(
+    file: &dyn DiskFile,
+    seed: Seed,
+    at: u64,
+    most_bytes: u64,
+) -> Result<Vec<u8>, BadHint> {
+    let mut bytes = vec![0; BLOCK_HEADER_BYTES];
+    let filled = read_full(file, &mut bytes, at).map_err(|_| BadHint)?;
+    let mut fields = Fields(bytes.get(..filled).unwrap_or_default());
+    let crc = fields.u32().ok_or(BadHint)?;
+    let body_bytes = fields.u32().ok_or(BadHint)?;
+    if u64::from(body_bytes) > most_bytes {
+        return Err(BadHint);
+    }
+    bytes.resize(4 + body_bytes as usize, 0);
+    let filled = read_full(file, &mut bytes, at + 4).map_err(|_| BadHint)?;
+    if filled != bytes.len() || seed.crc_at(at, &bytes) != crc {
+        return Err(BadHint);
+    }
+    bytes.drain(..4);
+    Ok(bytes)
+}
+
+/// A place among a hint's entries, with their block in memory.
+#[derive(Debug)]
+pub(super) struct HintCursor {
+    hint: Arc<Hint>,
+    /// The block that is in memory; one past the last at the end.
+    block: usize,
+    body: Vec<u8>,
+    /// Where its entries begin.
+    starts: Vec<u32>,
+    /// The place in the block; nothing at the end.
+    place: Option<usize>,
+}
+
+impl HintCursor {
+    /// At the first entry of a range in this order.
+    pub(super) fn at_start(
+        hint: Arc<Hint>,
+        range: &KeyRange<'_>,
+        order: Order,
+    ) -> Result<Self, BadHint> {
+        let fence = |place: usize| hint.fences.get(place).map(|f| &*f.key).unwrap_or_default();
+        let start = range.start(order, hint.fences.len(), fence);
+        let block = match order {
+            // The block before may have the first keys of the range.
+            Order::Ascending => start.unwrap_or(hint.fences.len()).saturating_sub(1),
+            Order::Descending => start.unwrap_or(hint.fences.len()),
+        };
+        let place = None;
+        let mut cursor = Self { hint, block, body: Vec::new(), starts: Vec::new(), place };
+        cursor.load()?;
+        let key = |place| cursor.decode(place).map(|entry| entry.key).unwrap_or_default();
+        cursor.place = range.start(order, cursor.starts.len(), key);
+        if cursor.place.is_none() && order == Order::Ascending {
+            cursor.turn_to(Some(cursor.block + 1), order)?;
+        }
+        Ok(cursor)
+    }
+
+    /// The entry here; nothing behind the last one.
+    pub(super) fn entry(&self) -> Option<Entry<'_>> {
+        self.decode(self.place?)
+    }
+
+    /// Goes on to the next entry in this order.
+    pub(super) fn step(&mut self, order: Order) -> Result<(), BadHint> {
+        let Some(place) = self.place else {
+            return Ok(());
+        };
+        let next = match order {
+            Order::Ascending => Some(place + 1).filter(|next| *next < self.starts.len()),
+            Order::Descending => place.checked_sub(1),
+        };
+        if next.is_some() {
+            self.place = next;
+            return Ok(());
+        }
+        let block = match order {
+            Order::Ascending => Some(self.block + 1),
+            Order::Descending => self.block.checked_sub(1),
+        };
+        self.turn_to(block, order)
+    }
+
+    fn turn_to(&mut self, block: Option<usize>, order: Order) -> Result<(), BadHint> {
+        self.place = None;
+        let Some(block) = block.filter(|block| *block < self.hint.fences.len()) else {
+            return Ok(());
+        };
+        self.block = block;
+        self.load()?;
+        self.place = match order {
+            Order::Ascending => Some(0),
+            Order::Descending => self.starts.len().checked_sub(1),
+        };
         Ok(())
     }
+
+    /// Reads the block and finds its entries; checks all that can be wrong with them.
+    fn load(&mut self) -> Result<(), BadHint> {
+        self.starts.clear();
+        let Some(fence) = self.hint.fences.get(self.block) else {
+            return Ok(());
+        };
+        let most_bytes = MOST_BLOCK_BYTES as u64;
+        self.body = read_block(&*self.hint.file, self.hint.seed, fence.at, most_bytes)?;
+        let mut start = 0;
+        let mut last_key: Option<&[u8]> = None;
+        while start < self.body.len() {
+            let entry = decode_entry(&self.body, start).ok_or(BadHint)?;
+            let ascends = match last_key {
+                None => entry.key == &*fence.key,
+                Some(last) => entry.key > last,
+            };
+            let end = entry.offset.checked_add(entry.record_bytes() as u64);
+            if !ascends || end.is_none_or(|end| end > self.hint.segment_length) {
+                return Err(BadHint);
+            }
+            last_key = Some(entry.key);
+            self.starts.push(u32::try_from(start).map_err(|_| BadHint)?);
+            start += ENTRY_BYTES + entry.key.len();
+        }
+        Ok(())
+    }
+
+    fn decode(&self, place: usize) -> Option<Entry<'_>> {
+        decode_entry(&self.body, *self.starts.get(place)? as usize)
+    }
+}
+
+fn encode_entry(entry: &Entry<'_>, bytes: &mut Vec<u8>) {
+    bytes.extend_from_slice(&entry.value_bytes.to_le_bytes());
+    // A record's key has at most 65,535 bytes.
+    bytes.extend_from_slice(&u16::try_from(entry.key.len()).unwrap_or_default().to_le_bytes());
+    bytes.extend_from_slice(&[entry.kind as u8, 0]);
+    bytes.extend_from_slice(&entry.offset.to_le_bytes());
+    bytes.extend_from_slice(&entry.version.to_le_bytes());
+    bytes.extend_from_slice(&entry.expires.to_le_bytes());
+    bytes.extend_from_slice(entry.key);
+}
+
+fn decode_entry(bytes: &[u8], start: usize) -> Option<Entry<'_>> {
+    let mut fields = Fields(bytes.get(start..)?);
+    let value_bytes = fields.u32()?;
+    let key_bytes = fields.u16()?;
+    let kind = match (fields.u8()?, fields.u8()?) {
+        (1, 0) => Kind::Set,
+        (2, 0) => Kind::Delete,
+        _ => return None,
+    };
+    Some(Entry {
+        offset: fields.u64()?,
+        version: fields.u64()?,
+        expires: fields.u64()?,
+        key: fields.bytes(key_bytes.into())?,
+        value_bytes,
+        kind,
+    })
+}
+
+fn encode_fences(fences: &[Fence], bytes: &mut Vec<u8>) {
+    for fence in fences {
+        bytes.extend_from_slice(&fence.at.to_le_bytes());
+        let key_bytes = u16::try_from(fence.key.len()).unwrap_or_default();
+        bytes.extend_from_slice(&key_bytes.to_le_bytes());
+        bytes.extend_from_slice(&fence.key);
+    }
+}
+
+fn decode_fences(body: &[u8]) -> Result<Vec<Fence>, BadHint> {
+    let mut fields = Fields(body);
+    let mut fences: Vec<Fence> = Vec::new();
+    while !fields.is_at_end() {
+        let at = fields.u64().ok_or(BadHint)?;
+        let key_bytes = fields.u16().ok_or(BadHint)?;
+        let key: Box<[u8]> = fields.bytes(key_bytes.into()).ok_or(BadHint)?.into();
+        if fences.last().is_some_and(|last| last.key >= key) {
+            return Err(BadHint);
+        }
+        fences.push(Fence { at, key });
+    }
+    fences.shrink_to_fit();
+    Ok(fences)
 }
 
 /// The name of the hint of the segment with this id.
@@ -317,6 +399,7 @@ fn encode_header(
     length: u64,
     entries: u64,
     counts: Counts,
+    fences_at: u64,
 ) -> [u8; HEADER_BYTES] {
     let mut bytes = [0; HEADER_BYTES];
     bytes[..8].copy_from_slice(&MAGIC);
@@ -329,80 +412,136 @@ fn encode_header(
     bytes[48..56].copy_from_slice(&entries.to_le_bytes());
     bytes[56..64].copy_from_slice(&counts.records.to_le_bytes());
     bytes[64..72].copy_from_slice(&counts.key_bytes.to_le_bytes());
-    let crc = crc32c::crc32c(&bytes[..76]);
-    bytes[76..].copy_from_slice(&crc.to_le_bytes());
+    bytes[72..80].copy_from_slice(&fences_at.to_le_bytes());
+    let crc = crc32c::crc32c(&bytes[..84]);
+    bytes[84..].copy_from_slice(&crc.to_le_bytes());
     bytes
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Bound;
+
     use super::*;
+    use crate::log::storage::chunk::Entries;
     use crate::log::storage::sim::SimDisk;
+    use crate::log::storage::view::merge_chunks;
 
     const IDENTITY: SegmentIdentity = SegmentIdentity { incarnation: 5, id: 1, salt: 9 };
     const LENGTH: u64 = 1 << 30;
+    const PATH: &str = "/00000001.hint";
 
-    fn digest(count: u64) -> Digest {
-        let entries = (0..count).map(|number| HintEntry {
-            key: format!("key{number:08}").into_bytes().into(),
-            offset: 64 + number * 100,
-            version: 1000 - number % 7,
-            expires: u64::MAX,
-            value_bytes: 57,
-            kind: if number % 3 == 0 { Kind::Delete } else { Kind::Set },
-        });
-        let counts = Counts { records: count + 1, key_bytes: count * 11 };
-        Digest { entries: entries.collect(), counts }
+    fn of(disk: &SimDisk, identity: SegmentIdentity, length: u64) -> Of<'_> {
+        Of { disk, folder: Path::new("/"), identity, length }
     }
 
-    fn read(disk: &SimDisk, length: u64) -> Result<Vec<HintEntry>, BadHint> {
-        let mut reader = HintReader::open(disk, Path::new("/"), IDENTITY, length)?;
-        let mut entries = Vec::new();
-        while let Some(entry) = reader.next()? {
-            entries.push(entry);
+    fn key(number: u64) -> Vec<u8> {
+        format!("key{number:08}").into_bytes()
+    }
+
+    /// Writes a hint of keys with even numbers.
+    fn write(disk: &SimDisk, count: u64) {
+        let mut entries = Entries::default();
+        for number in (0..count).rev() {
+            entries.push(&Entry {
+                key: &key(2 * number),
+                offset: 64 + number * 100,
+                version: 1000 + number,
+                expires: u64::MAX,
+                value_bytes: 57,
+                kind: if number % 3 == 0 { Kind::Delete } else { Kind::Set },
+            });
         }
-        Ok(entries)
+        let merge = merge_chunks(&entries.chunks());
+        Hint::write(of(disk, IDENTITY, LENGTH), entries.counts, merge).unwrap();
+    }
+
+    /// The numbers in the keys of a range.
+    fn read(disk: &SimDisk, range: &KeyRange<'_>, order: Order) -> Result<Vec<u64>, BadHint> {
+        let hint = Arc::new(Hint::open(of(disk, IDENTITY, LENGTH))?);
+        let mut cursor = HintCursor::at_start(hint, range, order)?;
+        let mut numbers = Vec::new();
+        while let Some(entry) = cursor.entry().filter(|entry| range.reaches(order, entry.key)) {
+            assert_eq!(entry.offset, 64 + (entry.version - 1000) * 100);
+            numbers.push(std::str::from_utf8(&entry.key[3..]).unwrap().parse().unwrap());
+            cursor.step(order)?;
+        }
+        Ok(numbers)
     }
 
     #[test]
-    fn a_hint_of_many_blocks_reads_back_and_only_for_its_segment_as_it_was() {
+    fn a_hint_of_many_blocks_reads_back_in_both_orders() {
         let disk = SimDisk::new(1);
         for count in [0, 1, 5_000] {
-            let digest = digest(count);
-            digest.write(&disk, Path::new("/"), IDENTITY, LENGTH).unwrap();
-            assert_eq!(read(&disk, LENGTH), Ok(digest.entries));
-            assert_eq!(read(&disk, LENGTH + 1), Err(BadHint));
-            let other = SegmentIdentity { salt: 10, ..IDENTITY };
-            let opened = HintReader::open(&disk, Path::new("/"), other, LENGTH);
-            assert_eq!(opened.err(), Some(BadHint));
+            write(&disk, count);
+            let mut expected: Vec<u64> = (0..count).map(|number| 2 * number).collect();
+            assert_eq!(read(&disk, &KeyRange::ALL, Order::Ascending).as_ref(), Ok(&expected));
+            expected.reverse();
+            assert_eq!(read(&disk, &KeyRange::ALL, Order::Descending).as_ref(), Ok(&expected));
         }
+    }
+
+    #[test]
+    fn a_range_begins_and_ends_where_it_says_in_whatever_block_that_is() {
+        let disk = SimDisk::new(1);
+        write(&disk, 3_000);
+        let numbers = (0..3_000).map(|number| 2 * number);
+        // The blocks begin at some of these.
+        for at in (0..6_010).step_by(7) {
+            let (low, high) = (key(at), key(at + 9));
+            let ranges = [
+                (Bound::Included(&*low), Bound::Excluded(&*high), at..at + 9),
+                (Bound::Excluded(&*low), Bound::Included(&*high), at + 1..at + 10),
+            ];
+            for (from, to, expected) in ranges {
+                let range = KeyRange { from, to };
+                let mut expected: Vec<u64> =
+                    numbers.clone().filter(|number| expected.contains(number)).collect();
+                assert_eq!(read(&disk, &range, Order::Ascending).as_ref(), Ok(&expected));
+                expected.reverse();
+                assert_eq!(read(&disk, &range, Order::Descending).as_ref(), Ok(&expected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_hint_opens_only_for_its_segment_as_it_was() {
+        let disk = SimDisk::new(1);
+        write(&disk, 10);
+        assert!(Hint::open(of(&disk, IDENTITY, LENGTH)).is_ok());
+        assert!(Hint::open(of(&disk, IDENTITY, LENGTH + 1)).is_err());
+        let other = SegmentIdentity { salt: 10, ..IDENTITY };
+        assert!(Hint::open(of(&disk, other, LENGTH)).is_err());
     }
 
     #[test]
     fn a_hint_with_any_byte_flipped_or_cut_off_is_bad() {
         let disk = SimDisk::new(1);
-        digest(10).write(&disk, Path::new("/"), IDENTITY, LENGTH).unwrap();
-        let path = Path::new("/00000001.hint");
+        write(&disk, 10);
+        let path = Path::new(PATH);
         let whole = disk.content(path);
+        let read = || read(&disk, &KeyRange::ALL, Order::Ascending);
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
             disk.put(path, &flipped);
-            assert_eq!(read(&disk, LENGTH), Err(BadHint), "flipped at {at}");
+            assert_eq!(read(), Err(BadHint), "flipped at {at}");
             disk.put(path, &whole[..at]);
-            assert_eq!(read(&disk, LENGTH), Err(BadHint), "cut at {at}");
+            assert_eq!(read(), Err(BadHint), "cut at {at}");
         }
     }
 
     #[test]
     fn the_layout_of_a_hint_is_fixed() {
         let disk = SimDisk::new(1);
-        digest(1).write(&disk, Path::new("/"), IDENTITY, LENGTH).unwrap();
-        let bytes = disk.content(Path::new("/00000001.hint"));
-        assert_eq!(bytes.len(), 80 + 8 + 32 + 11);
-        assert_eq!(bytes[..16], *b"kvsdhnt\0\x01\0\0\0\x50\0\0\0");
-        assert_eq!(bytes[84..96], [43, 0, 0, 0, 57, 0, 0, 0, 11, 0, 2, 0]);
-        assert_eq!(bytes[96..104], 64_u64.to_le_bytes());
-        assert_eq!(bytes[120..], *b"key00000000");
+        write(&disk, 1);
+        let bytes = disk.content(Path::new(PATH));
+        assert_eq!(bytes.len(), 88 + 8 + 32 + 11 + 8 + 10 + 11);
+        assert_eq!(bytes[..16], *b"kvsdhnt\0\x01\0\0\0\x58\0\0\0");
+        assert_eq!(bytes[72..80], (88 + 8 + 32 + 11_u64).to_le_bytes());
+        assert_eq!(bytes[92..104], [43, 0, 0, 0, 57, 0, 0, 0, 11, 0, 2, 0]);
+        assert_eq!(bytes[104..112], 64_u64.to_le_bytes());
+        assert_eq!(bytes[128..139], *b"key00000000");
+        assert_eq!(bytes[147..157], [88, 0, 0, 0, 0, 0, 0, 0, 11, 0]);
     }
 }

@@ -3,34 +3,44 @@
 //! Next file to read: [`super::store`].
 
 use std::collections::HashSet;
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
-use super::adopt::{Rest, Sealed};
+use super::adopt::Sealed;
+use super::chunk::Entries;
 use super::disk::Disk;
+use super::entry::{KeyRange, Order};
 use super::error::StorageError;
-use super::hint::{self, Counts, Digest, HintReader};
+use super::hint::{self, Hint, Of};
 use super::index::{HashBits, Index, Location};
 use super::manifest::{Left, MANIFEST_FILE, Manifest, SegmentEntry, path_in};
-use super::merge::{BadSource, Merge, Source};
+use super::merge::{BadSource, Merge};
 use super::reader::Reader;
 use super::record::Kind;
 use super::repair::{CUT_EXTENSION, repair};
-use super::rotation::Limits;
+use super::rotation::{Limits, Retention};
 use super::segment::{Segment, file_name};
 use super::usage::Usage;
+use super::view::{Active, Run, Sorted, View, merge};
 use super::writer::{Opened, Writer};
 
 /// How a table is opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TableOptions {
     pub(crate) limits: Limits,
+    pub(crate) retention: Retention,
     pub(crate) hash_bits: HashBits,
 }
 
 impl Default for TableOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), hash_bits: HashBits::Full }
+        Self {
+            limits: Limits::default(),
+            retention: Retention::default(),
+            hash_bits: HashBits::Full,
+        }
     }
 }
 
@@ -78,60 +88,42 @@ pub(super) fn load(
     manifest: Manifest,
     options: TableOptions,
 ) -> Result<Writer, StorageError> {
-    let mut reader = Reader::new(options.hash_bits);
-    let mut segments = Vec::with_capacity(manifest.segments.len());
-    for entry in &manifest.segments {
-        let segment = Arc::new(open_segment(&**disk, folder, &manifest, entry)?);
-        let slot = reader.add_segment(Arc::clone(&segment));
-        segments.push(Loaded { segment, slot });
-    }
-    let mut bad_hints = HashSet::new();
-    let (counts, usage) = loop {
-        let (sources, counts) = sources(&**disk, folder, &manifest, &segments, &bad_hints)?;
-        match fill(&reader, &segments, sources)? {
-            Filled::Whole(usage) => break (counts, usage),
-            // Its first blocks were good: begin again without it.
-            Filled::BadHint(place) => {
-                bad_hints.insert(place);
-                reader.index = Index::new(options.hash_bits);
-            }
-        }
-    };
-    let (Some(active), Some(entry)) = (segments.pop(), manifest.segments.last()) else {
+    let Some((last, sealed)) = manifest.segments.split_last() else {
         return Err(StorageError::corrupt(&path_in(folder), 0, "the manifest names no segment"));
     };
-    let version = manifest.version_floor.max(entry.last_version);
-    let time = manifest.time_floor.max(entry.time);
-    let end = entry.length;
+    let mut runs = Vec::with_capacity(sealed.len());
+    for entry in sealed {
+        runs.push(Arc::new(open_run(&**disk, folder, &manifest, entry)?));
+    }
+    let segment = Arc::new(open_segment(&**disk, folder, &manifest, last)?);
+    let entries = entries_of_last(&**disk, folder, &manifest, last, &segment)?;
+    let counts = entries.counts;
+
+    let version = manifest.version_floor.max(last.last_version);
+    let time = manifest.time_floor.max(last.time);
+    let end = last.length;
+    let active = Arc::new(Active::new(segment, entries, end));
+    let view = View { runs, active, memory: manifest.memory() };
+    let reader = Reader::new(options.hash_bits, manifest.incarnation, view.clone());
+    let segments = view.runs.iter().map(|run| &run.segment).chain([&view.active.segment]);
+    let slots: Vec<u32> = segments.map(|segment| reader.add_segment(Arc::clone(segment))).collect();
+    let (reader, usage) = fill(reader, &view, &slots, options.hash_bits)?;
     Ok(Writer::new(Opened {
         disk: Arc::clone(disk),
         folder: folder.to_owned(),
         limits: options.limits,
+        retention: options.retention,
         reader: Arc::new(reader),
-        active: active.segment,
-        slot: active.slot,
-        sealed: segments.into_iter().map(Loaded::into_sealed).collect(),
+        slot: slots.last().copied().unwrap_or_default(),
+        sealed: view.runs.iter().zip(&slots).map(|(run, slot)| Sealed::new(run, *slot)).collect(),
+        active: view.active,
         usage,
         end,
-        records: counts.records,
-        key_bytes: counts.key_bytes,
+        counts,
         version,
         time,
         manifest,
     }))
-}
-
-/// A segment that is open.
-#[derive(Debug)]
-struct Loaded {
-    segment: Arc<Segment>,
-    slot: u32,
-}
-
-impl Loaded {
-    fn into_sealed(self) -> Sealed {
-        Sealed { segment: self.segment, slot: self.slot, rest: Rest::Ready }
-    }
 }
 
 fn open_segment(
@@ -152,79 +144,168 @@ fn open_segment(
     Ok(segment)
 }
 
-/// What each segment says of its keys, from its hint if that is good; and the counts of the last.
-fn sources(
+/// Opens a sealed segment with its hint, which is made if it is missing.
+fn open_run(
     disk: &dyn Disk,
     folder: &Path,
     manifest: &Manifest,
-    segments: &[Loaded],
-    bad_hints: &HashSet<usize>,
-) -> Result<(Vec<Source>, Counts), StorageError> {
-    let mut sources = Vec::with_capacity(segments.len());
-    let mut counts = Counts::default();
-    for (place, (entry, loaded)) in manifest.segments.iter().zip(segments).enumerate() {
-        let identity = manifest.identity(entry);
-        let hint = || HintReader::open(disk, folder, identity, entry.length).ok();
-        if !bad_hints.contains(&place)
-            && let Some(hint) = hint()
-        {
-            counts = hint.counts;
-            sources.push(Source::Hint(Box::new(hint)));
-            continue;
-        }
-        let digest = Digest::of(&loaded.segment, entry.length)?;
-        counts = digest.counts;
-        // The last segment goes on growing. Without room for a hint, the next start reads again.
-        let is_sealed = place + 1 < segments.len();
-        let hint = match is_sealed && digest.write(disk, folder, identity, entry.length).is_ok() {
-            true => hint(),
-            false => None,
-        };
-        sources.push(match hint {
-            Some(hint) if !bad_hints.contains(&place) => Source::Hint(Box::new(hint)),
-            _ => Source::Digest(digest.entries.into_iter()),
-        });
+    entry: &SegmentEntry,
+) -> Result<Run, StorageError> {
+    let segment = Arc::new(open_segment(disk, folder, manifest, entry)?);
+    let identity = manifest.identity(entry);
+    let bounds = (entry.length, entry.last_version, entry.time);
+    if let Ok(hint) = Hint::open(Of { disk, folder, identity, length: entry.length }) {
+        return Ok(Run::new(segment, identity, bounds, Sorted::Hint(Arc::new(hint))));
     }
-    Ok((sources, counts))
+    let entries = Entries::read(&segment, entry.length)?;
+    let sorted = Sorted::Chunks(Arc::new(entries.chunks()), entries.counts);
+    let run = Run::new(segment, identity, bounds, sorted);
+    // Without room for it the entries stay in memory.
+    let _ = run.write_hint(disk, folder);
+    Ok(run)
 }
 
-/// How filling the index ended.
-enum Filled {
-    Whole(Usage),
-    /// The hint of the segment at this place is damaged.
-    BadHint(usize),
-}
-
-fn fill(
-    reader: &Reader,
-    segments: &[Loaded],
-    sources: Vec<Source>,
-) -> Result<Filled, StorageError> {
-    let mut merge = match Merge::new(sources) {
-        Ok(merge) => merge,
-        Err(BadSource(place)) => return Ok(Filled::BadHint(place)),
-    };
-    let mut usage = Usage::default();
-    let mut entries = Vec::new();
-    loop {
-        if let Err(BadSource(place)) = merge.next(&mut entries) {
-            return Ok(Filled::BadHint(place));
+/// The entries of the last segment, which goes on growing: from the hint of a clean close, or from
+/// the segment.
+fn entries_of_last(
+    disk: &dyn Disk,
+    folder: &Path,
+    manifest: &Manifest,
+    last: &SegmentEntry,
+    segment: &Arc<Segment>,
+) -> Result<Entries, StorageError> {
+    let identity = manifest.identity(last);
+    if let Ok(hint) = Hint::open(Of { disk, folder, identity, length: last.length }) {
+        let hint = Arc::new(hint);
+        let bounds = (last.length, last.last_version, last.time);
+        let sorted = Sorted::Hint(Arc::clone(&hint));
+        let run = [Arc::new(Run::new(Arc::clone(segment), identity, bounds, sorted))];
+        let mut entries = Entries::default();
+        let read = merge(&run, &[], &KeyRange::ALL, Order::Ascending).and_then(|mut merge| {
+            while merge.next()? {
+                if let Some((_, entry)) = merge.newest() {
+                    entries.push(&entry);
+                }
+            }
+            Ok(())
+        });
+        if read.is_ok() {
+            entries.counts = hint.counts;
+            return Ok(entries);
         }
-        let Some((place, newest)) = entries.first() else {
-            return Ok(Filled::Whole(usage));
+    }
+    Entries::read(segment, last.length)
+}
+
+/// Fills the index and finds out what is live.
+fn fill(
+    mut reader: Reader,
+    view: &View,
+    slots: &[u32],
+    bits: HashBits,
+) -> Result<(Reader, Usage), StorageError> {
+    let (chunks, _) = view.active.chunks();
+    let cuts = cuts(&view.runs);
+    loop {
+        let froms =
+            [Bound::Unbounded].into_iter().chain(cuts.iter().map(|cut| Bound::Included(&**cut)));
+        let tos = cuts.iter().map(|cut| Bound::Excluded(&**cut)).chain([Bound::Unbounded]);
+        let part = |range: KeyRange<'_>| {
+            let merge = merge(&view.runs, &chunks, &range, Order::Ascending);
+            merge
+                .map_err(Unfilled::from)
+                .and_then(|merge| fill_part(&reader, view, slots, merge, &range))
         };
+        let mut ranges = froms.zip(tos).map(|(from, to)| KeyRange { from, to });
+        let first = ranges.next();
+        let parts: Vec<Result<Usage, Unfilled>> = thread::scope(|scope| {
+            let part = &part;
+            let threads: Vec<_> = ranges.map(|range| scope.spawn(move || part(range))).collect();
+            let first = first.map(part);
+            // A thread that panicked has nothing to say; so does this one then.
+            let others = threads.into_iter().map(|part| part.join().expect("no part panics"));
+            first.into_iter().chain(others).collect()
+        });
+        match parts.into_iter().collect::<Result<Vec<Usage>, Unfilled>>() {
+            Ok(parts) => {
+                let mut usage = Usage::default();
+                parts.into_iter().for_each(|part| usage.add(part));
+                return Ok((reader, usage));
+            }
+            // Its first blocks were good: begin again without it.
+            Err(Unfilled::BadHint(owner)) => {
+                if let Some(run) = view.runs.get(owner) {
+                    run.read_segment()?;
+                }
+                reader.index = Index::new(bits);
+            }
+            Err(Unfilled::Storage(error)) => return Err(error),
+        }
+    }
+}
+
+/// Keys that cut the table into parts of about equal size, for as many threads.
+fn cuts(runs: &[Arc<Run>]) -> Vec<Box<[u8]>> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let mut samples: Vec<Box<[u8]>> = Vec::new();
+    for run in runs {
+        if let Sorted::Hint(hint) = run.sorted() {
+            samples.extend(hint.samples().map(Box::from));
+        }
+    }
+    samples.sort_unstable();
+    let parts = threads.min(samples.len() / LEAST_SAMPLES).max(1);
+    let mut cuts: Vec<Box<[u8]>> =
+        (1..parts).filter_map(|part| samples.get(part * samples.len() / parts).cloned()).collect();
+    cuts.dedup();
+    cuts
+}
+
+/// Why a part of the index is not filled.
+enum Unfilled {
+    /// The hint of the run at this place is damaged.
+    BadHint(usize),
+    Storage(StorageError),
+}
+
+impl From<BadSource> for Unfilled {
+    fn from(BadSource(owner): BadSource) -> Self {
+        Self::BadHint(owner)
+    }
+}
+
+fn fill_part(
+    reader: &Reader,
+    view: &View,
+    slots: &[u32],
+    mut merge: Merge,
+    range: &KeyRange<'_>,
+) -> Result<Usage, Unfilled> {
+    let mut usage = Usage::default();
+    while merge.next()? {
+        let Some((owner, newest)) = merge.newest() else {
+            continue;
+        };
+        if !range.reaches(Order::Ascending, newest.key) {
+            break;
+        }
         if newest.kind != Kind::Set {
             continue;
         }
-        let Some(loaded) = segments.get(*place) else {
-            continue;
-        };
-        let Some(location) = Location::new(loaded.slot, newest.offset, newest.record_bytes())
-        else {
+        let slot = slots.get(owner).copied().unwrap_or(u32::MAX);
+        let Some(location) = Location::new(slot, newest.offset, newest.record_bytes()) else {
             let what = "the segment is longer than any that is written";
-            return Err(StorageError::corrupt(&loaded.segment.path, newest.offset, what));
+            let path = &view.segment(owner).path;
+            return Err(Unfilled::Storage(StorageError::corrupt(path, newest.offset, what)));
         };
         usage.moved(None, Some(location));
-        reader.index.insert(reader.index.hash(&newest.key), location);
+        usage.will_end(location, newest.expires);
+        reader.index.insert(reader.index.hash(newest.key), location);
     }
+    Ok(usage)
 }
+
+/// A start-up with many threads waits for the memory, not for them.
+const MOST_THREADS: usize = 8;
+/// A part of fewer samples, 64 KiB of entries each, is not worth a thread.
+const LEAST_SAMPLES: usize = 16;

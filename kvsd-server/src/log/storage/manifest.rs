@@ -8,16 +8,24 @@
 //!  +---------------+---------------+-------+-------+---------------+---------------+
 //!  |table id       |incarnation    |flags  |count  |version floor  |time floor     |
 //!  +---------------+---------------+-------+-------+---------------+---------------+
-//!  40              48  then 48 bytes for each segment, in the order of their groups:
-//!  +---------------+    +---------+---------+---------+--------------+--------+--------+
-//!  |next segment id|    |id     8 |salt   8 |length 8 |last version 8|time  8 |zeros 8 |
-//!  +---------------+    +---------+---------+---------+--------------+--------+--------+
+//!  40              48              56              64              72
+//!  +---------------+---------------+---------------+---------------+
+//!  |next segment id|history floor  |lost after     |lost before    |
+//!  +---------------+---------------+---------------+---------------+
+//!
+//!  then 48 bytes for each segment, in the order of their groups:
+//!  +---------+---------+---------+--------------+--------+--------+
+//!  |id     8 |salt   8 |length 8 |last version 8|time  8 |zeros 8 |
+//!  +---------+---------+---------+--------------+--------+--------+
 //! ```
 //!
 //! - *flags*: bit 0 is set while the table is cleanly closed. It is durably cleared before the
 //!   first write after that.
 //! - *version floor*: every version to come is greater. *time floor*: no clock reading to come is
 //!   lower.
+//! - *history floor*: the changes of all greater versions are in the segments, each of them.
+//! - *lost after*, *lost before*: a version between the two may have been shown and then lost by an
+//!   end that was not clean, so that it is no place to go on from.
 //! - *length*: for a sealed segment where its groups end, all of them durable; for the last one,
 //!   which may grow, up to where it was durable when the manifest was written (if the table is
 //!   cleanly closed, its end too).
@@ -35,6 +43,7 @@ use super::disk::Disk;
 use super::envelope::{self, Kind, ReplaceError};
 use super::error::StorageError;
 use super::fields::Fields;
+use super::history::Memory;
 use super::segment::SegmentIdentity;
 
 /// The name of the manifest in a table's folder.
@@ -50,6 +59,13 @@ pub(super) enum Left {
     Clean,
     /// In use, so that the last segment may have grown and may be torn.
     InUse,
+}
+
+/// Versions that may have been shown and are not there: those between the two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) after: u64,
+    pub(super) before: u64,
 }
 
 /// What is known of one segment.
@@ -71,6 +87,8 @@ pub(super) struct Manifest {
     pub(super) version_floor: u64,
     pub(super) time_floor: u64,
     pub(super) next_segment: u64,
+    pub(super) history_floor: u64,
+    pub(super) lost: Lost,
     pub(super) segments: Vec<SegmentEntry>,
 }
 
@@ -78,6 +96,24 @@ impl Manifest {
     /// What makes a segment the one that this manifest means.
     pub(super) fn identity(&self, entry: &SegmentEntry) -> SegmentIdentity {
         SegmentIdentity { incarnation: self.incarnation, id: entry.id, salt: entry.salt }
+    }
+
+    /// The versions above `last` are lost, up to the floor, which has been raised.
+    ///
+    /// Only one gap is told. With two of them the history begins behind the first, unless nothing
+    /// was written in between.
+    pub(super) fn lose(&mut self, last: u64) {
+        let goes_on = last == self.lost.before;
+        if !goes_on {
+            self.history_floor = self.history_floor.max(self.lost.before);
+        }
+        let after = if goes_on { self.lost.after } else { last };
+        self.lost = Lost { after, before: self.version_floor };
+    }
+
+    /// Which part of the table's past the segments tell.
+    pub(super) fn memory(&self) -> Memory {
+        Memory { floor: self.history_floor, lost: self.lost }
     }
 
     /// Reads a folder's manifest.
@@ -100,7 +136,7 @@ impl Manifest {
             Left::InUse => 0,
         };
         let count = u32::try_from(self.segments.len()).unwrap_or(u32::MAX);
-        let mut body = Vec::with_capacity(48 + 48 * self.segments.len());
+        let mut body = Vec::with_capacity(72 + 48 * self.segments.len());
         body.extend_from_slice(&self.table.to_le_bytes());
         body.extend_from_slice(&self.incarnation.to_le_bytes());
         body.extend_from_slice(&flags.to_le_bytes());
@@ -108,6 +144,9 @@ impl Manifest {
         body.extend_from_slice(&self.version_floor.to_le_bytes());
         body.extend_from_slice(&self.time_floor.to_le_bytes());
         body.extend_from_slice(&self.next_segment.to_le_bytes());
+        body.extend_from_slice(&self.history_floor.to_le_bytes());
+        body.extend_from_slice(&self.lost.after.to_le_bytes());
+        body.extend_from_slice(&self.lost.before.to_le_bytes());
         for entry in &self.segments {
             let fields = [entry.id, entry.salt, entry.length, entry.last_version, entry.time, 0];
             for field in fields {
@@ -134,6 +173,8 @@ impl Manifest {
             version_floor: fields.u64()?,
             time_floor: fields.u64()?,
             next_segment: fields.u64()?,
+            history_floor: fields.u64()?,
+            lost: Lost { after: fields.u64()?, before: fields.u64()? },
             segments: Vec::new(),
         };
         for _ in 0..count {
@@ -170,6 +211,8 @@ mod tests {
             version_floor: 10,
             time_floor: 11,
             next_segment: 4,
+            history_floor: 5,
+            lost: Lost { after: 6, before: 7 },
             segments: vec![entry(1), entry(3)],
         }
     }

@@ -1,93 +1,220 @@
-//! Merging what several segments say of their keys, in the order of the keys and within memory that
-//! does not grow with them.
+//! What several segments say of their keys, merged in the order of the keys, in memory that does
+//! not grow with them.
 //!
-//! Next file to read: [`super::load`].
+//! Next file to read: [`super::view`].
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use super::chunk::ChunkCursor;
+use super::entry::{Entry, Order};
+use super::hint::HintCursor;
 
-use super::hint::{HintEntry, HintReader};
-
-/// What one segment says of its keys.
+/// Entries in the order of their keys.
 #[derive(Debug)]
 pub(super) enum Source {
-    /// From its hint.
-    Hint(Box<HintReader>),
-    /// From the segment itself, all of it at hand.
-    Digest(std::vec::IntoIter<HintEntry>),
+    /// From a hint.
+    Hint(Box<HintCursor>),
+    /// From memory.
+    Chunk(ChunkCursor),
 }
 
-/// The source at this place has a damaged hint.
+impl Source {
+    fn entry(&self) -> Option<Entry<'_>> {
+        match self {
+            Self::Hint(cursor) => cursor.entry(),
+            Self::Chunk(cursor) => cursor.entry(),
+        }
+    }
+}
+
+/// The hint of this owner's is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BadSource(pub(super) usize);
 
 /// The sources' entries, key by key.
+///
+/// A heap holds each source at its next entry: the first of them by key, and of one key the one
+/// with the highest version, is on top.
 #[derive(Debug)]
 pub(super) struct Merge {
-    sources: Vec<Source>,
-    heads: BinaryHeap<Reverse<Head>>,
+    sources: Vec<(usize, Source)>,
+    order: Order,
+    heap: Vec<Head>,
+    /// The sources that have the current key, the highest version first.
+    told: Vec<usize>,
+    /// Whether the first of them is still on top of the heap.
+    on_top: bool,
 }
 
-/// A source's next entry.
-#[derive(Debug)]
+/// A source's next entry: enough of its key to tell most keys apart.
+#[derive(Debug, Clone, Copy)]
 struct Head {
-    entry: HintEntry,
+    prefix: u128,
     source: usize,
 }
 
-impl Ord for Head {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let key = self.entry.key.cmp(&other.entry.key);
-        key.then(self.entry.version.cmp(&other.entry.version).reverse())
-    }
-}
-
-impl PartialOrd for Head {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Head {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Head {}
-
 impl Merge {
-    pub(super) fn new(sources: Vec<Source>) -> Result<Self, BadSource> {
-        let mut merge = Self { heads: BinaryHeap::with_capacity(sources.len()), sources };
+    /// Merges sources that stand at the start of the same range in this order. Each has an owner's
+    /// number, which need not be its alone.
+    pub(super) fn new(sources: Vec<(usize, Source)>, order: Order) -> Self {
+        let heap = Vec::with_capacity(sources.len());
+        let mut merge = Self { sources, order, heap, told: Vec::new(), on_top: false };
         for source in 0..merge.sources.len() {
-            merge.refill(source)?;
+            merge.enter(source);
         }
-        Ok(merge)
+        merge
     }
 
-    /// What all sources say of the next key, the highest version first, each with its source's
-    /// place; nothing at the end.
-    pub(super) fn next(&mut self, entries: &mut Vec<(usize, HintEntry)>) -> Result<(), BadSource> {
-        entries.clear();
-        while let Some(Reverse(head)) = self.heads.peek()
-            && entries.first().is_none_or(|(_, first)| first.key == head.entry.key)
-        {
-            let Some(Reverse(Head { entry, source })) = self.heads.pop() else {
+    /// Goes on to the next key. `false` at the end.
+    pub(super) fn next(&mut self) -> Result<bool, BadSource> {
+        let on_top = std::mem::take(&mut self.on_top);
+        for place in 0..self.told.len() {
+            let Some(source) = self.told.get(place).copied() else {
                 break;
             };
-            entries.push((source, entry));
-            self.refill(source)?;
+            self.step(source)?;
+            match (on_top, self.head_of(source)) {
+                (true, Some(head)) => {
+                    if let Some(top) = self.heap.first_mut() {
+                        *top = head;
+                    }
+                    self.sink();
+                }
+                (true, None) => drop(self.leave()),
+                (false, _) => self.enter(source),
+            }
         }
-        Ok(())
+        self.told.clear();
+        let Some(top) = self.heap.first().copied() else {
+            return Ok(false);
+        };
+        self.told.push(top.source);
+        // Another source with the same key would be right below the top.
+        let shares = |place| self.heap.get(place).is_some_and(|head| self.is_same_key(head, &top));
+        if !shares(1) && !shares(2) {
+            self.on_top = true;
+            return Ok(true);
+        }
+        self.leave();
+        while let Some(next) = self.heap.first().copied()
+            && self.is_same_key(&next, &top)
+        {
+            self.told.push(next.source);
+            self.leave();
+        }
+        Ok(true)
     }
 
-    fn refill(&mut self, source: usize) -> Result<(), BadSource> {
-        let next = match self.sources.get_mut(source) {
-            Some(Source::Hint(hint)) => hint.next().map_err(|_| BadSource(source))?,
-            Some(Source::Digest(entries)) => entries.next(),
-            None => None,
+    /// The current key's entry with the highest version, and its owner.
+    pub(super) fn newest(&self) -> Option<(usize, Entry<'_>)> {
+        self.entries().next()
+    }
+
+    /// All entries of the current key with their owners, the highest version first.
+    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, Entry<'_>)> {
+        self.told.iter().filter_map(|source| {
+            let (owner, source) = self.sources.get(*source)?;
+            Some((*owner, source.entry()?))
+        })
+    }
+
+    fn step(&mut self, source: usize) -> Result<(), BadSource> {
+        let order = self.order;
+        match self.sources.get_mut(source) {
+            Some((owner, Source::Hint(cursor))) => {
+                cursor.step(order).map_err(|_| BadSource(*owner))
+            }
+            Some((_, Source::Chunk(cursor))) => {
+                cursor.step(order);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn entry(&self, head: &Head) -> Option<Entry<'_>> {
+        self.sources.get(head.source).and_then(|(_, source)| source.entry())
+    }
+
+    fn head_of(&self, source: usize) -> Option<Head> {
+        let entry = self.sources.get(source)?.1.entry()?;
+        let mut prefix = [0; 16];
+        for (to, from) in prefix.iter_mut().zip(entry.key) {
+            *to = *from;
+        }
+        Some(Head { prefix: u128::from_be_bytes(prefix), source })
+    }
+
+    fn is_same_key(&self, a: &Head, b: &Head) -> bool {
+        let key = |head| self.entry(head).map(|entry| entry.key);
+        a.prefix == b.prefix && key(a) == key(b)
+    }
+
+    /// Whether `a` comes before `b`.
+    fn is_before(&self, a: &Head, b: &Head) -> bool {
+        if a.prefix != b.prefix {
+            return match self.order {
+                Order::Ascending => a.prefix < b.prefix,
+                Order::Descending => a.prefix > b.prefix,
+            };
+        }
+        let (Some(a), Some(b)) = (self.entry(a), self.entry(b)) else {
+            return false;
         };
-        self.heads.extend(next.map(|entry| Reverse(Head { entry, source })));
-        Ok(())
+        let by_key = match self.order {
+            Order::Ascending => a.key.cmp(b.key),
+            Order::Descending => b.key.cmp(a.key),
+        };
+        by_key.then(b.version.cmp(&a.version)).is_lt()
+    }
+
+    /// Puts a source into the heap, unless it is at its end.
+    fn enter(&mut self, source: usize) {
+        let Some(head) = self.head_of(source) else {
+            return;
+        };
+        self.heap.push(head);
+        let mut place = self.heap.len() - 1;
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if !self.is_place_before(place, parent) {
+                break;
+            }
+            self.heap.swap(place, parent);
+            place = parent;
+        }
+    }
+
+    /// Takes the top off the heap.
+    fn leave(&mut self) -> Option<Head> {
+        if self.heap.is_empty() {
+            return None;
+        }
+        let top = self.heap.swap_remove(0);
+        self.sink();
+        Some(top)
+    }
+
+    /// Lets the top of the heap sink to its place.
+    fn sink(&mut self) {
+        let mut place = 0;
+        loop {
+            let mut first = place;
+            for child in [2 * place + 1, 2 * place + 2] {
+                if self.is_place_before(child, first) {
+                    first = child;
+                }
+            }
+            if first == place {
+                return;
+            }
+            self.heap.swap(place, first);
+            place = first;
+        }
+    }
+
+    fn is_place_before(&self, a: usize, b: usize) -> bool {
+        match (self.heap.get(a), self.heap.get(b)) {
+            (Some(a), Some(b)) => self.is_before(a, b),
+            _ => false,
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Storage owns the formats, the index, the writing of groups and their recovery. It knows nothing
 //! of tokio, of connections or of the protocol, decides no condition and no policy, and starts no
-//! thread. A data folder looks like this:
+//! thread but to share the work of opening a table. A data folder looks like this:
 //!
 //! ```text
 //! LOCK                        locked while the folder is in use
@@ -15,38 +15,46 @@
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`rotation`], [`chore`], [`compact`], [`adopt`]; then [`scan`], [`repair`], [`hint`],
-//! [`merge`], [`load`] and [`store`]; then `offline`, which reads a folder that no server has open.
+//! [`writer`], [`rotation`]; what stands in order: [`entry`], [`chunk`], [`hint`], [`merge`],
+//! [`view`], [`page`], [`history`]; what tidies up: [`chore`], [`compact`], [`adopt`], [`space`];
+//! then [`groups`], [`repair`], [`load`] and [`store`]; then `offline`, which reads a folder that no
+//! server has open.
 
 #![warn(clippy::indexing_slicing)]
 
 mod adopt;
 pub(crate) mod catalog;
 pub(crate) mod chore;
+mod chunk;
 mod compact;
 pub(crate) mod disk;
+pub(crate) mod entry;
 mod envelope;
 pub(crate) mod error;
 mod fields;
 pub(crate) mod group;
+mod groups;
 mod hint;
+pub(crate) mod history;
 pub(crate) mod index;
 pub(crate) mod load;
 mod manifest;
 mod merge;
 #[cfg(feature = "cli")]
 pub(crate) mod offline;
+pub(crate) mod page;
 pub(crate) mod posix;
 pub(crate) mod reader;
 pub(crate) mod record;
 mod repair;
 pub(crate) mod rotation;
-mod scan;
 mod segment;
 #[cfg(test)]
 pub(crate) mod sim;
+mod space;
 pub(crate) mod store;
 mod usage;
+mod view;
 pub(crate) mod writer;
 
 use std::path::Path;

@@ -14,6 +14,7 @@ use super::error::StorageError;
 use super::index::{HashBits, Index, KeyHash, Location};
 use super::record::{HEADER_BYTES, Header, Kind};
 use super::segment::Segment;
+use super::view::View;
 
 /// What readers of a table share.
 #[derive(Debug)]
@@ -25,6 +26,11 @@ pub(crate) struct Reader {
     released: AtomicU64,
     /// The highest clock reading that the table has recorded: expired stays expired.
     time: AtomicU64,
+    /// The version of the last write that may be seen.
+    version: AtomicU64,
+    incarnation: u64,
+    /// The keys in order.
+    view: RwLock<Arc<View>>,
 }
 
 /// Whether a read may wait for the disk.
@@ -66,12 +72,15 @@ pub(crate) enum ReadError {
 }
 
 impl Reader {
-    pub(super) fn new(bits: HashBits) -> Self {
+    pub(super) fn new(bits: HashBits, incarnation: u64, view: View) -> Self {
         Self {
             index: Index::new(bits),
             segments: RwLock::new(Vec::new()),
             released: AtomicU64::new(0),
             time: AtomicU64::new(0),
+            version: AtomicU64::new(0),
+            incarnation,
+            view: RwLock::new(Arc::new(view)),
         }
     }
 
@@ -104,6 +113,29 @@ impl Reader {
 
     pub(super) fn set_time(&self, time: u64) {
         self.time.store(time, Ordering::Relaxed);
+    }
+
+    /// The version of the last write that may be seen.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_version(&self, version: u64) {
+        self.version.store(version, Ordering::Release);
+    }
+
+    /// What tells the table from others that have had its name.
+    pub(crate) fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// All segments as they are now, for as long as the answer is held.
+    pub(super) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_view(&self, view: View) {
+        *self.view.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(view);
     }
 
     /// Finds a key's record, expired or not.

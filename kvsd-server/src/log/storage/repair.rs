@@ -4,7 +4,7 @@
 //! middle, so that a crash at any point of it is repaired by doing it again:
 //!
 //! 1. Read the last segment's groups up to the first that does not verify; rot is refused
-//!    ([`super::scan`]).
+//!    ([`super::groups`]).
 //! 2. Keep the bytes of a torn tail aside, in a file named after the segment and the offset that
 //!    ends in `.cut`; zeros are not kept.
 //! 3. Write the whole groups that are not proven durable into a new segment, and sync it. They are
@@ -12,19 +12,19 @@
 //!    not have.
 //! 4. Replace the manifest: the old segment ends where it was proven durable, the new one is the
 //!    last, and versions go on 2^32 above the highest that is known, so that a version that was
-//!    shown and then lost never returns with other content.
+//!    shown and then lost never returns with other content, and no history goes on from one.
 //! 5. Cut the old segment; remove what the manifest does not name.
 //!
-//! Next file to read: [`super::hint`].
+//! Next file to read: [`super::load`].
 
 use std::path::Path;
 
 use super::disk::{Disk, write_all};
 use super::envelope::{ReplaceError, write_new};
 use super::error::StorageError;
+use super::groups::{Damage, Groups, Record, content_end};
 use super::manifest::{Manifest, SegmentEntry};
 use super::record::{COMMIT_BYTES, Commit};
-use super::scan::{Damage, Entry, Groups, content_end};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
 
 /// How far versions jump after an end that was not clean.
@@ -84,6 +84,7 @@ pub(super) fn repair(
     repaired.segments.push(SegmentEntry { id, salt, length, last_version: version, time });
     repaired.next_segment = id + 1;
     repaired.version_floor = version.saturating_add(VERSION_JUMP);
+    repaired.lose(version);
     repaired.time_floor = time;
     repaired.write(disk, folder).map_err(ReplaceError::into_inner)?;
     Ok(repaired)
@@ -180,7 +181,7 @@ fn rewrite_tail(
         if start < remains.durable {
             continue;
         }
-        for Entry { header, key, value, .. } in &entries {
+        for Record { header, key, value, .. } in &entries {
             let offset = SEGMENT_HEADER_BYTES + group.len() as u64;
             group.extend_from_slice(&header.encode(segment.seed, offset));
             group.extend_from_slice(key);

@@ -4,17 +4,19 @@
 //! Everything here waits for the disk, syncs included, and no other sync of the table may be under
 //! way. Under every policy a segment is durable before the next one is written.
 //!
-//! Next file to read: [`super::chore`].
+//! Next file to read: [`super::entry`].
 
 use std::sync::Arc;
 
 use super::adopt::{Rest, Sealed};
-use super::chore::HintChore;
+use super::chunk::Entries;
+use super::entry::Counts;
 use super::envelope::ReplaceError;
 use super::error::StorageError;
 use super::manifest::{Left, Manifest, SegmentEntry};
 use super::record::{COMMIT_BYTES, HEADER_BYTES};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
+use super::view::{Active, Run, Sorted};
 use super::writer::{WriteError, Writer};
 
 /// When a segment is full. A group that alone is larger has a segment of its own.
@@ -31,6 +33,22 @@ pub(crate) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self { bytes: 64 << 20, records: 1 << 18, key_bytes: 16 << 20 }
+    }
+}
+
+/// How much of the latest changes is kept for watches: segments with more than so many bytes behind
+/// them, or older than this, may be compacted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Retention {
+    /// 64 MiB.
+    pub(crate) bytes: u64,
+    /// Ten minutes.
+    pub(crate) millis: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { bytes: 64 << 20, millis: 600_000 }
     }
 }
 
@@ -61,8 +79,8 @@ impl Writer {
         let limits = &self.limits;
         self.end > SEGMENT_HEADER_BYTES
             && (self.end + demand.bytes + COMMIT_BYTES as u64 > limits.bytes
-                || self.records + demand.records > limits.records
-                || self.key_bytes + demand.key_bytes > limits.key_bytes)
+                || self.counts.records + demand.records > limits.records
+                || self.counts.key_bytes + demand.key_bytes > limits.key_bytes)
     }
 
     /// Makes the table ready for a group: in use, and with a segment that has room for it. Waits
@@ -111,18 +129,19 @@ impl Writer {
             Err(error) => return Err(error),
         }
         // Only gives back room; the manifest says where the groups end.
-        let _ = self.active.file.truncate(self.end);
-        self.hints.extend(self.hint_of_active(self.manifest.segments.iter().rev().nth(1)));
-        let sealed = std::mem::replace(&mut self.active, Arc::new(segment));
-        self.sealed.push(Sealed { segment: sealed, slot: self.slot, rest: Rest::Ready });
+        let _ = self.active.segment.file.truncate(self.end);
+        let run = self.manifest.segments.iter().rev().nth(1).map(|entry| self.run_of_active(entry));
+        self.sealed.extend(run.map(|run| Sealed::new(&Arc::new(run), self.slot)));
         self.wake(Rest::Failed);
-        self.slot = self.reader.add_segment(Arc::clone(&self.active));
+        let segment = Arc::new(segment);
+        self.slot = self.reader.add_segment(Arc::clone(&segment));
+        self.active = Arc::new(Active::new(segment, Entries::default(), SEGMENT_HEADER_BYTES));
+        self.show_view();
         self.end = SEGMENT_HEADER_BYTES;
         self.allocated = SEGMENT_HEADER_BYTES;
         self.durable = SEGMENT_HEADER_BYTES;
         self.declared = 0;
-        self.records = 0;
-        self.key_bytes = 0;
+        self.counts = Counts::default();
         Ok(())
     }
 
@@ -164,15 +183,15 @@ impl Writer {
         Ok(())
     }
 
-    /// What writes the hint of the active segment as it is now, under its entry of the manifest.
-    fn hint_of_active(&self, entry: Option<&SegmentEntry>) -> Option<HintChore> {
-        Some(HintChore {
-            disk: Arc::clone(&self.disk),
-            folder: self.folder.clone(),
-            segment: Arc::clone(&self.active),
-            identity: self.manifest.identity(entry?),
-            length: self.end,
-        })
+    /// The active segment as it is now, under its entry of the manifest.
+    fn run_of_active(&self, entry: &SegmentEntry) -> Run {
+        let (chunks, counts) = self.active.chunks();
+        Run::new(
+            Arc::clone(&self.active.segment),
+            self.manifest.identity(entry),
+            (self.end, self.version, self.time),
+            Sorted::Chunks(Arc::new(chunks), counts),
+        )
     }
 
     fn sealed_entry(&self, entry: SegmentEntry) -> SegmentEntry {
@@ -186,10 +205,10 @@ impl Writer {
             return Ok(());
         }
         self.seal()?;
-        self.hints.extend(self.hint_of_active(self.manifest.segments.last()));
-        while let Some(hint) = self.hints.pop_front() {
+        let active = self.manifest.segments.last().map(|entry| Arc::new(self.run_of_active(entry)));
+        for run in self.sealed.iter().map(|sealed| &sealed.run).chain(&active) {
             // Without a hint the next start reads the segment.
-            let _ = hint.run();
+            let _ = run.write_hint(&*self.disk, &self.folder);
         }
         let mut manifest = Manifest {
             left: Left::Clean,
@@ -202,7 +221,7 @@ impl Writer {
         }
         self.replace_manifest(manifest)?;
         // Only gives back room; the manifest says where the groups end.
-        let _ = self.active.file.truncate(self.end);
+        let _ = self.active.segment.file.truncate(self.end);
         self.allocated = self.end;
         Ok(())
     }

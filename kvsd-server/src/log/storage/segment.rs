@@ -20,7 +20,7 @@
 //!
 //! Only the last segment of a table grows; the others are sealed and never change.
 //!
-//! Next file to read: [`super::scan`].
+//! Next file to read: [`super::groups`].
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +28,7 @@ use std::sync::Arc;
 use super::disk::{Disk, DiskFile, read_full, write_all};
 use super::error::StorageError;
 use super::fields::Fields;
+use super::history::Marks;
 use super::record::Seed;
 
 /// The format that is written, and the latest that is read.
@@ -57,6 +58,7 @@ pub(crate) struct Segment {
     pub(crate) seed: Seed,
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<dyn DiskFile>,
+    pub(super) marks: Marks,
 }
 
 impl Segment {
@@ -124,7 +126,8 @@ impl Segment {
     }
 
     fn new(path: PathBuf, file: Arc<dyn DiskFile>, identity: SegmentIdentity) -> Self {
-        Self { id: identity.id, seed: Seed::new(identity.salt, identity.id), path, file }
+        let seed = Seed::new(identity.salt, identity.id);
+        Self { id: identity.id, seed, path, file, marks: Marks::default() }
     }
 
     /// The first bytes of the segment, up to `length` or the file's end.

@@ -13,7 +13,7 @@ use super::disk::{Disk, Lock};
 use super::envelope::ReplaceError;
 use super::error::StorageError;
 use super::load::{TableOptions, load, open_table};
-use super::manifest::{Left, Manifest, SegmentEntry};
+use super::manifest::{Left, Lost, Manifest, SegmentEntry};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity};
 use super::writer::Writer;
 
@@ -182,6 +182,8 @@ fn create_table_folder(
         version_floor: 0,
         time_floor: 0,
         next_segment: 2,
+        history_floor: 0,
+        lost: Lost::default(),
         segments: vec![SegmentEntry {
             id: 1,
             salt,

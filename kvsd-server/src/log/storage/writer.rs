@@ -7,24 +7,24 @@
 //!
 //! Next file to read: [`super::rotation`].
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
-use super::adopt::Sealed;
-use super::chore::HintChore;
+use super::adopt::{Adoption, Sealed};
+use super::compact::Signals;
 use super::disk::{Disk, DiskFile, write_all};
+use super::entry::Counts;
 use super::error::{StorageError, is_full};
 use super::group::{Content, Group};
 use super::index::{KeyHash, Location};
 use super::manifest::Manifest;
 use super::reader::{Access, Extent, ReadError, Reader};
 use super::record::Commit;
-use super::rotation::Limits;
-use super::segment::Segment;
+use super::rotation::{Limits, Retention};
 use super::usage::Usage;
+use super::view::Active;
 
 /// Whether a group may use the room that is kept for deletes on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,9 +82,10 @@ pub(crate) struct Writer {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: PathBuf,
     pub(super) limits: Limits,
+    pub(super) retention: Retention,
     pub(super) reader: Arc<Reader>,
     pub(super) manifest: Manifest,
-    pub(super) active: Arc<Segment>,
+    pub(super) active: Arc<Active>,
     pub(super) slot: u32,
     /// Where the next group goes.
     pub(super) end: u64,
@@ -94,19 +95,18 @@ pub(crate) struct Writer {
     /// Up to where the active segment is durable, and up to where a commit in it says so.
     pub(super) durable: u64,
     pub(super) declared: u64,
-    pub(super) records: u64,
-    pub(super) key_bytes: u64,
+    pub(super) counts: Counts,
     pub(super) version: u64,
     pub(super) time: u64,
     pub(super) group: Group,
     pub(super) buffer: Vec<u8>,
-    /// The other segments, and how much of each is live.
+    /// The other segments in the order of the manifest, and how much of each is live.
     pub(super) sealed: Vec<Sealed>,
     pub(super) usage: Usage,
-    /// Hints that can be written at leisure.
-    pub(super) hints: VecDeque<HintChore>,
     pub(super) looks_for_victim: bool,
-    pub(super) cancelled: Arc<AtomicBool>,
+    /// What the compaction under way is told.
+    pub(super) signals: Arc<Signals>,
+    pub(super) adoption: Option<Adoption>,
 }
 
 /// How room is had on this disk.
@@ -124,15 +124,15 @@ pub(super) struct Opened {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) folder: PathBuf,
     pub(super) limits: Limits,
+    pub(super) retention: Retention,
     pub(super) reader: Arc<Reader>,
     pub(super) manifest: Manifest,
-    pub(super) active: Arc<Segment>,
+    pub(super) active: Arc<Active>,
     pub(super) slot: u32,
     pub(super) sealed: Vec<Sealed>,
     pub(super) usage: Usage,
     pub(super) end: u64,
-    pub(super) records: u64,
-    pub(super) key_bytes: u64,
+    pub(super) counts: Counts,
     pub(super) version: u64,
     pub(super) time: u64,
 }
@@ -140,10 +140,12 @@ pub(super) struct Opened {
 impl Writer {
     pub(super) fn new(opened: Opened) -> Self {
         opened.reader.set_time(opened.time);
+        opened.reader.set_version(opened.version);
         Self {
             disk: opened.disk,
             folder: opened.folder,
             limits: opened.limits,
+            retention: opened.retention,
             reader: opened.reader,
             manifest: opened.manifest,
             active: opened.active,
@@ -153,17 +155,16 @@ impl Writer {
             room: Room::Reserved,
             durable: opened.end,
             declared: 0,
-            records: opened.records,
-            key_bytes: opened.key_bytes,
+            counts: opened.counts,
             version: opened.version,
             time: opened.time,
             group: Group::default(),
             buffer: Vec::new(),
             sealed: opened.sealed,
             usage: opened.usage,
-            hints: VecDeque::new(),
             looks_for_victim: true,
-            cancelled: Arc::default(),
+            signals: Arc::default(),
+            adoption: None,
         }
     }
 
@@ -181,6 +182,11 @@ impl Writer {
     pub(crate) fn advance_time(&mut self, now: u64) -> u64 {
         self.time = self.time.max(now);
         self.time
+    }
+
+    /// What the time is for this table when the clock says so.
+    pub(crate) fn time_at(&self, now: u64) -> u64 {
+        self.time.max(now)
     }
 
     /// Opens a group.
@@ -241,10 +247,10 @@ impl Writer {
         replaces: Option<&Current>,
     ) -> Result<(), StorageError> {
         let offset = self.end + self.group.bytes().len() as u64;
-        let place = (self.active.seed, self.slot, offset);
+        let place = (self.active.segment.seed, self.slot, offset);
         let replaces = replaces.map(|current| current.location);
         self.group.append(place, hashed, content, version, replaces).ok_or_else(|| {
-            StorageError::io("append to", &self.active.path)(
+            StorageError::io("append to", &self.active.segment.path)(
                 std::io::ErrorKind::FileTooLarge.into(),
             )
         })
@@ -268,28 +274,28 @@ impl Writer {
             records: u32::try_from(self.group.records()).unwrap_or(u32::MAX),
         };
         let offset = self.end + self.group.bytes().len() as u64;
-        self.group.commit(&commit, self.active.seed, offset);
+        self.group.commit(&commit, self.active.segment.seed, offset);
         self.make_room(self.group.bytes().len() as u64, reserve)?;
-        if let Err(error) = write_all(&*self.active.file, self.group.bytes(), self.end) {
+        if let Err(error) = write_all(&*self.active.segment.file, self.group.bytes(), self.end) {
             return Err(self.take_back(error));
         }
         self.end += self.group.bytes().len() as u64;
         self.allocated = self.allocated.max(self.end);
         self.declared = self.durable;
         self.version = version;
-        self.records += self.group.records() as u64;
-        self.key_bytes += self.group.key_bytes();
+        self.counts.records += self.group.records() as u64;
+        self.counts.key_bytes += self.group.key_bytes();
         Ok(())
     }
 
     /// Cuts off what a failed write may have left.
     fn take_back(&mut self, error: std::io::Error) -> WriteError {
-        let cut = self.active.file.truncate(self.end);
+        let cut = self.active.segment.file.truncate(self.end);
         self.allocated = self.end;
         if cut.is_ok() && is_full(&error) {
             return WriteError::Full;
         }
-        WriteError::Broken(StorageError::io("write", &self.active.path)(error))
+        WriteError::Broken(StorageError::io("write", &self.active.segment.path)(error))
     }
 
     fn make_room(&mut self, bytes: u64, reserve: Reserve) -> Result<(), WriteError> {
@@ -303,7 +309,7 @@ impl Writer {
         }
         let step = self.allocated.clamp(FIRST_STEP_BYTES, LAST_STEP_BYTES);
         let ahead = needed.max(self.allocated + step);
-        let file = &self.active.file;
+        let file = &self.active.segment.file;
         let result = file.allocate(ahead).map(|()| ahead);
         let result = match result {
             // Not a whole step, but perhaps what is needed now.
@@ -317,7 +323,7 @@ impl Writer {
             }
             Err(error) if is_full(&error) => return Err(WriteError::Full),
             Err(error) => {
-                let error = StorageError::io("reserve room for", &self.active.path)(error);
+                let error = StorageError::io("reserve room for", &self.active.segment.path)(error);
                 return Err(WriteError::Broken(error));
             }
         }
@@ -327,16 +333,16 @@ impl Writer {
     /// The sync that makes everything written so far durable.
     pub(crate) fn sync(&self) -> Sync {
         Sync {
-            file: Arc::clone(&self.active.file),
-            path: self.active.path.clone(),
-            segment: self.active.id,
+            file: Arc::clone(&self.active.segment.file),
+            path: self.active.segment.path.clone(),
+            segment: self.active.segment.id,
             end: self.end,
         }
     }
 
     /// Takes note of a sync that has succeeded.
     pub(crate) fn synced(&mut self, sync: &Sync) {
-        if sync.segment == self.active.id {
+        if sync.segment == self.active.segment.id {
             self.durable = self.durable.max(sync.end);
         }
     }
@@ -344,7 +350,11 @@ impl Writer {
     /// Lets readers see the group that was written.
     pub(crate) fn publish(&mut self) {
         self.reader.set_time(self.time);
-        self.group.publish(&self.reader.index, &mut self.usage);
+        // A panic elsewhere cannot leave entries half added.
+        let mut entries = self.active.entries.write().unwrap_or_else(PoisonError::into_inner);
+        self.group.publish(&self.reader.index, &mut entries, &mut self.usage);
+        self.active.end.store(self.end, Ordering::Release);
+        self.reader.set_version(self.version);
     }
 
     /// Whether something is durable that no commit says to be.

@@ -16,7 +16,7 @@ use crate::engine::{
 };
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::posix::PosixDisk;
-use crate::log::storage::rotation::Limits;
+use crate::log::storage::rotation::{Limits, Retention};
 use crate::log::storage::sim::{Fault, SimDisk};
 use crate::log::{LogConfig, LogEngine, OpenError, SyncPolicy};
 
@@ -456,7 +456,8 @@ async fn reads_beside_compaction_always_find_their_key_and_room_is_reclaimed() {
     let limits = Limits { bytes: 16 << 10, ..Limits::default() };
     let open = || {
         let config = LogConfig::new(folder.path());
-        let options = TableOptions { limits, ..TableOptions::default() };
+        let retention = Retention { bytes: 0, millis: 0 };
+        let options = TableOptions { limits, retention, ..TableOptions::default() };
         LogEngine::open_on(Arc::new(PosixDisk), config, options).unwrap()
     };
     let engine = open();

@@ -10,6 +10,7 @@
 //! - The clock goes back and old values win: order is by version, times only expire.
 //! - A failed sync is retried, or its error reset: the first one stops the table.
 
+mod changes;
 mod compaction;
 mod crash;
 mod damage;
@@ -18,6 +19,7 @@ mod history;
 mod model;
 #[cfg(feature = "cli")]
 mod offline;
+mod scan;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -17,7 +17,7 @@ use crate::log::storage::index::HashBits;
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::reader::{Access, ReadError, Reader};
 use crate::log::storage::record::NEVER;
-use crate::log::storage::rotation::{Demand, Limits};
+use crate::log::storage::rotation::{Demand, Limits, Retention};
 use crate::log::storage::sim::{Fault, Random, SimDisk};
 use crate::log::storage::store::{Store, StoreError};
 use crate::log::turn::{Batch, Taken, Turn};
@@ -53,6 +53,8 @@ impl Batch for Vec<Vec<Write>> {
 }
 
 pub(super) const SMALL: Limits = Limits { bytes: 4096, records: 60, key_bytes: 600 };
+/// Histories of a segment or two.
+const SHORT: Retention = Retention { bytes: 2048, millis: 300 };
 const KEYS: usize = 14;
 
 impl Run {
@@ -61,13 +63,19 @@ impl Run {
             disk: SimDisk::new(seed),
             random: Random::new(seed ^ 0xabcd),
             policy,
-            options: TableOptions { limits: SMALL, hash_bits },
+            options: TableOptions { limits: SMALL, retention: SHORT, hash_bits },
             clock: Arc::new(ManualClock::at(1_000)),
             now: 1_000,
             table: None,
             done: None,
             history: History::new(),
         }
+    }
+
+    /// The same, without a history that compaction must keep.
+    pub(super) fn without_history(mut self) -> Self {
+        self.options.retention = Retention { bytes: 0, millis: 0 };
+        self
     }
 
     /// The same, on another disk with the same content. The table is not open.
@@ -217,6 +225,7 @@ impl Run {
         };
         match self.done.take() {
             Some(done) => turn.chore_done(done),
+            None if turn.is_adopting() => turn.adopt_more(),
             None => self.done = turn.next_chore().map(Chore::run),
         }
         Ok(true)
@@ -236,9 +245,14 @@ impl Run {
         if let Some(done) = self.done.take() {
             turn.chore_done(done);
         }
-        while let Some(chore) = turn.next_chore() {
-            let done = chore.run();
-            turn.chore_done(done);
+        loop {
+            while turn.is_adopting() {
+                turn.adopt_more();
+            }
+            let Some(chore) = turn.next_chore() else {
+                break;
+            };
+            turn.chore_done(chore.run());
         }
         Ok(true)
     }

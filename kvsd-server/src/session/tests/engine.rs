@@ -10,8 +10,8 @@ use kvsd::{TableName, UnixMillis, Version};
 use tokio::sync::watch;
 
 use crate::engine::{
-    Action, Before, BeforeDetail, Condition, Description, Engine, EngineError, Found, ReadNow,
-    Record, Write, WriteResult, Written,
+    Action, Before, BeforeDetail, Changes, Condition, Description, Engine, EngineError, Found,
+    PageLimits, Position, ReadNow, Record, Scan, ScanPage, Write, WriteResult, Written,
 };
 
 #[derive(Debug)]
@@ -108,6 +108,14 @@ impl Engine for MapEngine {
     async fn read(&self, table: &str, key: &[u8]) -> Result<Option<Record>, EngineError> {
         self.disk().await;
         Ok(self.state.lock().unwrap().records.get(&place(table, key)).cloned())
+    }
+
+    async fn scan(&self, _: &str, _: &Scan) -> Result<ScanPage, EngineError> {
+        unreachable!("no session scans")
+    }
+
+    async fn changes(&self, _: &str, _: Position, _: PageLimits) -> Result<Changes, EngineError> {
+        unreachable!("no session watches")
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {

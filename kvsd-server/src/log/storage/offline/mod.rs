@@ -1,7 +1,7 @@
 //! A data folder read while no server has it open, damaged or not.
 //!
 //! This is what the commands `verify`, `dump` and `salvage` stand on. It reads with the code that
-//! the server reads with ([`super::scan`]), but goes on behind damage, and takes whatever still
+//! the server reads with ([`super::groups`]), but goes on behind damage, and takes whatever still
 //! verifies. It never changes a byte of the folder that it reads: no repair, no cut, no clean-up.
 //!
 //! Reading order: [`walk`], [`plan`], [`readable`], [`survey`], [`salvage`].

@@ -15,8 +15,8 @@ use super::walk::{Step, Walk};
 use super::{Damage, DataFolder, TableFolder};
 use crate::log::storage::disk::read_full;
 use crate::log::storage::error::StorageError;
+use crate::log::storage::groups::{Record, content_end};
 use crate::log::storage::record::{Commit, HEADER_BYTES, Header, Kind};
-use crate::log::storage::scan::{Entry, content_end};
 use crate::log::storage::segment::Segment;
 
 /// What a table's files hold.
@@ -234,7 +234,7 @@ impl Survey {
         Ok(())
     }
 
-    fn add(&mut self, segment: usize, entry: &Entry<'_>) {
+    fn add(&mut self, segment: usize, entry: &Record<'_>) {
         self.records += 1;
         self.version = self.version.max(entry.header.version);
         let new = Newest {
@@ -259,14 +259,14 @@ impl Survey {
     fn check_versions(
         &mut self,
         segment: &Segment,
-        entries: &[Entry<'_>],
+        entries: &[Record<'_>],
         commit: &Commit,
         before: u64,
     ) {
         if commit.version < before {
             self.damage(segment, commit.start..commit.start, "a group's version goes back");
         }
-        let misfit = |entry: &&Entry<'_>| !(1..=commit.version).contains(&entry.header.version);
+        let misfit = |entry: &&Record<'_>| !(1..=commit.version).contains(&entry.header.version);
         if let Some(entry) = entries.iter().find(misfit) {
             let what = "a record's version is not one of its group's";
             self.damage(segment, entry.offset..entry.offset, what);

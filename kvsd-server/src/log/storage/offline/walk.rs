@@ -1,6 +1,6 @@
 //! A segment's groups in order, and what still verifies behind damage.
 //!
-//! Tells rot from a torn tail as recovery does ([`crate::log::storage::scan`]); but rot does not
+//! Tells rot from a torn tail as recovery does ([`crate::log::storage::groups`]); but rot does not
 //! end the walk. The header CRC is bound to a record's place, so that behind damage every byte can
 //! be tried: what verifies there is a record.
 //!
@@ -8,8 +8,8 @@
 
 use std::ops::Range;
 
+use crate::log::storage::groups::{Damage, Groups, Record};
 use crate::log::storage::record::{Commit, Seed};
-use crate::log::storage::scan::{Damage, Entry, Groups};
 
 /// What comes next in a segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes a step; the records are in `entries`.
-    pub(super) fn next(&mut self, entries: &mut Vec<Entry<'a>>) -> Step {
+    pub(super) fn next(&mut self, entries: &mut Vec<Record<'a>>) -> Step {
         match self.groups.next(entries) {
             Ok(Some(commit)) => {
                 self.durable = self.durable.max(commit.durable);
@@ -63,7 +63,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn pass(&mut self, damage: Damage, entries: &mut Vec<Entry<'a>>) -> Step {
+    fn pass(&mut self, damage: Damage, entries: &mut Vec<Record<'a>>) -> Step {
         if damage.group >= self.durable {
             entries.clear();
             return Step::Torn(damage.group);

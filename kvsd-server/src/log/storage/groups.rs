@@ -21,7 +21,7 @@ use super::segment::SEGMENT_HEADER_BYTES;
 
 /// One record of a segment.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry<'a> {
+pub(super) struct Record<'a> {
     pub(super) offset: u64,
     pub(super) header: Header,
     pub(super) key: &'a [u8],
@@ -57,7 +57,7 @@ impl<'a> Groups<'a> {
     }
 
     /// Reads the next group's records into `entries` (which is cleared first); `None` at the end.
-    pub(super) fn next(&mut self, entries: &mut Vec<Entry<'a>>) -> Result<Option<Commit>, Damage> {
+    pub(super) fn next(&mut self, entries: &mut Vec<Record<'a>>) -> Result<Option<Commit>, Damage> {
         entries.clear();
         let start = self.next;
         if start >= self.bytes.len() as u64 {
@@ -84,7 +84,7 @@ impl<'a> Groups<'a> {
     }
 
     /// The record at an offset, and where it ends.
-    fn entry_at(&self, offset: u64) -> Option<(Entry<'a>, u64)> {
+    fn entry_at(&self, offset: u64) -> Option<(Record<'a>, u64)> {
         let bytes = self.bytes.get(usize::try_from(offset).ok()?..)?;
         let header = Header::decode(bytes, self.seed, offset)?;
         let body = bytes.get(HEADER_BYTES..)?.get(..header.body_bytes())?;
@@ -93,7 +93,7 @@ impl<'a> Groups<'a> {
         }
         let (key, value) = body.split_at_checked(header.key_bytes.into())?;
         let end = offset + (HEADER_BYTES + body.len()) as u64;
-        Some((Entry { offset, header, key, value }, end))
+        Some((Record { offset, header, key, value }, end))
     }
 
     /// Whether a commit behind the damage says that the damaged group was durable.
@@ -120,7 +120,7 @@ impl<'a> Groups<'a> {
     /// Goes on behind damage: adds the records that verify, from the first one behind it up to a
     /// commit or to further damage. The answer is where the damage ends.
     #[cfg(feature = "cli")]
-    pub(super) fn resume(&mut self, damage: Damage, entries: &mut Vec<Entry<'a>>) -> u64 {
+    pub(super) fn resume(&mut self, damage: Damage, entries: &mut Vec<Record<'a>>) -> u64 {
         let end = match self.entry_at(damage.at) {
             // A commit whose group is not all there.
             Some((_, end)) => end,
