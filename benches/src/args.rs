@@ -8,19 +8,26 @@ use tempfile::TempDir;
 
 use crate::Error;
 
-/// Measures kvsd beside Redis and prints one table, as Markdown, on standard output.
+/// Measures kvsd beside its peers and prints tables, as Markdown, on standard output.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {
-    /// Only the cells whose name contains one of these, such as `get` or `set-64-always`.
-    pub(crate) cells: Vec<String>,
-    /// How often each cell runs both sides in turn.
+    /// Suites, and words for the lines of their tables: only those lines are measured whose name
+    /// contains one of the words, such as `get` or `set-64-always`. The suites are `wire` (beside
+    /// Redis, over loopback; it is meant where none is named), `storage` (in process beside fjall
+    /// and redb), `startup`, `memory`, `space` and `steady`.
+    pub(crate) words: Vec<String>,
+    /// How often each line runs all sides in turn.
     #[arg(long, value_name = "N", default_value = "9",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) rounds: u16,
     /// How long each run lasts, in seconds.
     #[arg(long, value_name = "S", default_value = "2", value_parser = parse_seconds)]
     pub(crate) seconds: Duration,
+    /// How many keys the suites beside `wire` work on; some take a fixed part or multiple of it.
+    #[arg(long, value_name = "N", default_value = "2000000",
+          value_parser = clap::value_parser!(u32).range(1000..))]
+    keys: u32,
     /// Where the servers keep their data, in a temporary folder. Default: beside this program,
     /// because the usual place for such folders may be memory.
     #[arg(long, value_name = "DIR")]
@@ -28,6 +35,11 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// How many keys there are beside `wire`.
+    pub(crate) fn keys(&self) -> usize {
+        self.keys as usize
+    }
+
     /// Makes the folder for the servers' data. It goes when it is dropped.
     pub(crate) fn folder(&self) -> Result<TempDir, Error> {
         let parent = match &self.dir {

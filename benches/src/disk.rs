@@ -1,8 +1,9 @@
 //! The disk below the servers: how fast it syncs, and how to let it come to rest.
 
 use std::fs::File;
-use std::io::Write;
-use std::path::Path;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::Error;
@@ -28,6 +29,35 @@ pub(crate) fn settle(folder: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// All files below a folder.
+pub(crate) fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => files.extend(self::files(&entry.path())?),
+            false => files.push(entry.path()),
+        }
+    }
+    Ok(files)
+}
+
+/// The bytes that the disk has set aside for all files below a folder.
+pub(crate) fn allocated_bytes(folder: &Path) -> Result<u64, Error> {
+    let mut blocks = 0;
+    for file in files(folder)? {
+        match std::fs::metadata(file) {
+            Ok(metadata) => blocks += metadata.blocks(),
+            // Removed since it was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(blocks * BLOCK_BYTES)
+}
+
+/// The unit in which a file's room is told.
+const BLOCK_BYTES: u64 = 512;
 /// As much as a record of the benchmark takes in a log.
 const APPEND_BYTES: usize = 160;
 const SYNC_TIME: Duration = Duration::from_millis(200);

@@ -4,13 +4,14 @@
 //! is compared with what belongs to its key, and every task reads back what it wrote last, so that
 //! nobody is fast by being wrong. Next file to read: `peer`.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::Error;
 use crate::cell::Operation;
 use crate::latency::Latency;
-use crate::record::{KEYS, Profile, Records};
+use crate::record::{Profile, Records};
 
 /// One task's client of a store of typed records.
 pub(crate) trait Client: Send + 'static {
@@ -64,17 +65,19 @@ pub(crate) async fn run<C: Client>(
     Ok(Outcome { latency })
 }
 
-/// Writes every record once.
+/// Writes the records of a range once.
 pub(crate) async fn fill<C: Client>(
     records: &Arc<Records>,
+    range: Range<usize>,
     client: impl Fn(usize) -> C,
 ) -> Result<(), Error> {
     let tasks: Vec<_> = (0..FILLERS)
         .map(|task| {
             let (records, mut client) = (Arc::clone(records), client(task));
+            let range = range.clone();
             tokio::spawn(async move {
                 let mut profile = records.first();
-                for at in (task..KEYS).step_by(FILLERS) {
+                for at in range.skip(task).step_by(FILLERS) {
                     profile.id = at as u64;
                     client.set(records.key(at), &profile).await?;
                 }
@@ -97,7 +100,7 @@ async fn get_until(
     let (mut expected, mut latency) = (records.first(), Latency::new());
     let mut before = Instant::now();
     loop {
-        let at = dice.below(KEYS);
+        let at = dice.below(records.count());
         let found = client.get(records.key(at)).await?;
         let now = Instant::now();
         expected.id = at as u64;
@@ -119,7 +122,7 @@ async fn set_until(
     let (mut profile, mut latency) = (records.first(), Latency::new());
     let mut before = Instant::now();
     loop {
-        let at = dice.below(KEYS);
+        let at = dice.below(records.count());
         profile.id = at as u64;
         client.set(records.key(at), &profile).await?;
         let now = Instant::now();
@@ -133,6 +136,17 @@ async fn set_until(
     }
 }
 
+/// Reads one record.
+pub(crate) async fn get(
+    client: &mut impl Client,
+    records: &Records,
+    at: usize,
+) -> Result<(), Error> {
+    let mut expected = records.first();
+    expected.id = at as u64;
+    check(client.get(records.key(at)).await?.as_ref(), &expected)
+}
+
 /// Checks that a value belongs to its key and its run, and is whole.
 fn check(found: Option<&Profile>, expected: &Profile) -> Result<(), Error> {
     if found != Some(expected) {
@@ -142,14 +156,14 @@ fn check(found: Option<&Profile>, expected: &Profile) -> Result<(), Error> {
 }
 
 /// Picks keys at random, the same ones for every peer.
-struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    fn new(task: usize) -> Self {
+    pub(crate) fn new(task: usize) -> Self {
         Self((task as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -167,6 +181,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::record::KEYS;
 
     /// A store in memory with a fault.
     #[derive(Debug, Clone)]
@@ -207,11 +222,11 @@ mod tests {
         let store = Store { records: Arc::default(), fault };
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         runtime.block_on(async {
-            let first = Arc::new(Records::new(0));
-            fill(&first, |_| store.clone()).await?;
+            let first = Arc::new(Records::new(KEYS, 0));
+            fill(&first, 0..KEYS, |_| store.clone()).await?;
             let records = match operation {
                 Operation::Get => first,
-                Operation::Set => Arc::new(Records::new(1)),
+                Operation::Set => Arc::new(Records::new(KEYS, 1)),
             };
             let plan = Plan { operation, tasks: 3, time: Duration::from_millis(20), records };
             Ok(run(&plan, |_| store.clone()).await?.latency.count())

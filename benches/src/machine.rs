@@ -85,6 +85,26 @@ pub(crate) fn cpu_of(process: u32) -> Result<Duration, Error> {
     cpu_ticks(&text).map(ticks).ok_or_else(|| format!("{path} is not as expected").into())
 }
 
+/// The memory that a process has in use, as `VmRSS` tells it.
+pub(crate) fn resident_bytes(process: u32) -> Result<u64, Error> {
+    let path = format!("/proc/{process}/status");
+    field(&fs::read_to_string(&path)?, "VmRSS:")
+        .map(|kib| kib * 1024)
+        .ok_or_else(|| format!("{path} is not as expected").into())
+}
+
+/// The bytes that this process has handed to system calls that write.
+pub(crate) fn written_bytes() -> Result<u64, Error> {
+    field(&fs::read_to_string("/proc/self/io")?, "wchar:")
+        .ok_or_else(|| "/proc/self/io is not as expected".into())
+}
+
+/// The number on the line with that name.
+fn field(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_ascii_whitespace().next()?.parse().ok()
+}
+
 /// Fields 14 and 15, user and system time. Field 2 is a name in brackets that may hold anything.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(") ")?;
@@ -117,6 +137,15 @@ mod tests {
         let stat = "42 (a) R (b) S 1 42 42 0 -1 4194304 1 2 3 4 70 30 5 6 20 0 3 0 1";
         assert_eq!(cpu_ticks(stat), Some(100));
         assert!(cpu_of(std::process::id()).is_ok());
+    }
+
+    #[test]
+    fn a_named_number_is_found_whatever_stands_around_it() {
+        assert_eq!(field("VmHWM:\t  9 kB\nVmRSS:\t  1234 kB\n", "VmRSS:"), Some(1234));
+        assert_eq!(field("rchar: 1\nwchar: 2\n", "wchar:"), Some(2));
+        assert_eq!(field("wchar: many\n", "wchar:"), None);
+        assert!(resident_bytes(std::process::id()).is_ok_and(|bytes| bytes > 1 << 20));
+        assert!(written_bytes().is_ok());
     }
 
     #[test]

@@ -1,26 +1,38 @@
-//! kvsd beside its peers: starts the servers, loads them in turn, prints one table with ratios.
+//! kvsd beside its peers: runs them in turn under the same load, prints tables with ratios.
 //!
 //! Under the name `kvsd-server` this program *is* the server, the shipped one with all its flags:
 //! so the benchmark finds it without knowing where cargo puts things, and it still runs as a
-//! process of its own. Nothing here writes outside its own temporary folder. Next files to read:
-//! `cell` (what is measured), `measure` (how), `peer` (against whom).
+//! process of its own. Nothing here writes outside its own temporary folder. Next file to read:
+//! `suite` (what there is to measure).
 
 mod args;
 mod cell;
+mod data;
 mod disk;
+mod engine;
 mod latency;
 mod load;
 mod machine;
 mod measure;
+mod memory;
 mod peer;
 mod record;
 mod report;
+mod rounds;
+mod space;
+mod startup;
+mod steady;
+mod storage;
+mod suite;
 
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 use crate::args::Args;
 use crate::machine::Machine;
@@ -48,17 +60,36 @@ fn is_called(name: &str) -> bool {
 }
 
 fn run(args: &Args) -> Result<(), Error> {
-    let cells = cell::named_like(&args.cells)?;
-    let folder = args.folder()?;
-    // As an application has it: a worker thread for each core.
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (machine, redis) = (Machine::look(folder.path()), peer::redis::find());
-    println!("{}\n", report::head(&machine, args, &redis));
-    let bench = measure::Bench { runtime, folder, redis, rounds: args.rounds, time: args.seconds };
-    let mut results = Vec::new();
-    for cell in cells {
-        results.push(bench.measure(cell)?);
+    let choice = suite::choose(&args.words)?;
+    let bench = Bench {
+        folder: args.folder()?,
+        // As an application has it: a worker thread for each core.
+        runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
+        redis: peer::redis::find(),
+        rounds: args.rounds,
+        time: args.seconds,
+        keys: args.keys(),
+    };
+    let machine = Machine::look(bench.folder.path());
+    for (at, chosen) in choice.iter().enumerate() {
+        if at > 0 {
+            println!();
+        }
+        println!("{}\n{}\n", report::machine(&machine), chosen.head(&bench));
+        print!("{}", chosen.measure(&bench)?);
     }
-    print!("{}", report::table(&results));
     Ok(())
+}
+
+/// What all suites share.
+#[derive(Debug)]
+struct Bench {
+    runtime: Runtime,
+    folder: TempDir,
+    /// Redis's version, or why it is left out.
+    redis: Result<String, String>,
+    rounds: u16,
+    time: Duration,
+    /// How many keys there are, `wire` apart.
+    keys: usize,
 }

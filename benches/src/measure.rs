@@ -1,16 +1,11 @@
 //! The rounds of a cell: in each of them both sides run, one right after the other.
 //!
-//! Only such neighbours are compared, because a machine of one minute is not that of the next; a
-//! round in which the hypervisor took more than its share is thrown away and counted. Next file to
-//! read: `load`.
+//! Only such neighbours are compared, because a machine of one minute is not that of the next. Next
+//! files to read: `rounds` (which of them count), `load`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tempfile::TempDir;
-use tokio::runtime::Runtime;
-
-use crate::Error;
 use crate::cell::{Cell, Operation, Sync};
 use crate::disk;
 use crate::latency::Latency;
@@ -19,18 +14,9 @@ use crate::machine::{self, Ticks};
 use crate::peer::Peer;
 use crate::peer::kvsd::Kvsd;
 use crate::peer::redis::Redis;
-use crate::record::Records;
-
-/// What all cells share.
-#[derive(Debug)]
-pub(crate) struct Bench {
-    pub(crate) runtime: Runtime,
-    pub(crate) folder: TempDir,
-    /// Redis's version, or why it is left out.
-    pub(crate) redis: Result<String, String>,
-    pub(crate) rounds: u16,
-    pub(crate) time: Duration,
-}
+use crate::record::{KEYS, Records};
+use crate::rounds;
+use crate::{Bench, Error};
 
 /// One line of the table, measured.
 #[derive(Debug)]
@@ -83,8 +69,8 @@ impl Bench {
 
     /// Fills a server and finds its client's best form.
     fn prepare(&self, cell: Cell, mut peer: Box<dyn Peer>) -> Result<(Box<dyn Peer>, Side), Error> {
-        let records = Arc::new(Records::new(0));
-        peer.fill(&self.runtime, &records)?;
+        let records = Arc::new(Records::new(KEYS, 0));
+        peer.fill(&self.runtime, &records, 0..records.count())?;
         let plan = Plan {
             operation: cell.operation,
             tasks: cell.tasks,
@@ -96,24 +82,18 @@ impl Bench {
     }
 
     fn rounds(&self, cell: Cell, mut sides: Vec<(Box<dyn Peer>, Side)>) -> Result<Measured, Error> {
-        let (mut syncs, mut elsewhere) = (Vec::new(), Vec::new());
-        let (mut kept, mut repeated) = (0, 0);
-        while kept < self.rounds {
+        let kept = rounds::keep(self.rounds, |number| {
             let rate = self.sync_rate(cell)?;
-            let before = Ticks::now()?;
-            let revision = u32::from(kept + repeated) + 1;
+            let revision = u32::from(number) + 1;
             let runs = sides
                 .iter()
                 .map(|(peer, _)| self.run(cell, &**peer, revision))
                 .collect::<Result<Vec<_>, _>>()?;
-            let steal = Ticks::now()?.steal_since(before);
-            let is_disturbed = steal > MOST_STEAL && repeated < MOST_REPEATED;
-            self.tell(cell, &sides, &runs, steal, is_disturbed);
-            if is_disturbed {
-                repeated += 1;
-                continue;
-            }
-            kept += 1;
+            self.tell(cell, &sides, &runs);
+            Ok((rate, runs))
+        })?;
+        let (mut syncs, mut elsewhere) = (Vec::new(), Vec::new());
+        for (rate, runs) in kept.rounds {
             syncs.extend(rate);
             elsewhere.push(runs.iter().map(|run| run.elsewhere).sum::<f64>() / runs.len() as f64);
             for ((_, side), run) in sides.iter_mut().zip(runs) {
@@ -122,6 +102,7 @@ impl Bench {
         }
         let mut sides = sides.into_iter().map(|(_, side)| side);
         let ours = sides.next().ok_or("a cell without kvsd")?;
+        let repeated = kept.repeated;
         Ok(Measured { cell, ours, theirs: sides.next(), repeated, syncs, elsewhere })
     }
 
@@ -142,7 +123,7 @@ impl Bench {
             Operation::Get => 0,
             Operation::Set => revision,
         };
-        let records = Arc::new(Records::new(written));
+        let records = Arc::new(Records::new(KEYS, written));
         let plan = Plan { operation: cell.operation, tasks: cell.tasks, time: self.time, records };
         disk::settle(self.folder.path())?;
         let usage = || Ok::<_, Error>((Ticks::now()?, own_cpu()?, machine::cpu_of(peer.server())?));
@@ -159,21 +140,12 @@ impl Bench {
     }
 
     /// Says how it goes, to whoever waits.
-    fn tell(
-        &self,
-        cell: Cell,
-        sides: &[(Box<dyn Peer>, Side)],
-        runs: &[Run],
-        steal: f64,
-        is_disturbed: bool,
-    ) {
+    fn tell(&self, cell: Cell, sides: &[(Box<dyn Peer>, Side)], runs: &[Run]) {
         let rates = sides.iter().zip(runs).map(|((peer, _), run)| {
             let rate = run.latency.count() as f64 / self.time.as_secs_f64();
             format!("{} {rate:.0}/s", peer.name())
         });
-        let rates = rates.collect::<Vec<_>>().join(", ");
-        let verdict = if is_disturbed { ", repeated" } else { "" };
-        eprintln!("{cell}: {rates}, {:.1} % steal{verdict}", steal * 100.0);
+        eprintln!("{cell}: {}", rates.collect::<Vec<_>>().join(", "));
     }
 }
 
@@ -197,8 +169,3 @@ fn own_cpu() -> Result<Duration, Error> {
 
 /// A warm-up pass, as a share of a run.
 const WARM_UP_SHARE: f64 = 0.25;
-/// The share of its time that a round may lose to the hypervisor.
-pub(crate) const MOST_STEAL: f64 = 0.03;
-/// How many rounds of a cell are thrown away at most: a machine that is always disturbed still gets
-/// its table.
-const MOST_REPEATED: u16 = 30;

@@ -28,10 +28,10 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// The records that run number `revision` writes.
-    pub(crate) fn new(revision: u32) -> Self {
+    /// As many records, as run number `revision` writes them.
+    pub(crate) fn new(count: usize, revision: u32) -> Self {
         Self {
-            keys: (0..KEYS).map(|at| format!("profile/{at:08}")).collect(),
+            keys: (0..count).map(|at| format!("profile/{at:08}")).collect(),
             profile: Profile {
                 id: 0,
                 revision,
@@ -42,6 +42,10 @@ impl Records {
                 score: 0.5,
             },
         }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.keys.len() / KEY_BYTES
     }
 
     pub(crate) fn key(&self, at: usize) -> &str {
@@ -59,7 +63,7 @@ impl Profile {
     pub(crate) const BINCODE_BYTES: usize = 100;
 }
 
-/// How many keys there are.
+/// How many keys the cells work on.
 pub(crate) const KEYS: usize = 10_000;
 const KEY_BYTES: usize = "profile/00000000".len();
 
@@ -72,7 +76,7 @@ mod tests {
     #[test]
     fn a_value_has_100_bytes_unless_its_number_is_small() {
         for (id, bytes) in [(KEYS - 1, Profile::BINCODE_BYTES), (0, Profile::BINCODE_BYTES - 2)] {
-            let profile = Profile { id: id as u64, ..Records::new(1).first() };
+            let profile = Profile { id: id as u64, ..Records::new(1, 1).first() };
             let encoded = bincode::DefaultOptions::new().serialize(&profile).unwrap();
             assert_eq!(encoded.len(), bytes);
         }
@@ -80,7 +84,7 @@ mod tests {
 
     #[test]
     fn every_key_is_another_one() {
-        let records = Records::new(0);
+        let records = Records::new(KEYS, 0);
         let keys: std::collections::HashSet<_> = (0..KEYS).map(|at| records.key(at)).collect();
         assert_eq!(keys.len(), KEYS);
         assert!(keys.contains("profile/00000000") && keys.contains("profile/00009999"));

@@ -3,18 +3,23 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use crate::args::Args;
+use crate::Bench;
 use crate::cell::Sync;
 use crate::machine::Machine;
-use crate::measure::{MOST_STEAL, Measured, Side};
+use crate::measure::{Measured, Side};
 use crate::peer;
 use crate::record::{KEYS, Profile};
+use crate::rounds::MOST_STEAL;
 
-/// What is known before anything is measured.
-pub(crate) fn head(machine: &Machine, args: &Args, redis: &Result<String, String>) -> String {
+/// What all suites are measured on.
+pub(crate) fn machine(machine: &Machine) -> String {
     let Machine { cores, cpu, kernel, file_system } = machine;
+    format!("- Machine: {cores} cores, {cpu}, Linux {kernel}, data on {file_system}.")
+}
+
+/// How the cells are measured.
+pub(crate) fn head(bench: &Bench) -> String {
     let lines = [
-        format!("- Machine: {cores} cores, {cpu}, Linux {kernel}, data on {file_system}."),
         format!(
             "- Load: closed loop, {KEYS} keys picked evenly, a typed value of {} bytes of bincode; \
              clients and servers on this machine, plain TCP over loopback.",
@@ -23,8 +28,8 @@ pub(crate) fn head(machine: &Machine, args: &Args, redis: &Result<String, String
         format!(
             "- Rounds: {} in which each side runs for {:?}, in turn. The ratio is the median of \
              the rounds' quotients; a round with over {:.0} % steal is repeated.",
-            args.rounds,
-            args.seconds,
+            bench.rounds,
+            bench.time,
             MOST_STEAL * 100.0
         ),
         format!(
@@ -35,7 +40,7 @@ pub(crate) fn head(machine: &Machine, args: &Args, redis: &Result<String, String
             peer::kvsd::sync_mode(Sync::Interval),
             kvsd::DEFAULT_POOL_SIZE
         ),
-        match redis {
+        match &bench.redis {
             Ok(version) => redis_settings(version),
             Err(reason) => format!("- Redis: skipped, because {reason}."),
         },
@@ -104,7 +109,7 @@ fn ratio(ours: &Side, theirs: &Side) -> String {
 }
 
 /// The median, with the least and the most.
-fn spread(numbers: &[f64], digits: usize) -> String {
+pub(crate) fn spread(numbers: &[f64], digits: usize) -> String {
     if numbers.is_empty() {
         return "-".to_owned();
     }
@@ -113,7 +118,7 @@ fn spread(numbers: &[f64], digits: usize) -> String {
     format!("{:.digits$} ({least:.digits$} to {most:.digits$})", median(numbers))
 }
 
-fn median(numbers: &[f64]) -> f64 {
+pub(crate) fn median(numbers: &[f64]) -> f64 {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);
     match (sorted.len(), sorted.len() / 2) {
@@ -136,7 +141,7 @@ fn cpu(side: &Side) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cell;
+    use crate::cell::CELLS;
     use crate::latency::Latency;
 
     fn side(rates: &[f64]) -> Side {
@@ -161,7 +166,7 @@ mod tests {
     #[test]
     fn a_line_tells_both_sides() {
         let both = Measured {
-            cell: cell::named_like(&["set-64-always".to_owned()]).unwrap()[0],
+            cell: CELLS[7],
             ours: side(&[100.0]),
             theirs: Some(side(&[50.0])),
             repeated: 1,
@@ -178,7 +183,7 @@ mod tests {
     #[test]
     fn without_a_peer_its_places_hold_dashes() {
         let alone = Measured {
-            cell: cell::named_like(&["get-64".to_owned()]).unwrap()[0],
+            cell: CELLS[1],
             ours: side(&[100.0]),
             theirs: None,
             repeated: 0,

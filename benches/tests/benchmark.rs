@@ -9,16 +9,49 @@ fn bench(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_kvsd-benches")).args(args).output().unwrap()
 }
 
-#[test]
-fn one_command_measures_a_get_and_both_kinds_of_set() {
-    let output = bench(&["--rounds", "1", "--seconds", "0.1", "get-64", "set-64"]);
+/// The first column of all tables that it prints, measured on few keys and as briefly as it can be.
+fn lines(words: &[&str]) -> Vec<String> {
+    let output = bench(&[&["--rounds", "1", "--seconds", "0.1", "--keys", "1000"], words].concat());
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("- Machine: "), "{text}");
-    let lines = text.lines().filter(|line| line.starts_with('|'));
-    let names: Vec<_> = lines.filter_map(|line| line.split(' ').nth(1)).collect();
-    assert_eq!(names, ["cell", "get-64", "set-64-interval", "set-64-always"], "{text}");
+    // Every ratio of sides that were there is a number.
+    assert!(!text.contains("NaN") || !text.contains("- Redis 7"), "{text}");
+    let lines = text.lines().filter(|line| line.starts_with("| "));
+    lines.filter_map(|line| line.split(' ').nth(1).map(ToOwned::to_owned)).collect()
+}
+
+#[test]
+fn one_command_measures_a_get_and_both_kinds_of_set() {
+    let lines = lines(&["get-64", "set-64"]);
+    assert_eq!(lines, ["cell", "get-64", "set-64-interval", "set-64-always"]);
+}
+
+#[test]
+fn the_engine_is_measured_beside_fjall_and_redb() {
+    let lines = lines(&["storage"]);
+    let expected = "line random-get-100 scan-values-shuffled scan-keys durable-set-1 \
+                    durable-set-64 scan-values-in-order random-get-4096";
+    assert_eq!(lines, expected.split(' ').collect::<Vec<_>>());
+}
+
+#[test]
+fn starts_after_both_kinds_of_ends_are_measured() {
+    assert_eq!(lines(&["startup"]), ["line", "start-after-kill", "start-after-stop"]);
+}
+
+#[test]
+fn memory_is_measured_beside_redis_and_as_the_index_grows() {
+    let lines = lines(&["memory"]);
+    assert_eq!(lines[..3], ["line", "server-memory", "line"]);
+    assert_eq!(lines[3..], ["index-memory"; 7]);
+}
+
+#[test]
+fn space_and_steadiness_are_measured() {
+    let expected = ["line", "space", "line", "gets-beside-writes", "gets-beside-compaction"];
+    assert_eq!(lines(&["space", "steady"]), expected);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! kvsd: the shipped server and the SDK, both with their default settings.
 
 use std::io::{BufRead, BufReader};
+use std::ops::Range;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use super::Peer;
-use super::process::Process;
+use super::process::{Ending, Process};
 use crate::Error;
 use crate::cell::Sync;
 use crate::load::{self, Client, Outcome, Plan};
@@ -26,7 +27,7 @@ pub(crate) struct Kvsd {
 }
 
 impl Kvsd {
-    /// Starts a server on a new folder and connects to it.
+    /// Starts a server on a folder, which may hold one's data already, and connects to it.
     pub(crate) fn start(runtime: &Runtime, folder: &Path, sync: Sync) -> Result<Self, Error> {
         let (server, address) = serve(folder, sync)?;
         let url = format!("kvsd://{address}");
@@ -49,7 +50,7 @@ pub(crate) fn sync_mode(sync: Sync) -> &'static str {
 
 /// Starts the server and waits until it serves; returns where.
 fn serve(folder: &Path, sync: Sync) -> Result<(Process, String), Error> {
-    std::fs::create_dir(folder)?;
+    std::fs::create_dir_all(folder)?;
     let mut command = Command::new(std::env::current_exe()?);
     for (name, _) in std::env::vars_os() {
         // Settings that the user's own server has.
@@ -80,8 +81,13 @@ impl Peer for Kvsd {
         self.server.id()
     }
 
-    fn fill(&self, runtime: &Runtime, records: &Arc<Records>) -> Result<(), Error> {
-        runtime.block_on(load::fill(records, self.client()))
+    fn fill(
+        &self,
+        runtime: &Runtime,
+        records: &Arc<Records>,
+        range: Range<usize>,
+    ) -> Result<(), Error> {
+        runtime.block_on(load::fill(records, range, self.client()))
     }
 
     /// There is nothing to choose: kvsd runs as it comes.
@@ -92,6 +98,14 @@ impl Peer for Kvsd {
 
     fn run(&self, runtime: &Runtime, plan: &Plan) -> Result<Outcome, Error> {
         runtime.block_on(load::run(plan, self.client()))
+    }
+
+    fn get(&self, runtime: &Runtime, records: &Records, at: usize) -> Result<(), Error> {
+        runtime.block_on(load::get(&mut self.client()(0), records, at))
+    }
+
+    fn end(self: Box<Self>, ending: Ending) -> Result<(), Error> {
+        self.server.end(ending)
     }
 }
 

@@ -7,6 +7,9 @@ pub(crate) mod kvsd;
 mod process;
 pub(crate) mod redis;
 
+pub(crate) use process::Ending;
+
+use std::ops::Range;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -23,8 +26,13 @@ pub(crate) trait Peer {
     /// The process of its server.
     fn server(&self) -> u32;
 
-    /// Writes every record once.
-    fn fill(&self, runtime: &Runtime, records: &Arc<Records>) -> Result<(), Error>;
+    /// Writes the records of a range once.
+    fn fill(
+        &self,
+        runtime: &Runtime,
+        records: &Arc<Records>,
+        range: Range<usize>,
+    ) -> Result<(), Error>;
 
     /// Runs something like `plan` until the peer is at its best, and keeps what made it so. Returns
     /// how many connections that was.
@@ -32,4 +40,10 @@ pub(crate) trait Peer {
 
     /// Carries out a plan.
     fn run(&self, runtime: &Runtime, plan: &Plan) -> Result<Outcome, Error>;
+
+    /// Reads one record, as soon as the server answers reads.
+    fn get(&self, runtime: &Runtime, records: &Records, at: usize) -> Result<(), Error>;
+
+    /// Ends the server and waits until it is gone; its folder stays.
+    fn end(self: Box<Self>, ending: Ending) -> Result<(), Error>;
 }

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::Error;
 
 /// A process that ends when this is dropped.
@@ -30,6 +32,30 @@ impl Process {
         let text = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         lines[lines.len().saturating_sub(5)..].join("\n")
+    }
+}
+
+/// How a server ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// `SIGKILL`, in the middle of whatever it does.
+    Kill,
+    /// `SIGTERM`, and it stops on its own.
+    Stop,
+}
+
+impl Process {
+    /// Ends the process and waits until it is gone.
+    pub(super) fn end(mut self, ending: Ending) -> Result<(), Error> {
+        match ending {
+            Ending::Kill => self.child.kill()?,
+            Ending::Stop => kill_process(Pid::from_child(&self.child), Signal::TERM)?,
+        }
+        let status = self.child.wait()?;
+        if ending == Ending::Stop && !status.success() {
+            return Err(format!("a server did not stop well: {}", self.last_words()).into());
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@
 //! behind the scenes, no Nagle's algorithm, and a response timeout as long as kvsd's.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::ops::Range;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -13,11 +14,14 @@ use std::time::{Duration, Instant};
 use bincode::Options;
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncCommands, AsyncConnectionConfig, IntoConnectionInfo};
+use redis::{
+    AsyncCommands, AsyncConnectionConfig, ErrorKind, IntoConnectionInfo, RedisError,
+    ServerErrorKind,
+};
 use tokio::runtime::Runtime;
 
 use super::Peer;
-use super::process::Process;
+use super::process::{Ending, Process};
 use crate::Error;
 use crate::cell::Sync;
 use crate::load::{self, Client, Outcome, Plan};
@@ -54,11 +58,31 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts a server on a new folder and connects to it.
+    /// Starts a server on a folder, which may hold one's data already, and connects to it.
     pub(crate) fn start(runtime: &Runtime, folder: &Path, sync: Sync) -> Result<Self, Error> {
         let (server, port) = serve(folder, sync)?;
         let connections = runtime.block_on(connect(&server, port))?;
         Ok(Self { server, connections, used: 1 })
+    }
+
+    /// Has the server write its log anew, without what has been replaced, and waits until it has.
+    pub(crate) fn rewrite_log(&self, runtime: &Runtime) -> Result<(), Error> {
+        runtime.block_on(async {
+            let mut connection = self.connections[0].clone();
+            redis::cmd("BGREWRITEAOF").query_async::<()>(&mut connection).await?;
+            loop {
+                let info = redis::cmd("INFO").arg("persistence").to_owned();
+                let info: String = info.query_async(&mut connection).await?;
+                let says = |line| info.lines().any(|other| other == line);
+                if says("aof_rewrite_in_progress:0") && says("aof_rewrite_scheduled:0") {
+                    return match says("aof_last_bgrewrite_status:ok") {
+                        true => Ok(()),
+                        false => Err(format!("{PROGRAM} could not rewrite its log").into()),
+                    };
+                }
+                tokio::time::sleep(REWRITE_STEP).await;
+            }
+        })
     }
 
     fn client(&self) -> impl Fn(usize) -> RedisClient {
@@ -70,7 +94,7 @@ impl Redis {
 }
 
 fn serve(folder: &Path, sync: Sync) -> Result<(Process, u16), Error> {
-    std::fs::create_dir(folder)?;
+    std::fs::create_dir_all(folder)?;
     // Free a moment ago; should somebody else take it now, the server says so and ends.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
     let mut command = Command::new(PROGRAM);
@@ -101,6 +125,10 @@ async fn connect(server: &Process, port: u16) -> Result<Vec<MultiplexedConnectio
     Ok(connections)
 }
 
+fn is_loading(error: RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::BusyLoading)
+}
+
 impl Peer for Redis {
     fn name(&self) -> &'static str {
         "redis"
@@ -110,8 +138,13 @@ impl Peer for Redis {
         self.server.id()
     }
 
-    fn fill(&self, runtime: &Runtime, records: &Arc<Records>) -> Result<(), Error> {
-        runtime.block_on(load::fill(records, self.client()))
+    fn fill(
+        &self,
+        runtime: &Runtime,
+        records: &Arc<Records>,
+        range: Range<usize>,
+    ) -> Result<(), Error> {
+        runtime.block_on(load::fill(records, range, self.client()))
     }
 
     /// Chooses the number of connections with which most gets done, by the sum of two passes.
@@ -131,6 +164,22 @@ impl Peer for Redis {
 
     fn run(&self, runtime: &Runtime, plan: &Plan) -> Result<Outcome, Error> {
         runtime.block_on(load::run(plan, self.client()))
+    }
+
+    fn get(&self, runtime: &Runtime, records: &Records, at: usize) -> Result<(), Error> {
+        runtime.block_on(async {
+            let mut connection = self.connections[0].clone();
+            // While it loads, it refuses everything.
+            while redis::cmd("PING").query_async::<()>(&mut connection).await.is_err_and(is_loading)
+            {
+                tokio::time::sleep(START_STEP).await;
+            }
+            load::get(&mut self.client()(0), records, at).await
+        })
+    }
+
+    fn end(self: Box<Self>, ending: Ending) -> Result<(), Error> {
+        self.server.end(ending)
     }
 }
 
@@ -162,4 +211,5 @@ const CONNECTIONS: [usize; 4] = [1, 2, 4, 8];
 const MOST_CONNECTIONS: usize = 8;
 const WARM_UP_PASSES: usize = 2;
 const START_TIME: Duration = Duration::from_secs(10);
-const START_STEP: Duration = Duration::from_millis(20);
+const START_STEP: Duration = Duration::from_millis(1);
+const REWRITE_STEP: Duration = Duration::from_millis(50);
