@@ -1,7 +1,7 @@
 //! Which sealed segments are compacted next, and how the copy takes their place.
 //!
-//! A sealed segment is a victim when more than a third of it is dead: not named by the index, or
-//! expired. The deadest is first, and others go with it as long as what is live of all of them fits
+//! A sealed segment is a victim when more than a third of it is dead (not named by the index, or
+//! expired), and where room is short already when a sixth is. The deadest is first, and others go with it as long as what is live of all of them fits
 //! one segment. Without one, many small segments are joined. Deletes count as dead; where they
 //! cannot be dropped yet, and the compaction was futile, the segments are left alone until another
 //! compaction has freed something. Those that failed are tried again after the next rotation, and
@@ -74,8 +74,15 @@ pub(super) struct Adoption {
     moves: std::vec::IntoIter<Move>,
     /// The copy's slot.
     slot: Option<u32>,
-    /// The victims' segments and slots.
-    victims: Vec<(u64, u32)>,
+    /// The victims, whose files are still there.
+    victims: Vec<Sealed>,
+}
+
+impl Adoption {
+    /// The length of the victims' files.
+    pub(super) fn victim_bytes(&self) -> u64 {
+        self.victims.iter().map(|victim| victim.run.bytes()).sum()
+    }
 }
 
 impl Writer {
@@ -151,7 +158,11 @@ impl Writer {
                 ready.push(Candidate::new(place, &sealed.run, dead));
             }
         }
-        let is_worth_it = |candidate: &&Candidate| candidate.dead * DEAD_SHARE > candidate.length;
+        let share = match self.crowding() {
+            0 => DEAD_SHARE,
+            _ => CROWDED_DEAD_SHARE,
+        };
+        let is_worth_it = |candidate: &&Candidate| candidate.dead * share > candidate.length;
         let mut dead: Vec<&Candidate> = ready.iter().filter(is_worth_it).collect();
         dead.sort_by_key(|candidate| std::cmp::Reverse(candidate.dead_permille()));
         let dead = self.fit_together(dead);
@@ -253,11 +264,7 @@ impl Writer {
         let sealed = run.zip(slot).map(|(run, slot)| Sealed::new(&Arc::new(run), slot));
         let gone = replace(&mut self.sealed, |sealed| is_victim(sealed.run.identity.id), sealed);
         self.show_view();
-        self.adoption = Some(Adoption {
-            moves: moves.into_iter(),
-            slot,
-            victims: gone.iter().map(|sealed| (sealed.run.identity.id, sealed.slot)).collect(),
-        });
+        self.adoption = Some(Adoption { moves: moves.into_iter(), slot, victims: gone });
         Ok(())
     }
 
@@ -297,10 +304,10 @@ impl Writer {
             self.adoption = Some(adoption);
             return Ok(());
         }
-        for (id, slot) in adoption.victims {
-            self.reader.release_segment(slot);
-            self.usage.forget(slot);
-            remove_files(&*self.disk, &self.folder, id);
+        for victim in adoption.victims {
+            self.reader.release_segment(victim.slot);
+            self.usage.forget(victim.slot);
+            remove_files(&*self.disk, &self.folder, victim.run.identity.id);
         }
         self.wake(Rest::Futile);
         self.tell_figures();
@@ -372,6 +379,8 @@ impl Candidate {
 
 /// A victim has more than this part of it dead: a third.
 const DEAD_SHARE: u64 = 3;
+/// Where room is short, a sixth.
+const CROWDED_DEAD_SHARE: u64 = 6;
 /// A segment is small below this part of a full one: an eighth.
 const SMALL_SHARE: u64 = 8;
 /// So many small segments are joined.
@@ -379,4 +388,4 @@ const JOINED: usize = 8;
 /// All victims together have at most the length of so many full segments.
 const MOST_VICTIMS: u64 = 4;
 /// How many copies the index learns of between two groups.
-const MOVES_AT_ONCE: usize = 1024;
+const MOVES_AT_ONCE: usize = 4096;

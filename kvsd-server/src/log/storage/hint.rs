@@ -82,6 +82,8 @@ pub(super) struct Hint {
     seed: Seed,
     segment_length: u64,
     pub(super) counts: Counts,
+    /// The file's length.
+    pub(super) bytes: u64,
     fences: Vec<Fence>,
 }
 
@@ -126,7 +128,7 @@ impl Hint {
             return Err(BadHint);
         }
         let segment_length = of.length;
-        Ok(Self { file, seed, segment_length, counts, fences })
+        Ok(Self { file, seed, segment_length, counts, bytes: length, fences })
     }
 
     /// Writes the hint of a segment from its entries, durably but for its folder's entry.
@@ -186,7 +188,8 @@ fn write(of: Of<'_>, path: &Path, counts: Counts, mut merge: Merge) -> Result<Hi
     write(&body, at)?;
     write(&encode_header(of.identity, of.length, count, counts, at), 0)?;
     file.sync_data().map_err(StorageError::io("sync", path))?;
-    Ok(Hint { file, seed, segment_length: of.length, counts, fences })
+    let bytes = at + body.len() as u64;
+    Ok(Hint { file, seed, segment_length: of.length, counts, bytes, fences })
 }
 
 /// Puts length and checksum into the room that was left for them.

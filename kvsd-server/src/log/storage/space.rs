@@ -1,6 +1,7 @@
 //! How much room a table takes for what is live in it, and when writes must wait for compaction.
 //!
-//! A table may take 2.4 times its live bytes, or three full segments more than them if that is more.
+//! A table may take 2.2 times its live bytes, hints included, or three full segments more than them if
+//! that is more; with what a compaction is about to copy, that is 2.5 times.
 //! Halfway there compaction takes no more rests, and writes begin to wait: at first little, and the
 //! closer to the bound the longer, so that they slow down to the pace of compaction and never stop.
 //! Only what compaction may free counts: while there is nothing to compact, nobody waits.
@@ -9,6 +10,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::adopt::Adoption;
 use super::writer::Writer;
 
 impl Writer {
@@ -21,12 +23,13 @@ impl Writer {
     }
 
     pub(super) fn space(&self) -> Space {
-        let sealed: u64 = self.sealed.iter().map(|sealed| sealed.run.length).sum();
-        Space { taken: sealed + self.allocated, live: self.usage.live() }
+        let sealed: u64 = self.sealed.iter().map(|sealed| sealed.run.bytes()).sum();
+        let victims = self.adoption.as_ref().map_or(0, Adoption::victim_bytes);
+        Space { taken: sealed + victims + self.allocated, live: self.usage.live() }
     }
 }
 
-/// What a table takes of the disk for its records, and what the index names of it.
+/// What a table takes of the disk, and what the index names of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Space {
     pub(super) taken: u64,
@@ -38,7 +41,7 @@ impl Space {
         let bound = |permille: u64, segments: u64| {
             (self.live / 1000 * permille).max(self.live + segments * segment_bytes)
         };
-        let (easy, full) = (bound(1900, 2), bound(2400, 3));
+        let (easy, full) = (bound(1700, 2), bound(2200, 3));
         let over = self.taken.saturating_sub(easy);
         (over.saturating_mul(1000) / (full - easy).max(1)).min(MOST_CROWDING)
     }
@@ -59,8 +62,8 @@ mod tests {
         // A small table may have some segments whatever is live.
         assert_eq!((crowding(0, 64), crowding(0, 128)), (0, 0));
         assert_eq!((crowding(0, 160), crowding(0, 1000)), (500, MOST_CROWDING));
-        assert_eq!((crowding(1000, 1600), crowding(1000, 1890)), (0, 0));
-        assert!((450..550).contains(&crowding(1000, 2150)));
-        assert_eq!(crowding(1000, 2400), MOST_CROWDING);
+        assert_eq!((crowding(1000, 1500), crowding(1000, 1690)), (0, 0));
+        assert!((450..550).contains(&crowding(1000, 1950)));
+        assert_eq!(crowding(1000, 2200), MOST_CROWDING);
     }
 }

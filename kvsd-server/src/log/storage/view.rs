@@ -58,6 +58,14 @@ impl Run {
         self.sorted.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The length of its files.
+    pub(super) fn bytes(&self) -> u64 {
+        match self.sorted() {
+            Sorted::Hint(hint) => self.length + hint.bytes,
+            Sorted::Chunks(..) => self.length,
+        }
+    }
+
     /// Writes its hint, unless it has one.
     pub(super) fn write_hint(&self, disk: &dyn Disk, folder: &Path) -> Result<(), StorageError> {
         let Sorted::Chunks(chunks, counts) = self.sorted() else {
