@@ -5,7 +5,7 @@
 //!
 //! Next file to read: [`super::hint`].
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::entry::{Counts, Entry, KeyRange, Order};
 use super::error::StorageError;
@@ -79,6 +79,8 @@ pub(super) struct Entries {
     full: Vec<Arc<Chunk>>,
     keys: Vec<u8>,
     slots: Vec<Slot>,
+    /// The last chunk as it is, for who asks again before anything is added.
+    open: Mutex<Option<Arc<Chunk>>>,
     pub(super) counts: Counts,
 }
 
@@ -91,6 +93,7 @@ impl Entries {
         if self.slots.is_empty() {
             self.slots.reserve_exact(CHUNK_ENTRIES);
         }
+        *self.open.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         self.counts.records += 1;
         self.counts.key_bytes += entry.key.len() as u64;
         // Offsets have 32 bits where the index can name them, and keys 16 in every record.
@@ -116,7 +119,9 @@ impl Entries {
     pub(super) fn chunks(&self) -> Vec<Arc<Chunk>> {
         let mut chunks = self.full.clone();
         if !self.slots.is_empty() {
-            chunks.push(Arc::new(Chunk::new(self.keys.clone(), self.slots.clone())));
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let copy = || Arc::new(Chunk::new(self.keys.clone(), self.slots.clone()));
+            chunks.push(Arc::clone(open.get_or_insert_with(copy)));
         }
         chunks
     }
@@ -179,8 +184,8 @@ impl ChunkCursor {
 }
 
 /// A chunk is full with this many entries, or with keys of this many bytes.
-const CHUNK_ENTRIES: usize = 2048;
-const CHUNK_KEY_BYTES: usize = 128 * 1024;
+const CHUNK_ENTRIES: usize = 4096;
+const CHUNK_KEY_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {

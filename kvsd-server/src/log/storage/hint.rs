@@ -51,7 +51,7 @@
 //! Next file to read: [`super::merge`].
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Disk, DiskFile, read_full, write_all};
 use super::entry::{Counts, Entry, KeyRange, Order};
@@ -85,6 +85,17 @@ pub(super) struct Hint {
     /// The file's length.
     pub(super) bytes: u64,
     fences: Vec<Fence>,
+    /// The block that was read last: the next page of a scan begins there.
+    recent: Mutex<Option<Arc<Block>>>,
+}
+
+/// A block in memory.
+#[derive(Debug, Default)]
+struct Block {
+    number: usize,
+    body: Vec<u8>,
+    /// Where its entries begin.
+    starts: Vec<u32>,
 }
 
 /// A block and its first key.
@@ -128,7 +139,15 @@ impl Hint {
             return Err(BadHint);
         }
         let segment_length = of.length;
-        Ok(Self { file, seed, segment_length, counts, bytes: length, fences })
+        Ok(Self {
+            file,
+            seed,
+            segment_length,
+            counts,
+            bytes: length,
+            fences,
+            recent: Mutex::default(),
+        })
     }
 
     /// Writes the hint of a segment from its entries, durably but for its folder's entry.
@@ -140,6 +159,44 @@ impl Hint {
             let _ = of.disk.remove(&path);
         }
         written
+    }
+
+    /// The block with this number; one without entries past the last.
+    fn block(&self, number: usize) -> Result<Arc<Block>, BadHint> {
+        // A panic elsewhere cannot leave it half changed.
+        let recent = || self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(block) = recent().as_ref().filter(|block| block.number == number) {
+            return Ok(Arc::clone(block));
+        }
+        let Some(fence) = self.fences.get(number) else {
+            return Ok(Arc::new(Block { number, ..Block::default() }));
+        };
+        let body = read_block(&*self.file, self.seed, fence.at, MOST_BLOCK_BYTES as u64)?;
+        let block = Arc::new(Block { number, starts: self.find_entries(&body, &fence.key)?, body });
+        *recent() = Some(Arc::clone(&block));
+        Ok(block)
+    }
+
+    /// Where the entries of a block begin. Checks all that can be wrong with them.
+    fn find_entries(&self, body: &[u8], first_key: &[u8]) -> Result<Vec<u32>, BadHint> {
+        let mut starts = Vec::with_capacity(body.len() / (ENTRY_BYTES + 16));
+        let mut start = 0;
+        let mut last_key: Option<&[u8]> = None;
+        while start < body.len() {
+            let entry = decode_entry(body, start).ok_or(BadHint)?;
+            let ascends = match last_key {
+                None => entry.key == first_key,
+                Some(last) => entry.key > last,
+            };
+            let end = entry.offset.checked_add(entry.record_bytes() as u64);
+            if !ascends || end.is_none_or(|end| end > self.segment_length) {
+                return Err(BadHint);
+            }
+            last_key = Some(entry.key);
+            starts.push(u32::try_from(start).map_err(|_| BadHint)?);
+            start += ENTRY_BYTES + entry.key.len();
+        }
+        Ok(starts)
     }
 
     /// Keys at about equal distances.
@@ -189,7 +246,8 @@ fn write(of: Of<'_>, path: &Path, counts: Counts, mut merge: Merge) -> Result<Hi
     write(&encode_header(of.identity, of.length, count, counts, at), 0)?;
     file.sync_data().map_err(StorageError::io("sync", path))?;
     let bytes = at + body.len() as u64;
-    Ok(Hint { file, seed, segment_length: of.length, counts, bytes, fences })
+    let (segment_length, recent) = (of.length, Mutex::default());
+    Ok(Hint { file, seed, segment_length, counts, bytes, fences, recent })
 }
 
 /// Puts length and checksum into the room that was left for them.
@@ -228,15 +286,11 @@ fn read_block(
     Ok(bytes)
 }
 
-/// A place among a hint's entries, with their block in memory.
+/// A place among a hint's entries.
 #[derive(Debug)]
 pub(super) struct HintCursor {
     hint: Arc<Hint>,
-    /// The block that is in memory; one past the last at the end.
-    block: usize,
-    body: Vec<u8>,
-    /// Where its entries begin.
-    starts: Vec<u32>,
+    block: Arc<Block>,
     /// The place in the block; nothing at the end.
     place: Option<usize>,
 }
@@ -250,25 +304,24 @@ impl HintCursor {
     ) -> Result<Self, BadHint> {
         let fence = |place: usize| hint.fences.get(place).map(|f| &*f.key).unwrap_or_default();
         let start = range.start(order, hint.fences.len(), fence);
-        let block = match order {
+        let number = match order {
             // The block before may have the first keys of the range.
             Order::Ascending => start.unwrap_or(hint.fences.len()).saturating_sub(1),
             Order::Descending => start.unwrap_or(hint.fences.len()),
         };
-        let place = None;
-        let mut cursor = Self { hint, block, body: Vec::new(), starts: Vec::new(), place };
-        cursor.load()?;
-        let key = |place| cursor.decode(place).map(|entry| entry.key).unwrap_or_default();
-        cursor.place = range.start(order, cursor.starts.len(), key);
+        let block = hint.block(number)?;
+        let key = |place| block.entry(place).map(|entry| entry.key).unwrap_or_default();
+        let place = range.start(order, block.starts.len(), key);
+        let mut cursor = Self { hint, block, place };
         if cursor.place.is_none() && order == Order::Ascending {
-            cursor.turn_to(Some(cursor.block + 1), order)?;
+            cursor.turn_to(Some(number + 1), order)?;
         }
         Ok(cursor)
     }
 
     /// The entry here; nothing behind the last one.
     pub(super) fn entry(&self) -> Option<Entry<'_>> {
-        self.decode(self.place?)
+        self.block.entry(self.place?)
     }
 
     /// Goes on to the next entry in this order.
@@ -277,62 +330,36 @@ impl HintCursor {
             return Ok(());
         };
         let next = match order {
-            Order::Ascending => Some(place + 1).filter(|next| *next < self.starts.len()),
+            Order::Ascending => Some(place + 1).filter(|next| *next < self.block.starts.len()),
             Order::Descending => place.checked_sub(1),
         };
         if next.is_some() {
             self.place = next;
             return Ok(());
         }
-        let block = match order {
-            Order::Ascending => Some(self.block + 1),
-            Order::Descending => self.block.checked_sub(1),
+        let number = match order {
+            Order::Ascending => Some(self.block.number + 1),
+            Order::Descending => self.block.number.checked_sub(1),
         };
-        self.turn_to(block, order)
+        self.turn_to(number, order)
     }
 
-    fn turn_to(&mut self, block: Option<usize>, order: Order) -> Result<(), BadHint> {
+    fn turn_to(&mut self, number: Option<usize>, order: Order) -> Result<(), BadHint> {
         self.place = None;
-        let Some(block) = block.filter(|block| *block < self.hint.fences.len()) else {
+        let Some(number) = number.filter(|number| *number < self.hint.fences.len()) else {
             return Ok(());
         };
-        self.block = block;
-        self.load()?;
+        self.block = self.hint.block(number)?;
         self.place = match order {
             Order::Ascending => Some(0),
-            Order::Descending => self.starts.len().checked_sub(1),
+            Order::Descending => self.block.starts.len().checked_sub(1),
         };
         Ok(())
     }
+}
 
-    /// Reads the block and finds its entries; checks all that can be wrong with them.
-    fn load(&mut self) -> Result<(), BadHint> {
-        self.starts.clear();
-        let Some(fence) = self.hint.fences.get(self.block) else {
-            return Ok(());
-        };
-        let most_bytes = MOST_BLOCK_BYTES as u64;
-        self.body = read_block(&*self.hint.file, self.hint.seed, fence.at, most_bytes)?;
-        let mut start = 0;
-        let mut last_key: Option<&[u8]> = None;
-        while start < self.body.len() {
-            let entry = decode_entry(&self.body, start).ok_or(BadHint)?;
-            let ascends = match last_key {
-                None => entry.key == &*fence.key,
-                Some(last) => entry.key > last,
-            };
-            let end = entry.offset.checked_add(entry.record_bytes() as u64);
-            if !ascends || end.is_none_or(|end| end > self.hint.segment_length) {
-                return Err(BadHint);
-            }
-            last_key = Some(entry.key);
-            self.starts.push(u32::try_from(start).map_err(|_| BadHint)?);
-            start += ENTRY_BYTES + entry.key.len();
-        }
-        Ok(())
-    }
-
-    fn decode(&self, place: usize) -> Option<Entry<'_>> {
+impl Block {
+    fn entry(&self, place: usize) -> Option<Entry<'_>> {
         decode_entry(&self.body, *self.starts.get(place)? as usize)
     }
 }
@@ -349,7 +376,8 @@ fn encode_entry(entry: &Entry<'_>, bytes: &mut Vec<u8>) {
 }
 
 fn decode_entry(bytes: &[u8], start: usize) -> Option<Entry<'_>> {
-    let mut fields = Fields(bytes.get(start..)?);
+    let (head, rest) = bytes.get(start..)?.split_first_chunk::<ENTRY_BYTES>()?;
+    let mut fields = Fields(head);
     let value_bytes = fields.u32()?;
     let key_bytes = fields.u16()?;
     let kind = match (fields.u8()?, fields.u8()?) {
@@ -361,7 +389,7 @@ fn decode_entry(bytes: &[u8], start: usize) -> Option<Entry<'_>> {
         offset: fields.u64()?,
         version: fields.u64()?,
         expires: fields.u64()?,
-        key: fields.bytes(key_bytes.into())?,
+        key: rest.get(..key_bytes.into())?,
         value_bytes,
         kind,
     })

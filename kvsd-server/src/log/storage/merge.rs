@@ -136,11 +136,17 @@ impl Merge {
 
     fn head_of(&self, source: usize) -> Option<Head> {
         let entry = self.sources.get(source)?.1.entry()?;
-        let mut prefix = [0; 16];
-        for (to, from) in prefix.iter_mut().zip(entry.key) {
-            *to = *from;
-        }
-        Some(Head { prefix: u128::from_be_bytes(prefix), source })
+        let prefix = match entry.key.first_chunk() {
+            Some(prefix) => u128::from_be_bytes(*prefix),
+            None => {
+                let mut prefix = [0; 16];
+                for (to, from) in prefix.iter_mut().zip(entry.key) {
+                    *to = *from;
+                }
+                u128::from_be_bytes(prefix)
+            }
+        };
+        Some(Head { prefix, source })
     }
 
     fn is_same_key(&self, a: &Head, b: &Head) -> bool {
