@@ -307,4 +307,29 @@ mod tests {
             assert!(candidates.iter().any(|location| location.offset() == u64::from(i)));
         }
     }
+
+    /// Fills the largest shard as it is among 17 million keys, and tells the longest time that its
+    /// lock was held (`cargo test --release -p kvsd-server --lib growth -- --nocapture`).
+    #[test]
+    fn growth_among_seventeen_million_keys_moves_few_slots_under_one_lock() {
+        let shares = |shard: u8| SHARD_MAP.iter().filter(|mapped| **mapped == shard).count();
+        let largest = (0..=u8::MAX).max_by_key(|shard| shares(*shard)).unwrap();
+        let keys = 17_000_000 * shares(largest) as u64 / SHARD_MAP.len() as u64;
+        let upper = SHARD_MAP.iter().position(|mapped| *mapped == largest).unwrap() as u64;
+
+        let index = Index::new(HashBits::Full);
+        let mut longest = std::time::Duration::ZERO;
+        for key in 0..keys {
+            let lower = index.hash(&key.to_le_bytes()).0 >> SHARD_MAP_BITS;
+            let hash = KeyHash(upper << (64 - SHARD_MAP_BITS) | lower);
+            let location = Location::new(1, key, 50).unwrap();
+            let began = std::time::Instant::now();
+            index.insert(hash, location);
+            longest = longest.max(began.elapsed());
+        }
+        println!("{keys} keys in the largest shard, longest insert {longest:?}");
+        // A doubling moves no more than are there.
+        assert!(keys < 110_000, "{keys}");
+        assert_eq!(index.len() as u64, keys);
+    }
 }
