@@ -201,6 +201,23 @@ impl Index {
         self.write(hash).insert_unique(probe(stored), slot, |slot| probe(slot.hash));
     }
 
+    /// Adds slots for keys that have none, shard by shard: what is near in memory is done together.
+    /// Takes all of them.
+    pub(super) fn insert_all(&self, slots: &mut Vec<(KeyHash, Location)>) {
+        slots.sort_unstable_by_key(|(hash, _)| hash.shard());
+        for slots in slots.chunk_by(|(a, _), (b, _)| a.shard() == b.shard()) {
+            let Some((first, _)) = slots.first() else {
+                continue;
+            };
+            let mut shard = self.write(*first);
+            for (hash, location) in slots {
+                let slot = Slot::new(hash.stored(), *location);
+                shard.insert_unique(probe(hash.stored()), slot, |slot| probe(slot.hash));
+            }
+        }
+        slots.clear();
+    }
+
     /// Points a key's slot elsewhere; the slot is told by where it points now. Says whether there
     /// is one.
     pub(super) fn replace(&self, hash: KeyHash, old: Location, new: Location) -> bool {

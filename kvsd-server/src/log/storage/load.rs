@@ -286,6 +286,7 @@ fn fill_part(
     range: &KeyRange<'_>,
 ) -> Result<Usage, Unfilled> {
     let mut usage = Usage::default();
+    let mut found = Vec::with_capacity(FOUND_TOGETHER);
     while merge.next()? {
         let Some((owner, newest)) = merge.newest() else {
             continue;
@@ -304,11 +305,17 @@ fn fill_part(
         };
         usage.moved(None, Some(location));
         usage.will_end(location, newest.expires);
-        reader.index.insert(reader.index.hash(newest.key), location);
+        found.push((reader.index.hash(newest.key), location));
+        if found.len() == FOUND_TOGETHER {
+            reader.index.insert_all(&mut found);
+        }
     }
+    reader.index.insert_all(&mut found);
     Ok(usage)
 }
 
+/// So many keys go into the index together: 1 MiB of them.
+const FOUND_TOGETHER: usize = 64 * 1024;
 /// A start-up with many threads waits for the memory, not for them.
 const MOST_THREADS: usize = 8;
 /// A part of fewer samples, 64 KiB of entries each, is not worth a thread.

@@ -47,6 +47,7 @@ pub(super) struct Merge {
 /// A source's next entry: enough of its key to tell most keys apart.
 #[derive(Debug, Clone, Copy)]
 struct Head {
+    /// The lower comes first, whatever the order.
     prefix: u128,
     source: usize,
 }
@@ -146,6 +147,10 @@ impl Merge {
                 u128::from_be_bytes(prefix)
             }
         };
+        let prefix = match self.order {
+            Order::Ascending => prefix,
+            Order::Descending => !prefix,
+        };
         Some(Head { prefix, source })
     }
 
@@ -155,13 +160,16 @@ impl Merge {
     }
 
     /// Whether `a` comes before `b`.
+    #[inline]
     fn is_before(&self, a: &Head, b: &Head) -> bool {
-        if a.prefix != b.prefix {
-            return match self.order {
-                Order::Ascending => a.prefix < b.prefix,
-                Order::Descending => a.prefix > b.prefix,
-            };
+        match a.prefix == b.prefix {
+            true => self.is_before_in_full(a, b),
+            false => a.prefix < b.prefix,
         }
+    }
+
+    #[cold]
+    fn is_before_in_full(&self, a: &Head, b: &Head) -> bool {
         let (Some(a), Some(b)) = (self.entry(a), self.entry(b)) else {
             return false;
         };
@@ -178,15 +186,7 @@ impl Merge {
             return;
         };
         self.heap.push(head);
-        let mut place = self.heap.len() - 1;
-        while place > 0 {
-            let parent = (place - 1) / 2;
-            if !self.is_place_before(place, parent) {
-                break;
-            }
-            self.heap.swap(place, parent);
-            place = parent;
-        }
+        self.rise(self.heap.len() - 1);
     }
 
     /// Takes the top off the heap.
@@ -199,21 +199,27 @@ impl Merge {
         Some(top)
     }
 
-    /// Lets the top of the heap sink to its place.
+    /// Lets the top of the heap sink to its place: down to the end along the first of two children,
+    /// which takes no branch that a processor could guess wrong, and up again from there.
     fn sink(&mut self) {
         let mut place = 0;
-        loop {
-            let mut first = place;
-            for child in [2 * place + 1, 2 * place + 2] {
-                if self.is_place_before(child, first) {
-                    first = child;
-                }
-            }
-            if first == place {
+        while 2 * place + 1 < self.heap.len() {
+            let left = 2 * place + 1;
+            let child = left + usize::from(self.is_place_before(left + 1, left));
+            self.heap.swap(place, child);
+            place = child;
+        }
+        self.rise(place);
+    }
+
+    fn rise(&mut self, mut place: usize) {
+        while place > 0 {
+            let parent = (place - 1) / 2;
+            if !self.is_place_before(place, parent) {
                 return;
             }
-            self.heap.swap(place, first);
-            place = first;
+            self.heap.swap(place, parent);
+            place = parent;
         }
     }
 
