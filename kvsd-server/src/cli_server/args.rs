@@ -71,6 +71,21 @@ pub(super) enum Command {
     /// The server must not be running. Keeps the keys of one table at a time in memory.
     #[command(next_line_help = true)]
     Dump(DumpArgs),
+    /// Make a new data folder from a backup
+    ///
+    /// Every byte of the backup is verified before the new folder gets its name; a backup that is
+    /// damaged is refused, and nothing is left behind. The new folder shares no file with the
+    /// backup. Versions go on far above those of before, and watches that were under way find a
+    /// gap. Users, certificates and configuration are no part of a backup: keep copies of them.
+    #[command(next_line_help = true)]
+    Restore {
+        /// The backup: a folder that `kvsd-server backup` made
+        #[arg(value_name = "BACKUP_FOLDER")]
+        backup: PathBuf,
+        /// The data folder to make; it must not be there, or be empty
+        #[arg(long, value_name = "NEWDIR")]
+        data_dir: PathBuf,
+    },
     /// Copy what still verifies of a damaged data folder into a new one
     ///
     /// The damaged folder is only read. For each key the newest record that verifies is copied;

@@ -45,13 +45,7 @@ impl FolderArgs {
 impl Folder {
     /// A bar for all tables; shown on a terminal only.
     pub(super) fn progress(&self, target: ProgressDrawTarget) -> ProgressBar {
-        let bytes = self.tables.tables.iter().map(|table| self.data.size(table)).sum();
-        let style = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} to go";
-        let style =
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-        // A command that fails must not leave half a bar in front of its error.
-        let clear = ProgressFinish::AndClear;
-        ProgressBar::with_draw_target(Some(bytes), target).with_style(style).with_finish(clear)
+        bar(self.tables.tables.iter().map(|table| self.data.size(table)).sum(), target)
     }
 
     /// Reads a table.
@@ -59,6 +53,16 @@ impl Folder {
         bar.set_message(table.name.to_string());
         self.data.survey(table, &mut |bytes| bar.inc(bytes)).map_err(in_data)
     }
+}
+
+/// A bar for so many bytes; shown on a terminal only.
+pub(super) fn bar(bytes: u64, target: ProgressDrawTarget) -> ProgressBar {
+    let style = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} to go";
+    let style =
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // A command that fails must not leave half a bar in front of its error.
+    let clear = ProgressFinish::AndClear;
+    ProgressBar::with_draw_target(Some(bytes), target).with_style(style).with_finish(clear)
 }
 
 /// Where a bar goes whose command prints its results on standard output.

@@ -11,6 +11,7 @@ mod exit;
 mod folder;
 mod init;
 mod logging;
+mod restore;
 mod salvage;
 mod serve;
 mod user;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
+        Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

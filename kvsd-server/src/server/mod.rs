@@ -140,6 +140,7 @@ impl fmt::Debug for Server {
 /// Opens the engine that the settings ask for.
 pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, ServeError> {
     let config = LogConfig {
+        backups: settings.backups.clone(),
         sync: settings.sync,
         max_tables: settings.max_tables,
         open_files: settings.open_files,

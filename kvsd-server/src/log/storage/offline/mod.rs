@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use kvsd::TableName;
 
+pub(crate) use super::backup::{BackupFolder, Restored};
 pub(crate) use super::error::StorageError;
 pub(crate) use super::posix::{PosixDisk, ReadOnlyDisk};
 pub(crate) use super::record::NEVER;
@@ -25,6 +26,7 @@ pub(crate) use super::store::StoreError;
 pub(crate) use salvage::NewFolder;
 pub(crate) use survey::{Expired, Live, Survey};
 
+use super::backup::BACKUP_FILE;
 use super::catalog::{self, CATALOG_FILE, CatalogFile, TABLES_FOLDER};
 use super::disk::{Disk, Lock};
 use super::store::{LOCK_FILE, lock_folder};
@@ -96,6 +98,9 @@ impl DataFolder {
     pub(crate) fn open(disk: Arc<dyn Disk>, data: &Path) -> Result<Self, StoreError> {
         let names = disk.list(data).map_err(StorageError::io("list", data))?;
         let has = |name: &str| names.iter().any(|found| found == name);
+        if has(BACKUP_FILE) {
+            return Err(StoreError::Backup);
+        }
         if !has(CATALOG_FILE) && !has(TABLES_FOLDER) {
             let what = "there is no kvsd data in this folder";
             let missing = std::io::Error::new(std::io::ErrorKind::NotFound, what);
