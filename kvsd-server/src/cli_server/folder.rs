@@ -33,7 +33,8 @@ impl FolderArgs {
         Ok(Folder { path, tables, data })
     }
 
-    fn find(self) -> Result<PathBuf, Failure> {
+    /// Which folder is meant.
+    pub(super) fn find(self) -> Result<PathBuf, Failure> {
         if let Some(folder) = self.data_dir {
             return Ok(folder);
         }

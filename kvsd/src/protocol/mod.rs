@@ -2,7 +2,7 @@
 //!
 //! This module is the specification, and the code that client and server both use. It knows bytes
 //! and the types of [`crate::types`]; never sockets, clients, clocks or logs. Read [`frame`] first,
-//! then [`v2`]; [`v1`] is there for the clients of kvsd 0.1.
+//! then [`v2`]; [`v1`] is there for the clients of kvsd 0.1, and [`admin`] for who runs a server.
 //!
 //! # Frames
 //!
@@ -58,6 +58,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+pub mod admin;
 pub mod frame;
 pub mod v1;
 pub mod v2;
