@@ -115,6 +115,7 @@ async fn a_backup_made_under_load_holds_all_that_was_acknowledged_before() {
         let (code, stdout, _) = outcome(&run(folder.path(), &["verify", "--data-dir", data]));
         assert_eq!(code, Some(0), "{stdout}");
         assert!(stdout.contains("\nOK: 2 tables, "), "{stdout}");
+        assert!(!stdout.contains("warning"), "{stdout}");
     }
 
     let server = serve(folder, &["--data-dir", "new/data"]);

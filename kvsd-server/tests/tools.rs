@@ -211,6 +211,33 @@ async fn damage_is_named_by_start_and_verify_and_salvage_saves_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_hint_costs_a_warning_and_nothing_else() {
+    let server = Server::dev();
+    let writer = client(&server).await;
+    writer.set("key", "canary").await.unwrap();
+    writer.close().await;
+    let folder = stop(server);
+    let hint = folder.path().join("kvsd-data/tables/00000001/00000001.hint");
+    let mut content = fs::read(&hint).unwrap();
+    let middle = content.len() / 2;
+    content[middle] ^= 1;
+    fs::write(&hint, content).unwrap();
+    let before = contents(folder.path());
+
+    let (code, stdout, stderr) = outcome(&run(&folder, &["verify"]));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+    let warning = "  default: warning: ./kvsd-data/tables/00000001/00000001.hint: it is damaged";
+    assert!(stdout.contains(warning), "{stdout}");
+    assert!(stdout.contains("bytes: ok\n"), "{stdout}");
+    assert!(stdout.ends_with("\nOK: 1 tables, 1 records\n"), "{stdout}");
+    assert_eq!(contents(folder.path()), before);
+
+    let server = serve(folder, "kvsd-data");
+    let value = client(&server).await.get::<String>("key").await.unwrap();
+    assert_eq!(value.as_deref(), Some("canary"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_torn_tail_is_reported_and_is_no_damage() {
     let server = Server::dev();
     let writer = client(&server).await;

@@ -57,7 +57,8 @@ pub(super) enum Command {
     ///
     /// Prints a line for each table, one for each damaged place, and `OK` at the end if there was
     /// none; otherwise the exit code is 1. What a crash has left unfinished at the end of a log is
-    /// no damage: the server cuts it off when it starts. The server must not be running. Keeps the
+    /// no damage: the server cuts it off when it starts; nor is a hint that does not fit its
+    /// segment, of which a warning is printed: the server makes it again. The server must not be running. Keeps the
     /// keys of one table at a time in memory.
     #[command(next_line_help = true)]
     Verify {

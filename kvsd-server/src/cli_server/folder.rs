@@ -10,7 +10,7 @@ use super::args::FolderArgs;
 use super::exit::Failure;
 use super::serve::layers_beside;
 use crate::log::offline::{
-    DataFolder, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
+    DataFolder, Hints, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
 };
 use crate::log::{Clock, LogConfig, OpenError, SystemClock};
 
@@ -50,9 +50,14 @@ impl Folder {
     }
 
     /// Reads a table.
-    pub(super) fn survey(&self, table: &TableFolder, bar: &ProgressBar) -> Result<Survey, Failure> {
+    pub(super) fn survey(
+        &self,
+        table: &TableFolder,
+        hints: Hints,
+        bar: &ProgressBar,
+    ) -> Result<Survey, Failure> {
         bar.set_message(table.name.to_string());
-        self.data.survey(table, &mut |bytes| bar.inc(bytes)).map_err(in_data)
+        self.data.survey(table, hints, &mut |bytes| bar.inc(bytes)).map_err(in_data)
     }
 }
 

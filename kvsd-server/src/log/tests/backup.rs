@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::drops::{create, name, open, write};
 use super::{ManualClock, set};
 use crate::engine::{BackupError, BackupName, BackupProgress, Engine, EngineError};
-use crate::log::offline::{BackupFolder, DataFolder, Expired, Restored, StorageError, StoreError};
+use crate::log::offline::{
+    BackupFolder, DataFolder, Expired, Hints, Restored, StorageError, StoreError,
+};
 use crate::log::storage::backup::{Building, NotBegun, Pinned, Summary};
 use crate::log::storage::disk::Disk;
 use crate::log::storage::history::{History, HistoryRequest};
@@ -30,7 +32,7 @@ fn standing(disk: &SimDisk, data: &str) -> Standing {
     let folder = DataFolder::open(Arc::new(disk.clone()), Path::new(data)).unwrap();
     let mut standing = Standing::new();
     for table in folder.tables().unwrap().tables {
-        let survey = folder.survey(&table, &mut |_| {}).unwrap();
+        let survey = folder.survey(&table, Hints::Checked, &mut |_| {}).unwrap();
         assert_eq!((&*survey.damages, &survey.torn), (&[][..], &None));
         let each = |live: crate::log::offline::Live<'_>| {
             assert_eq!(live.key, live.value);
@@ -227,6 +229,14 @@ fn a_restored_table_goes_on_far_above_and_takes_old_positions_for_gaps() {
     drop((turns, store));
     assert_eq!(restore(&disk, "/backups/one", "/data2").unwrap().tables, 2);
     assert_eq!(standing(&disk, "/data2").len(), 3);
+    let folder = DataFolder::open(Arc::new(disk.clone()), Path::new("/data2")).unwrap();
+    for table in folder.tables().unwrap().tables {
+        let survey = folder.survey(&table, Hints::Checked, &mut |_| {}).unwrap();
+        assert_eq!(survey.wrong_hints, [], "a hint belongs to the segment it came with");
+    }
+    drop(folder);
+    let is_hint = |path: &PathBuf| path.extension().is_some_and(|end| end == "hint");
+    assert!(paths_in(&disk, "/data2").iter().any(is_hint));
 
     let shared = Arc::new(disk.clone());
     let options = TableOptions::default();

@@ -4,8 +4,9 @@
 //! the server reads with ([`super::groups`]), but goes on behind damage, and takes whatever still
 //! verifies. It never changes a byte of the folder that it reads: no repair, no cut, no clean-up.
 //!
-//! Reading order: [`walk`], [`plan`], [`readable`], [`survey`], [`salvage`].
+//! Reading order: [`walk`], [`plan`], [`readable`], [`survey`], [`hints`], [`salvage`].
 
+mod hints;
 mod plan;
 mod readable;
 mod salvage;
@@ -24,7 +25,7 @@ pub(crate) use super::posix::{PosixDisk, ReadOnlyDisk};
 pub(crate) use super::record::NEVER;
 pub(crate) use super::store::StoreError;
 pub(crate) use salvage::NewFolder;
-pub(crate) use survey::{Expired, Live, Survey};
+pub(crate) use survey::{Expired, Hints, Live, Survey};
 
 use super::backup::BACKUP_FILE;
 use super::catalog::{self, CATALOG_FILE, CatalogFile, TABLES_FOLDER};
