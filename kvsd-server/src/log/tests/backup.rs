@@ -10,7 +10,8 @@ use super::drops::{create, name, open, write};
 use super::{ManualClock, set};
 use crate::engine::{BackupError, BackupName, BackupProgress, Engine, EngineError};
 use crate::log::offline::{
-    BackupFolder, DataFolder, Expired, Hints, Restored, StorageError, StoreError,
+    BackupFolder, DataFolder, Expired, Hints, PosixDisk, ReadOnlyDisk, Restored, StorageError,
+    StoreError,
 };
 use crate::log::storage::backup::{Building, NotBegun, Pinned, Summary};
 use crate::log::storage::disk::Disk;
@@ -344,6 +345,63 @@ fn what_is_none_of_ours_under_a_partial_name_is_left_alone() {
     assert_eq!(disk.content(Path::new("/backups/two.partial")), b"mine");
 }
 
+#[test]
+fn a_data_folder_that_is_called_as_one_half_restored_is_left_alone() {
+    let disk = SimDisk::new(1);
+    let (store, mut turns, _) = server(&disk);
+    back_up(&disk, &store, &mut turns, "one").unwrap();
+    let shared = Arc::new(disk.clone());
+    let path = Path::new("/new.partial");
+    let mut other = Store::open(shared, path, TableOptions::default()).unwrap();
+    let (mut turn, _) = create(&mut other, "mine").unwrap();
+    write(&mut turn, b"key").unwrap();
+    // The simulated disk keeps no file for a lock.
+    disk.put(&path.join("LOCK"), b"");
+    drop((turn, other));
+    let refused = restore(&disk, "/backups/one", "/new");
+    assert!(matches!(refused, Err(StorageError::Io { .. })), "{refused:?}");
+    assert_eq!(standing(&disk, "/new.partial").len(), 1);
+}
+
+#[test]
+fn after_a_crash_or_a_fault_at_any_call_of_a_restore_the_folder_is_complete_or_not_there() {
+    let prepared = SimDisk::new(1);
+    let (store, mut turns, acknowledged) = server(&prepared);
+    back_up(&prepared, &store, &mut turns, "one").unwrap();
+    drop((turns, store));
+    let check = |disk: &SimDisk, restored: bool| {
+        let is_named = !paths_in(disk, "/new").is_empty();
+        assert!(is_named || !restored);
+        if !is_named {
+            restore(disk, "/backups/one", "/new").unwrap();
+        }
+        assert_eq!(paths_in(disk, "/new.partial"), Vec::<PathBuf>::new());
+        assert_eq!(standing(disk, "/new"), acknowledged);
+    };
+    for call in 1.. {
+        let disk = prepared.fork(call);
+        disk.crash_at_call(call);
+        let restored = restore(&disk, "/backups/one", "/new").is_ok();
+        if !disk.has_crashed() {
+            break;
+        }
+        disk.crash();
+        check(&disk, restored);
+    }
+    for fault in [Fault::Io, Fault::Full, Fault::ShortWrite, Fault::Sync] {
+        for call in 1.. {
+            let disk = prepared.fork(call);
+            disk.fail_at_call(call, fault);
+            let restored = restore(&disk, "/backups/one", "/new").is_ok();
+            if disk.has_fault_to_come() {
+                break;
+            }
+            assert_eq!(paths_in(&disk, "/new.partial"), Vec::<PathBuf>::new());
+            check(&disk, restored);
+        }
+    }
+}
+
 fn backup_name(name: &str) -> BackupName {
     BackupName::parse(name).unwrap()
 }
@@ -422,6 +480,80 @@ async fn a_second_backup_is_refused_while_one_is_made_and_closing_ends_that_one(
     assert_eq!(closing.await.unwrap(), Ok(()));
     assert_eq!(first.await.unwrap(), Err(BackupError::Engine(EngineError::Closed)));
     assert_eq!(paths_in(&disk, BACKUPS), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_that_come_and_go_beside_a_backup_leave_the_others_in_it() {
+    let disk = SimDisk::new(1);
+    let engine = Arc::new(engine(&disk));
+    let table = |number: usize| name(&format!("table-{number:02}"));
+    for number in 0..40 {
+        engine.write(&table(number), vec![set(b"key", b"key")]).await.remove(0).unwrap();
+    }
+    let others = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move {
+            for number in (1..40).step_by(2) {
+                assert_eq!(engine.drop_table(&table(number)).await, Ok(true));
+                engine.write(&table(number + 100), vec![set(b"key", b"key")]).await;
+            }
+        }
+    });
+    let made = engine.backup(&backup_name("one"), &Arc::default()).await.unwrap();
+    others.await.unwrap();
+    engine.close().await.unwrap();
+    assert!((20..=40).contains(&made.tables), "{made:?}");
+    restore(&disk, "/backups/one", "/new").unwrap();
+    let found = standing(&disk, "/new");
+    for number in (0..40).step_by(2) {
+        assert!(found.contains_key(&(table(number).to_string(), b"key".to_vec())), "{number}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_of_the_real_disk_hold_while_compaction_removes_what_they_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let options = TableOptions {
+        limits: Limits { bytes: 8192, ..Limits::default() },
+        retention: Retention { bytes: 0, millis: 0 },
+        ..TableOptions::default()
+    };
+    let config = LogConfig { backups: Some(path("backups")), ..LogConfig::new(path("data")) };
+    // Hardly any file stays open: each is opened again by its name.
+    let disk = Arc::new(PosixDisk::impatient(4));
+    let engine = LogEngine::open_on(disk, config, options).unwrap();
+    let mut expected = Vec::new();
+    for round in 0..8 {
+        for number in 0..120 {
+            let key = format!("key{}", number % (10 + round));
+            let value = format!("{round} {number} {}", "x".repeat(100));
+            let write = set(key.as_bytes(), value.as_bytes());
+            engine.write(&name("a"), vec![write]).await.remove(0).unwrap();
+        }
+        engine.backup(&backup_name(&format!("{round}")), &Arc::default()).await.unwrap();
+        let mut found = Vec::new();
+        for number in 0..20 {
+            found.push(engine.read("a", format!("key{number}").as_bytes()).await.unwrap());
+        }
+        expected.push(found);
+    }
+    let first = path("data/tables/00000001/00000001.seg");
+    assert!(!first.exists(), "nothing was compacted");
+    engine.close().await.unwrap();
+
+    for (round, expected) in expected.into_iter().enumerate() {
+        let disk = Arc::new(ReadOnlyDisk::new(4));
+        let backup = BackupFolder::open(disk, &path(&format!("backups/{round}"))).unwrap();
+        let to = path(&format!("restored-{round}"));
+        backup.restore(&PosixDisk::new(4), &to, &mut |_| {}).unwrap();
+        let engine = LogEngine::open(LogConfig::new(to)).unwrap();
+        for (number, expected) in expected.into_iter().enumerate() {
+            let found = engine.read("a", format!("key{number}").as_bytes()).await.unwrap();
+            assert_eq!(found, expected, "round {round}, key{number}");
+        }
+        engine.close().await.unwrap();
+    }
 }
 
 #[tokio::test]

@@ -162,6 +162,10 @@ impl Building {
             return Err(StorageError::corrupt(&source.path, bytes.len() as u64, what));
         }
         check_groups(&source.path, &bytes, segment.seed)?;
+        if is_linked {
+            // Its groups are durable since it was sealed, but perhaps not that it was cut behind them.
+            segment.file.sync_data().map_err(StorageError::io("sync", &to))?;
+        }
         Ok(SavedFile::of(name, &bytes))
     }
 

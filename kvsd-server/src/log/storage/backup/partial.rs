@@ -18,8 +18,9 @@ pub(super) fn partial_of(folder: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes a folder that was not completed, if it is there. Only what we put into such folders is
-/// removed; with anything else in it the folder stays, and that is an error.
+/// Removes a folder that was not completed, if it is there. With anything in it that we do not put
+/// into such folders it stays as it is, and that is an error: a data folder that was ever opened has
+/// a `LOCK`.
 pub(super) fn remove_partial(disk: &dyn Disk, partial: &Path) -> Result<(), StorageError> {
     match disk.is_folder(partial) {
         Ok(true) => {}
@@ -31,11 +32,17 @@ pub(super) fn remove_partial(disk: &dyn Disk, partial: &Path) -> Result<(), Stor
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(StorageError::io("look at", partial)(error)),
     }
-    for name in disk.list(partial).map_err(StorageError::io("list", partial))? {
+    let names = disk.list(partial).map_err(StorageError::io("list", partial))?;
+    let is_ours = |name: &String| name == TABLES_FOLDER || OWN_FILES.contains(&name.as_str());
+    if let Some(other) = names.iter().find(|name| !is_ours(name)) {
+        let error = io::Error::new(io::ErrorKind::DirectoryNotEmpty, "it is none of ours");
+        return Err(StorageError::io("replace what holds", &partial.join(other))(error));
+    }
+    for name in names {
         let path = partial.join(&name);
         if name == TABLES_FOLDER {
             remove_tables(disk, &path)?;
-        } else if OWN_FILES.contains(&name.as_str()) && names::is_file(disk, &path)? {
+        } else {
             disk.remove(&path).map_err(StorageError::io("remove", &path))?;
         }
     }
