@@ -187,10 +187,8 @@ fn what_a_killed_server_has_left_of_a_backup_is_not_in_the_way() {
     fs::write(folder.path().join("backups/one.partial/tables/00000001/MANIFEST"), "x").unwrap();
     let server = serve(folder, &["--backups", "backups"]);
     assert_eq!(run(server.folder(), &["backup", "one"]).status.code(), Some(0));
-    assert_eq!(
-        files(&server.folder().join("backups")),
-        [server.folder().join("backups/one/BACKUP")]
-    );
+    let backups = server.folder().join("backups");
+    assert_eq!(files(&backups), [backups.join(".lock"), backups.join("one/BACKUP")]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -121,10 +121,11 @@ impl Config {
 
     /// What is found among the tables and is none of them may be taken for the remains of one.
     fn check_backups(&self) -> Result<(), ConfigError> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let data = absolute(&self.data_dir);
+        let is_among = |path: &Path| path == data || path.starts_with(data.join("tables"));
         match &self.backups {
-            Some(path)
-                if *path == self.data_dir || path.starts_with(self.data_dir.join("tables")) =>
-            {
+            Some(path) if is_among(&absolute(path)) => {
                 Err(ConfigError::BackupsAmongTables { path: path.clone() })
             }
             _ => Ok(()),
@@ -202,7 +203,9 @@ mod tests {
     #[test]
     fn backups_do_not_go_among_the_tables() {
         let with = |backups: &str| Config { backups: Some(backups.into()), ..dev() };
-        for path in ["./kvsd-data", "./kvsd-data/tables", "./kvsd-data/tables/00000009"] {
+        for path in
+            ["kvsd-data", "./kvsd-data/", "./kvsd-data/tables", "./kvsd-data/tables/00000009"]
+        {
             let refusal = refusal(&with(path));
             assert!(matches!(refusal, ConfigError::BackupsAmongTables { .. }), "{path}");
         }

@@ -88,6 +88,7 @@ impl Backups {
         let (disk, text) = (Arc::clone(&self.inner.disk), name.as_str().to_owned());
         let begun = self.run(move || Building::begin(disk, &folder, &text)).await?;
         let mut building = begun.map_err(|error| match error {
+            NotBegun::Busy => BackupError::Busy,
             NotBegun::Exists => BackupError::Exists { name: name.clone() },
             NotBegun::Storage(error) => failed(&error),
         })?;

@@ -45,6 +45,7 @@
 //! | version 1 | value limit + 2 KiB | 3 | 1 KiB |
 //! | version 2 | value limit + 2 KiB | 32 | 1 KiB |
 //! | a client of version 2, until the welcome | 4 KiB | 64 | 1 KiB |
+//! | an administrator's, either way | 2 KiB | 16 | 1 KiB |
 //!
 //! The value limit is 10 MiB unless the server says otherwise in its welcome, and at most 64 MiB:
 //! a client refuses a welcome that says more. A line is the content

@@ -325,8 +325,14 @@ fn a_backup_is_no_data_folder_and_stays_as_it_is() {
     assert!(matches!(opened, Err(StoreError::Backup)));
     assert!(matches!(DataFolder::open(Arc::clone(&shared), path), Err(StoreError::Backup)));
     assert_eq!(paths_in(&disk, "/backups/one"), before);
-    let again = Building::begin(shared, Path::new(BACKUPS), "one");
-    assert!(matches!(again, Err(NotBegun::Exists)));
+    let begin = |name| Building::begin(Arc::clone(&shared), Path::new(BACKUPS), name);
+    assert!(matches!(begin("one"), Err(NotBegun::Exists)));
+    // Nor are there two at a time, be it of two servers.
+    let two = begin("two").unwrap();
+    assert!(matches!(begin("three"), Err(NotBegun::Busy)));
+    two.abandon();
+    drop(two);
+    assert!(begin("three").is_ok());
 }
 
 #[test]

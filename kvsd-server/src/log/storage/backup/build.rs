@@ -16,7 +16,7 @@ use kvsd::TableName;
 use super::partial::{partial_of, remove_partial, sync_parent};
 use super::{BACKUP_FILE, Contents, KIND, Pinned, SavedFile, SavedTable, check_groups};
 use crate::log::storage::catalog::{TABLES_FOLDER, table_folder};
-use crate::log::storage::disk::{Disk, read_full};
+use crate::log::storage::disk::{Disk, Lock, read_full};
 use crate::log::storage::envelope::{ReplaceError, replace, write_new};
 use crate::log::storage::error::StorageError;
 use crate::log::storage::hint::{self, Hint, Of};
@@ -32,6 +32,7 @@ pub(crate) struct Building {
     folder: PathBuf,
     partial: PathBuf,
     tables: Vec<SavedTable>,
+    _lock: Arc<dyn Lock>,
 }
 
 /// Hears how many bytes of segments were added, and says whether to go on.
@@ -42,6 +43,8 @@ pub(crate) type Course<'a> = &'a mut dyn FnMut(u64) -> ControlFlow<()>;
 pub(crate) enum NotBegun {
     /// There is something of that name.
     Exists,
+    /// Another process makes one in the same folder.
+    Busy,
     /// The disk, or what is on it.
     Storage(StorageError),
 }
@@ -66,6 +69,12 @@ impl Building {
     pub(crate) fn begin(disk: Arc<dyn Disk>, backups: &Path, name: &str) -> Result<Self, NotBegun> {
         disk.create_folder(backups).map_err(StorageError::io("make", backups))?;
         sync_parent(&*disk, backups)?;
+        // Two servers may have the same folder, and one must not take the other's for remains.
+        let path = backups.join(LOCK_FILE);
+        let lock = disk.lock(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => NotBegun::Busy,
+            _ => StorageError::io("lock", &path)(error).into(),
+        })?;
         let names = disk.list(backups).map_err(StorageError::io("list", backups))?;
         if names.iter().any(|found| found == name) {
             return Err(NotBegun::Exists);
@@ -73,7 +82,7 @@ impl Building {
         let folder = backups.join(name);
         let partial = partial_of(&folder);
         remove_partial(&*disk, &partial)?;
-        let building = Self { disk, folder, partial, tables: Vec::new() };
+        let building = Self { disk, folder, partial, tables: Vec::new(), _lock: lock };
         match building.make_folders() {
             Ok(()) => Ok(building),
             Err(error) => {
@@ -257,3 +266,6 @@ pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, Storag
     bytes.truncate(filled);
     Ok(bytes)
 }
+
+/// The file in the folder for backups that is locked while one is made; no backup has such a name.
+const LOCK_FILE: &str = ".lock";
