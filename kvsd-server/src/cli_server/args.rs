@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand}
 use kvsd::TableName;
 
 use crate::config::{DEFAULT_PORT, keys};
+use crate::engine::BackupName;
 use crate::init::HostName;
 use crate::users::UserName;
 
@@ -56,7 +57,8 @@ pub(super) enum Command {
     ///
     /// Prints a line for each table, one for each damaged place, and `OK` at the end if there was
     /// none; otherwise the exit code is 1. What a crash has left unfinished at the end of a log is
-    /// no damage: the server cuts it off when it starts. The server must not be running. Keeps the
+    /// no damage: the server cuts it off when it starts; nor is a hint that does not fit its
+    /// segment, of which a warning is printed: the server makes it again. The server must not be running. Keeps the
     /// keys of one table at a time in memory.
     #[command(next_line_help = true)]
     Verify {
@@ -71,6 +73,36 @@ pub(super) enum Command {
     /// The server must not be running. Keeps the keys of one table at a time in memory.
     #[command(next_line_help = true)]
     Dump(DumpArgs),
+    /// Have a running server make a backup
+    ///
+    /// The server puts it into a folder of this name in the folder that --backups names. It goes on
+    /// serving; all that it acknowledged before is in the backup. Each table is as it stood at one
+    /// moment, which is not the same for all tables. The backup goes on if this command is ended.
+    /// Whoever may open the file `admin.sock` in the data folder may ask. Users, certificates and
+    /// configuration are no part of a backup.
+    #[command(next_line_help = true)]
+    Backup {
+        /// What to call it: 1 to 64 letters, digits, `.`, `_` and `-`
+        #[arg(value_name = "NAME", value_parser = BackupName::parse)]
+        name: BackupName,
+        #[command(flatten)]
+        folder: FolderArgs,
+    },
+    /// Make a new data folder from a backup
+    ///
+    /// Every byte of the backup is verified before the new folder gets its name; a backup that is
+    /// damaged is refused, and nothing is left behind. The new folder shares no file with the
+    /// backup. Versions go on far above those of before, and watches that were under way find a
+    /// gap. Users, certificates and configuration are no part of a backup: keep copies of them.
+    #[command(next_line_help = true)]
+    Restore {
+        /// The backup: a folder that `kvsd-server backup` made
+        #[arg(value_name = "BACKUP_FOLDER")]
+        backup: PathBuf,
+        /// The data folder to make; it must not be there, or be empty
+        #[arg(long, value_name = "NEWDIR")]
+        data_dir: PathBuf,
+    },
     /// Copy what still verifies of a damaged data folder into a new one
     ///
     /// The damaged folder is only read. For each key the newest record that verifies is copied;

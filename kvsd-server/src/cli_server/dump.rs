@@ -12,7 +12,7 @@ use super::args::DumpArgs;
 use super::exit::Failure;
 use super::folder::{beside_results, now};
 use crate::log::OpenError;
-use crate::log::offline::{Damage, Expired, Live, NEVER, StorageError};
+use crate::log::offline::{Damage, Expired, Hints, Live, NEVER, StorageError};
 
 /// Prints the records.
 pub(super) fn run(args: DumpArgs) -> Result<(), Failure> {
@@ -41,7 +41,7 @@ fn dump(args: DumpArgs) -> Result<(), DumpError> {
     let mut out = BufWriter::new(io::stdout().lock());
     let mut records: u64 = 0;
     for table in &folder.tables.tables {
-        let survey = folder.survey(table, &bar)?;
+        let survey = folder.survey(table, Hints::LeftAlone, &bar)?;
         refuse(survey.damages.first())?;
         survey.each_live(expired, |live| {
             records += 1;

@@ -10,7 +10,7 @@ use super::args::FolderArgs;
 use super::exit::Failure;
 use super::serve::layers_beside;
 use crate::log::offline::{
-    DataFolder, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
+    DataFolder, Hints, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
 };
 use crate::log::{Clock, LogConfig, OpenError, SystemClock};
 
@@ -33,7 +33,8 @@ impl FolderArgs {
         Ok(Folder { path, tables, data })
     }
 
-    fn find(self) -> Result<PathBuf, Failure> {
+    /// Which folder is meant.
+    pub(super) fn find(self) -> Result<PathBuf, Failure> {
         if let Some(folder) = self.data_dir {
             return Ok(folder);
         }
@@ -45,20 +46,29 @@ impl FolderArgs {
 impl Folder {
     /// A bar for all tables; shown on a terminal only.
     pub(super) fn progress(&self, target: ProgressDrawTarget) -> ProgressBar {
-        let bytes = self.tables.tables.iter().map(|table| self.data.size(table)).sum();
-        let style = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} to go";
-        let style =
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
-        // A command that fails must not leave half a bar in front of its error.
-        let clear = ProgressFinish::AndClear;
-        ProgressBar::with_draw_target(Some(bytes), target).with_style(style).with_finish(clear)
+        bar(self.tables.tables.iter().map(|table| self.data.size(table)).sum(), target)
     }
 
     /// Reads a table.
-    pub(super) fn survey(&self, table: &TableFolder, bar: &ProgressBar) -> Result<Survey, Failure> {
+    pub(super) fn survey(
+        &self,
+        table: &TableFolder,
+        hints: Hints,
+        bar: &ProgressBar,
+    ) -> Result<Survey, Failure> {
         bar.set_message(table.name.to_string());
-        self.data.survey(table, &mut |bytes| bar.inc(bytes)).map_err(in_data)
+        self.data.survey(table, hints, &mut |bytes| bar.inc(bytes)).map_err(in_data)
     }
+}
+
+/// A bar for so many bytes; shown on a terminal only.
+pub(super) fn bar(bytes: u64, target: ProgressDrawTarget) -> ProgressBar {
+    let style = "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} to go";
+    let style =
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    // A command that fails must not leave half a bar in front of its error.
+    let clear = ProgressFinish::AndClear;
+    ProgressBar::with_draw_target(Some(bytes), target).with_style(style).with_finish(clear)
 }
 
 /// Where a bar goes whose command prints its results on standard output.

@@ -5,12 +5,14 @@
 //! clean stop, 2 a mistake in usage or configuration, 1 anything else. Next file to read: `serve`.
 
 mod args;
+mod backup;
 mod descriptors;
 mod dump;
 mod exit;
 mod folder;
 mod init;
 mod logging;
+mod restore;
 mod salvage;
 mod serve;
 mod user;
@@ -32,6 +34,8 @@ pub fn main() -> ExitCode {
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
+        Some(Command::Backup { name, folder }) => backup::run(&name, folder),
+        Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use super::args::FolderArgs;
 use super::exit::Failure;
 use super::folder::{in_data, in_folder};
 use crate::log::LogConfig;
-use crate::log::offline::{NewFolder, PosixDisk, Survey};
+use crate::log::offline::{Hints, NewFolder, PosixDisk, Survey};
 
 /// Makes the new folder.
 pub(super) fn run(args: FolderArgs, to: &Path) -> Result<(), Failure> {
@@ -28,7 +28,7 @@ pub(super) fn run(args: FolderArgs, to: &Path) -> Result<(), Failure> {
         print(&lines).map_err(Failure::other)?;
     }
     for table in &folder.tables.tables {
-        let survey = folder.survey(table, &bar)?;
+        let survey = folder.survey(table, Hints::LeftAlone, &bar)?;
         let saved = new.add(&table.name, &survey).map_err(in_data)?;
         records += saved;
         skipped += survey.damages.len();

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::args::FolderArgs;
 use super::exit::Failure;
 use super::folder::now;
-use crate::log::offline::{Expired, Survey};
+use crate::log::offline::{Expired, Hints, Survey};
 
 /// Checks the folder.
 pub(super) fn run(args: FolderArgs) -> Result<(), Failure> {
@@ -23,7 +23,7 @@ pub(super) fn run(args: FolderArgs) -> Result<(), Failure> {
         print(&format!("{damage}\n")).map_err(Failure::other)?;
     }
     for table in &folder.tables.tables {
-        let survey = folder.survey(table, &bar)?;
+        let survey = folder.survey(table, Hints::Checked, &bar)?;
         records += survey.records;
         places += survey.damages.len();
         print(&report(table.name.as_str(), &survey, expired)).map_err(Failure::other)?;
@@ -50,6 +50,13 @@ fn report(name: &str, survey: &Survey, expired: Expired) -> String {
         format!("{name}: {records} records, {live} live keys, {bytes} bytes: {verdict}\n");
     for damage in &survey.damages {
         text.push_str(&format!("  {name}: {damage}\n"));
+    }
+    for hint in &survey.wrong_hints {
+        text.push_str(&format!(
+            "  {name}: warning: {}: {}; the server makes it again from the segment\n",
+            hint.file.display(),
+            hint.what,
+        ));
     }
     if let Some(torn) = &survey.torn {
         text.push_str(&format!(

@@ -62,6 +62,12 @@ pub enum ConfigError {
         /// The largest that is allowed.
         most: String,
     },
+    /// The folder for backups is where the tables are.
+    #[error("{} is where the tables are; give --backups another folder", path.display())]
+    BackupsAmongTables {
+        /// The folder.
+        path: PathBuf,
+    },
     /// `dev` on an address that other machines reach.
     #[error(
         "--dev accepts any credentials, so it serves loopback addresses only, not {listen}; \

@@ -91,7 +91,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 15] = &[
+pub const SETTINGS: &[Setting; 16] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -203,6 +203,18 @@ pub const SETTINGS: &[Setting; 15] = &[
         help: "Keep the data in this folder",
         apply: |config, given| {
             config.data_dir = given.base.join(given.text);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "backups",
+        group: STORAGE,
+        value: Some("DIR"),
+        default: None,
+        help: "Let `kvsd-server backup` put backups into this folder; on the data folder's file \
+               system they share files with it",
+        apply: |config, given| {
+            config.backups = Some(given.base.join(given.text));
             Ok(())
         },
     },

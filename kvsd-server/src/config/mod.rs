@@ -39,6 +39,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The folder that holds the data. Default `./kvsd-data`.
     pub data_dir: PathBuf,
+    /// The folder that backups go to. Default none, and no backups.
+    pub backups: Option<PathBuf>,
     /// When a write is acknowledged. Default [`SyncMode::Always`].
     pub sync: SyncMode,
     /// How long a write may stay unsynced with [`SyncMode::Interval`], 1 ms to 1 minute. Default
@@ -75,6 +77,7 @@ impl Default for Config {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             data_dir: PathBuf::from("./kvsd-data"),
+            backups: None,
             sync: SyncMode::Always,
             sync_interval: Duration::from_secs(1),
             max_connections: 1024,

@@ -25,6 +25,7 @@ use crate::users::Users;
 pub struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
+    pub(crate) backups: Option<PathBuf>,
     pub(crate) sync: SyncPolicy,
     pub(crate) max_connections: usize,
     pub(crate) handshake_timeout: Duration,
@@ -55,6 +56,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("listen", &self.listen)
             .field("data_dir", &self.data_dir)
+            .field("backups", &self.backups)
             .field("sync", &self.sync)
             .field("max_connections", &self.max_connections)
             .field("handshake_timeout", &self.handshake_timeout)
@@ -77,6 +79,7 @@ impl Config {
     /// [`ConfigError`] says which setting is to blame and what to do.
     pub fn check(&self) -> Result<Settings, ConfigError> {
         self.check_bounds()?;
+        self.check_backups()?;
         let tls = match self.tls_files()? {
             Some((cert, key)) => Some(tls::server_config(cert, key)?),
             None => None,
@@ -85,6 +88,7 @@ impl Config {
         Ok(Settings {
             listen: self.listen,
             data_dir: self.data_dir.clone(),
+            backups: self.backups.clone(),
             sync: match self.sync {
                 SyncMode::Always => SyncPolicy::Always,
                 SyncMode::Interval => SyncPolicy::Interval(self.sync_interval),
@@ -113,6 +117,19 @@ impl Config {
         within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
         within("shutdown_timeout", self.shutdown_timeout, (ms(0), s(3600)), time)?;
         within("sync_interval", self.sync_interval, (ms(1), s(60)), time)
+    }
+
+    /// What is found among the tables and is none of them may be taken for the remains of one.
+    fn check_backups(&self) -> Result<(), ConfigError> {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let data = absolute(&self.data_dir);
+        let is_among = |path: &Path| path == data || path.starts_with(data.join("tables"));
+        match &self.backups {
+            Some(path) if is_among(&absolute(path)) => {
+                Err(ConfigError::BackupsAmongTables { path: path.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
@@ -182,6 +199,20 @@ fn within<T: PartialOrd>(
 mod tests {
     use super::*;
     use crate::users::{Password, StoredHash, UserName};
+
+    #[test]
+    fn backups_do_not_go_among_the_tables() {
+        let with = |backups: &str| Config { backups: Some(backups.into()), ..dev() };
+        for path in
+            ["kvsd-data", "./kvsd-data/", "./kvsd-data/tables", "./kvsd-data/tables/00000009"]
+        {
+            let refusal = refusal(&with(path));
+            assert!(matches!(refusal, ConfigError::BackupsAmongTables { .. }), "{path}");
+        }
+        for path in ["./kvsd-data/backups", "./backups", "/elsewhere"] {
+            assert!(with(path).check().is_ok(), "{path}");
+        }
+    }
 
     fn dev() -> Config {
         Config { dev: true, ..Config::default() }

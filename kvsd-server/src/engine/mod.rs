@@ -5,16 +5,20 @@
 //! its one atomic primitive, [`Engine::write`]. The engine never sees a connection, a frame or a
 //! user. Next file to read: [`crate::log`], the engine that ships.
 
+mod backup;
 mod changes;
 mod error;
 mod scan;
 mod table;
 mod write;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 
+pub use backup::{BackupError, BackupName, BackupProgress, BackupSummary, InvalidBackupName};
 pub use changes::{ChangePage, Changed, Changes, Position};
 pub use error::EngineError;
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
@@ -84,6 +88,26 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
 
     /// How much a table holds; `None` if there is none of this name. Waits for no write.
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError>;
+
+    /// Makes a backup of all tables that there are now, under a name that no other has. Each table
+    /// is as it stood at one moment between the call and the answer, all that was answered before
+    /// the call included; the moments of two tables differ. Writes go on meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`BackupError`]; where nothing else is said, [`BackupError::Unsupported`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the backup may be made even if the future is dropped.
+    async fn backup(
+        &self,
+        name: &BackupName,
+        progress: &Arc<BackupProgress>,
+    ) -> Result<BackupSummary, BackupError> {
+        let _ = (name, progress);
+        Err(BackupError::Unsupported)
+    }
 
     /// Stops taking work, makes everything durable and lets go of the files. Calling it again does
     /// nothing.

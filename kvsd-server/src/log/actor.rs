@@ -19,6 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::config::SyncPolicy;
 use super::convert::demand_of;
 use super::pool::{Lost, Pool, Running};
+use super::storage::backup::Pinned;
 use super::storage::chore::Done;
 use super::storage::disk::Lock;
 use super::storage::error::StorageError;
@@ -34,6 +35,8 @@ use crate::engine::{EngineError, Write};
 pub(super) enum Message {
     /// Writes, answered together.
     Writes(Submission),
+    /// Hold on to all that was written before this, for a backup.
+    Pin(oneshot::Sender<Result<Pinned, EngineError>>),
     /// Close the table; everything that was asked before comes first.
     Close(oneshot::Sender<Result<(), EngineError>>),
     /// The table is dropped: write nothing more, and hand back what is not carried out.
@@ -64,6 +67,7 @@ pub(super) struct Actor {
     inbox: mpsc::Receiver<Message>,
     received: Vec<Message>,
     queue: VecDeque<Submission>,
+    pins: Vec<oneshot::Sender<Result<Pinned, EngineError>>>,
     ending: Option<Ending>,
     syncing: Option<Syncing>,
     /// A chore under way while the actor goes on.
@@ -114,6 +118,7 @@ impl Actor {
                 inbox,
                 received: Vec::new(),
                 queue: VecDeque::new(),
+                pins: Vec::new(),
                 ending: None,
                 syncing: None,
                 chore: None,
@@ -157,6 +162,7 @@ impl Actor {
                         turn.adopt_more();
                         self.wait_for_room(&turn, began).await;
                     }
+                    turn = self.pin(turn).await?;
                     if self.ending.is_some() {
                         break;
                     }
@@ -177,13 +183,14 @@ impl Actor {
                 (Message::Writes(submission), None) => self.queue.push_back(submission),
                 (Message::Writes(submission), Some(Ending::Close(_))) => submission.refuse(),
                 (Message::Writes(submission), Some(Ending::Drop(_))) => submission.hand_back(),
+                (Message::Pin(reply), None) => self.pins.push(reply),
                 (Message::Close(reply), None) => self.ending = Some(Ending::Close(reply)),
                 (Message::Drop(reply), None) => {
                     self.ending = Some(Ending::Drop(reply));
                     self.queue.drain(..).for_each(Submission::hand_back);
                 }
                 // The other end hears that this one is gone.
-                (Message::Close(_) | Message::Drop(_), Some(_)) => {}
+                (Message::Pin(_) | Message::Close(_) | Message::Drop(_), Some(_)) => {}
             }
         }
     }
@@ -219,6 +226,22 @@ impl Actor {
         let unfinished = answered.filter_map(|(submission, results)| submission.answer(results));
         for submission in unfinished.collect::<Vec<_>>().into_iter().rev() {
             self.queue.push_front(submission);
+        }
+        Ok(turn)
+    }
+
+    /// Has what was written so far pinned for those who have asked for it.
+    async fn pin(&mut self, mut turn: Box<Turn>) -> Result<Box<Turn>, Lost> {
+        for reply in std::mem::take(&mut self.pins) {
+            self.await_sync(&mut turn).await?;
+            let work = move || {
+                let pinned = turn.pin();
+                (turn, pinned)
+            };
+            let pinned;
+            (turn, pinned) = self.shared.sync_pool.run(work).await?;
+            // Nobody waits for an answer any more: that is normal.
+            let _ = reply.send(pinned);
         }
         Ok(turn)
     }

@@ -27,6 +27,10 @@ pub struct LogConfig {
     /// file, and each read, sync or compaction under way some; the others are opened when they are
     /// needed.
     pub open_files: usize,
+    /// The folder that backups go to, each of them a folder of its own; it is made if there is none.
+    /// On the data folder's file system a backup takes little room of its own: it shares files with
+    /// the server. Default: none, and no backups.
+    pub backups: Option<PathBuf>,
     /// The clock that expiry goes by. Default: [`SystemClock`].
     pub clock: Arc<dyn Clock>,
 }
@@ -46,6 +50,7 @@ impl LogConfig {
             sync_threads: 64,
             read_threads: 16,
             open_files: Self::DEFAULT_OPEN_FILES,
+            backups: None,
             clock: Arc::new(SystemClock),
         }
     }

@@ -18,6 +18,16 @@ pub enum OpenError {
         /// The folder.
         folder: PathBuf,
     },
+    /// It is a backup, and opening it would change it.
+    #[error(
+        "{folder} is a backup, not a data folder; \
+         make one of it with `kvsd-server restore {folder} --data-dir NEWDIR`",
+        folder = folder.display()
+    )]
+    Backup {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Something that was durable is damaged. Nothing has been changed.
     #[error("{} is damaged at byte {offset}: {what}; run `kvsd-server verify`", file.display())]
     Corrupt {
@@ -67,6 +77,7 @@ impl OpenError {
     pub(crate) fn from_store(error: StoreError, folder: PathBuf) -> Self {
         match error {
             StoreError::Locked => Self::Locked { folder },
+            StoreError::Backup => Self::Backup { folder },
             StoreError::Storage(error) => Self::from_storage(error),
         }
     }

@@ -6,9 +6,10 @@
 //!
 //! Reading order: `storage` (bytes and files, with an order of its own), `turn` and `check` (a batch
 //! of writes), `submission`, `actor` and `pool` (when and where it runs), `table`, `opening` and
-//! `tables` (handles), and the engine itself, here.
+//! `tables` (handles), `backup`, and the engine itself, here.
 
 mod actor;
+mod backup;
 mod check;
 mod clock;
 mod config;
@@ -38,10 +39,12 @@ use async_trait::async_trait;
 use kvsd::TableName;
 
 use crate::engine::{
-    ChangePage, Changes, Description, Engine, EngineError, PageLimits, Position, ReadNow, Record,
-    Scan, ScanPage, TableStatistics, Write, WriteResult,
+    BackupError, BackupName, BackupProgress, BackupSummary, ChangePage, Changes, Description,
+    Engine, EngineError, PageLimits, Position, ReadNow, Record, Scan, ScanPage, TableStatistics,
+    Write, WriteResult,
 };
 use actor::Shared;
+use backup::Backups;
 use convert::on_nothing;
 use pool::Pool;
 use storage::disk::Disk;
@@ -56,6 +59,7 @@ use tables::Tables;
 #[derive(Debug)]
 pub struct LogEngine {
     tables: Tables,
+    backups: Backups,
     policy: SyncPolicy,
     creation: TableCreation,
     closed: AtomicBool,
@@ -86,7 +90,7 @@ impl LogEngine {
     ) -> Result<Self, OpenError> {
         let runtime = tokio::runtime::Handle::current();
         let policy = config.sync;
-        let store = Store::open(disk, &config.data_dir, options)
+        let store = Store::open(Arc::clone(&disk), &config.data_dir, options)
             .map_err(|error| OpenError::from_store(error, config.data_dir.clone()))?;
         let shared = Arc::new(Shared {
             policy,
@@ -94,8 +98,10 @@ impl LogEngine {
             read_pool: Pool::new("kvsd-read", config.read_threads),
             chore_pool: Pool::new("kvsd-chore", 1),
         });
-        let tables = Tables::open(store, shared, config.clock, runtime, config.max_tables)?;
-        Ok(Self { tables, policy, creation: config.table_creation, closed: AtomicBool::new(false) })
+        let tables = Tables::open(store, shared, config.clock, runtime.clone(), config.max_tables)?;
+        let backups = Backups::new(disk, config.backups, tables.clone(), runtime);
+        let (creation, closed) = (config.table_creation, AtomicBool::new(false));
+        Ok(Self { tables, backups, policy, creation, closed })
     }
 
     /// The table that these writes are for; `None` if there is none and they write nothing.
@@ -227,8 +233,20 @@ impl Engine for LogEngine {
         Ok(self.tables.find(table).map(|table| table.statistics()))
     }
 
+    async fn backup(
+        &self,
+        name: &BackupName,
+        progress: &Arc<BackupProgress>,
+    ) -> Result<BackupSummary, BackupError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed.into());
+        }
+        self.backups.make(name, progress).await
+    }
+
     async fn close(&self) -> Result<(), EngineError> {
         self.closed.store(true, Ordering::Release);
+        self.backups.close().await;
         self.tables.close().await
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::actor::{Actor, Message, Shared};
 use super::clock::Clock;
 use super::convert::{change_page, in_table, page_request, record, scan_page};
+use super::storage::backup::Pinned;
 use super::storage::disk::Lock;
 use super::storage::history::{History, HistoryRequest};
 use super::storage::reader::{Access, Hit, ReadError, Reader};
@@ -171,6 +172,23 @@ impl Table {
             let cause = "the table's writer has stopped".to_owned();
             Answer::all(&EngineError::UnknownOutcome { cause }, count)
         })
+    }
+
+    /// Holds on to all that was written before, for a backup; `None` if the table is dropped.
+    pub(super) async fn pin(&self) -> Result<Option<Pinned>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        // If the actor has ended, the answer says so.
+        let _ = self.actor.send(Message::Pin(reply)).await;
+        let pinned = answer.await;
+        match (pinned, self.stopped.get()) {
+            _ if self.is_dropped() => Ok(None),
+            (Ok(pinned), _) => pinned.map(Some),
+            (Err(_), Some(cause)) => {
+                let table = self.name.to_string();
+                Err(EngineError::ReadOnly { table, cause: cause.clone() })
+            }
+            (Err(_), None) => Err(EngineError::Closed),
+        }
     }
 
     /// How much the table holds.

@@ -4,7 +4,7 @@
 //! crash. Then its actor ends and hands back the writes that it has not carried out, which find
 //! another table or make one; then its files go.
 //!
-//! Next file to read: [`super::LogEngine`].
+//! Next file to read: [`super::backup`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -97,6 +97,22 @@ impl Tables {
         drop(open);
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         names
+    }
+
+    /// All tables, in the order of their names.
+    pub(super) fn all(&self) -> Vec<(TableName, Arc<Table>)> {
+        let open = self.inner.open.read().unwrap_or_else(PoisonError::into_inner);
+        let all = open.iter().map(|(name, table)| (name.clone(), Arc::clone(table)));
+        let mut all: Vec<_> = all.collect();
+        drop(open);
+        all.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+        all
+    }
+
+    /// Every table to come has versions above this one; `None` once the engine is closed. Waits for
+    /// a table that is being made.
+    pub(super) fn version_floor(&self) -> Option<u64> {
+        self.inner.store().as_ref().map(Store::version_floor)
     }
 
     /// How many threads work for the tables now.

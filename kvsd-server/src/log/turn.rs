@@ -14,6 +14,7 @@ use kvsd::TableName;
 use super::check::Checked;
 use super::clock::Clock;
 use super::convert::{in_table, with_cause};
+use super::storage::backup::Pinned;
 use super::storage::chore::{Chore, Done};
 use super::storage::error::StorageError;
 use super::storage::reader::Access;
@@ -287,6 +288,24 @@ impl Turn {
     /// How short room is, in thousandths: that part of the time writes should leave to compaction.
     pub(super) fn crowding(&self) -> u64 {
         self.writer.crowding()
+    }
+
+    /// Seals what was written so far and holds on to it, for a backup. Waits for the disk; no sync
+    /// of the table may be under way. A table that takes no more writes has no backup: nobody knows
+    /// which of its writes are on the disk.
+    pub(super) fn pin(&mut self) -> Result<Pinned, EngineError> {
+        if let Some(error) = self.read_only() {
+            return Err(error);
+        }
+        match self.writer.pin() {
+            Ok(pinned) => Ok(pinned),
+            Err(WriteError::Full) => Err(EngineError::DiskFull),
+            Err(WriteError::Refused(error)) => Err(in_table(&self.table, &error)),
+            Err(WriteError::Broken(error)) => {
+                self.stop(&error);
+                Err(in_table(&self.table, &error))
+            }
+        }
     }
 
     /// Makes everything durable and closes the table. Waits for the disk.

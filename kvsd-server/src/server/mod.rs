@@ -5,6 +5,7 @@
 //! connection's task, so that a silent client holds nobody up. Next file to read: `connections`.
 
 mod accept;
+pub(crate) mod admin;
 pub(crate) mod connections;
 pub(crate) mod stop;
 
@@ -18,8 +19,9 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
-use tracing::info;
+use tracing::{info, warn};
 
+use self::admin::AdminSocket;
 use self::connections::Connections;
 use crate::config::{ConfigError, Settings};
 use crate::engine::{Engine, EngineError};
@@ -51,10 +53,13 @@ pub struct Server {
     tls: Option<TlsAcceptor>,
     shutdown_timeout: Duration,
     connections: Connections,
+    /// None where it could not be made.
+    admin: Option<AdminSocket>,
 }
 
 impl Server {
-    /// Opens the data folder and listens. Clients are served from [`Server::serve`] on; those that
+    /// Opens the data folder and listens; administrators find a Unix socket `admin.sock` in the data
+    /// folder, open to its owner alone. Clients are served from [`Server::serve`] on; those that
     /// come earlier wait.
     ///
     /// # Errors
@@ -71,6 +76,7 @@ impl Server {
         let engine = open_engine(&settings).await?;
         match listen(socket) {
             Ok((listener, local_addr)) => Ok(Self {
+                admin: admin_socket(&settings, &engine),
                 listener,
                 local_addr,
                 tls: settings.tls.clone().map(TlsAcceptor::from),
@@ -110,12 +116,21 @@ impl Server {
             biased;
             () = shutdown => {}
             never = self.accept() => match never {},
+            never = self.administer() => match never {},
         }
         info!("stopping");
         drop(self.listener);
+        drop(self.admin);
         self.connections.stop(self.shutdown_timeout).await?;
         info!("stopped");
         Ok(())
+    }
+
+    async fn administer(&self) -> Infallible {
+        match &self.admin {
+            Some(admin) => admin.serve().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn accept(&self) -> Infallible {
@@ -137,9 +152,17 @@ impl fmt::Debug for Server {
     }
 }
 
+/// Makes the administrators' socket. A server whose folder can have none serves without it.
+fn admin_socket(settings: &Settings, engine: &Arc<dyn Engine>) -> Option<AdminSocket> {
+    let made = AdminSocket::bind(&settings.data_dir, Arc::clone(engine));
+    made.inspect_err(|error| warn!(%error, "no socket for administrators: there are no backups"))
+        .ok()
+}
+
 /// Opens the engine that the settings ask for.
 pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, ServeError> {
     let config = LogConfig {
+        backups: settings.backups.clone(),
         sync: settings.sync,
         max_tables: settings.max_tables,
         open_files: settings.open_files,

@@ -2,7 +2,7 @@
 //!
 //! This module is the specification, and the code that client and server both use. It knows bytes
 //! and the types of [`crate::types`]; never sockets, clients, clocks or logs. Read [`frame`] first,
-//! then [`v2`]; [`v1`] is there for the clients of kvsd 0.1.
+//! then [`v2`]; [`v1`] is there for the clients of kvsd 0.1, and [`admin`] for who runs a server.
 //!
 //! # Frames
 //!
@@ -45,6 +45,7 @@
 //! | version 1 | value limit + 2 KiB | 3 | 1 KiB |
 //! | version 2 | value limit + 2 KiB | 32 | 1 KiB |
 //! | a client of version 2, until the welcome | 4 KiB | 64 | 1 KiB |
+//! | an administrator's, either way | 2 KiB | 16 | 1 KiB |
 //!
 //! The value limit is 10 MiB unless the server says otherwise in its welcome, and at most 64 MiB:
 //! a client refuses a welcome that says more. A line is the content
@@ -58,6 +59,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::cast_possible_truncation)]
 
+pub mod admin;
 pub mod frame;
 pub mod v1;
 pub mod v2;

@@ -1,6 +1,7 @@
 //! What the wire protocol promises: bytes that never change, work that stays linear, limits that
 //! hold, and nothing a peer sends that panics.
 
+mod admin;
 mod golden;
 mod limits;
 mod pieces;

@@ -39,8 +39,14 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// The names in a folder.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 
-    /// Gives a file another name, in place of the file that had it.
+    /// Gives a file another name, in place of the file that had it; or a folder, in place of an empty
+    /// one.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Gives a file a second name, which nothing has yet; [`io::ErrorKind::CrossesDevices`],
+    /// [`io::ErrorKind::PermissionDenied`], [`io::ErrorKind::TooManyLinks`] or
+    /// [`io::ErrorKind::Unsupported`] where that cannot be.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;

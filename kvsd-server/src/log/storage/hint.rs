@@ -425,6 +425,27 @@ pub(super) fn file_name(id: u64) -> String {
     format!("{id:08}.hint")
 }
 
+/// Makes a whole hint in memory that of a segment of another incarnation. Its blocks know nothing of
+/// that.
+#[cfg(feature = "cli")]
+pub(super) fn readdress(
+    bytes: &mut [u8],
+    from: SegmentIdentity,
+    to: SegmentIdentity,
+) -> Result<(), BadHint> {
+    let header = bytes.first_chunk_mut::<HEADER_BYTES>().ok_or(BadHint)?;
+    let mut fields = Fields(header.get(40..80).unwrap_or_default());
+    let mut number = || fields.u64().ok_or(BadHint);
+    let (length, entries) = (number()?, number()?);
+    let counts = Counts { records: number()?, key_bytes: number()? };
+    let fences_at = number()?;
+    if *header != encode_header(from, length, entries, counts, fences_at) {
+        return Err(BadHint);
+    }
+    *header = encode_header(to, length, entries, counts, fences_at);
+    Ok(())
+}
+
 fn encode_header(
     identity: SegmentIdentity,
     length: u64,

@@ -17,12 +17,13 @@
 //! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
 //! [`writer`], [`figures`], [`rotation`]; what stands in order: [`entry`], [`chunk`], [`hint`],
 //! [`merge`], [`view`], [`page`], [`history`]; what tidies up: [`chore`], [`compact`], [`adopt`],
-//! [`space`]; then [`groups`], [`repair`], [`names`], [`load`] and [`store`]; then `offline`, which
-//! reads a folder that no server has open.
+//! [`space`]; then [`groups`], [`repair`], [`names`], [`load`] and [`store`]; then [`backup`], and `offline`,
+//! which reads a folder that no server has open.
 
 #![warn(clippy::indexing_slicing)]
 
 mod adopt;
+pub(crate) mod backup;
 pub(crate) mod catalog;
 pub(crate) mod chore;
 mod chunk;

@@ -109,7 +109,7 @@ impl Writer {
         self.disk.remove(&self.folder.join(hint::file_name(self.active.segment.id))).is_ok()
     }
 
-    fn mark_in_use(&mut self) -> Result<(), WriteError> {
+    pub(super) fn mark_in_use(&mut self) -> Result<(), WriteError> {
         let manifest = Manifest { left: Left::InUse, ..self.manifest.clone() };
         self.replace_manifest(manifest)
     }
@@ -137,7 +137,7 @@ impl Writer {
     }
 
     /// Seals the active segment and begins another.
-    fn rotate(&mut self) -> Result<(), WriteError> {
+    pub(super) fn rotate(&mut self) -> Result<(), WriteError> {
         let id = self.manifest.next_segment;
         let (segment, salt) = match self.create_segment(id) {
             Ok(created) => created,

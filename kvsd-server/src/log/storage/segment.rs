@@ -144,6 +144,28 @@ impl Segment {
     }
 }
 
+/// Checks the header of a whole segment in memory; what its records are bound to.
+#[cfg(feature = "cli")]
+pub(super) fn check_header(
+    path: &Path,
+    bytes: &[u8],
+    identity: SegmentIdentity,
+) -> Result<Seed, StorageError> {
+    let Some(header) = bytes.first_chunk() else {
+        return Err(StorageError::corrupt(path, bytes.len() as u64, "the segment's header is cut"));
+    };
+    check(path, header, identity)?;
+    Ok(Seed::new(identity.salt, identity.id))
+}
+
+/// Makes a whole segment in memory one of another incarnation. Its records know nothing of that.
+#[cfg(feature = "cli")]
+pub(super) fn readdress(bytes: &mut [u8], identity: SegmentIdentity) {
+    if let Some(header) = bytes.first_chunk_mut() {
+        *header = encode(identity);
+    }
+}
+
 /// The name of a segment's file.
 pub(super) fn file_name(id: u64) -> String {
     format!("{id:08}.seg")

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kvsd::TableName;
 
+use super::backup::BACKUP_FILE;
 use super::catalog::{self, CATALOG_FILE, CatalogEntry, CatalogFile, TABLES_FOLDER};
 use super::disk::{Disk, Lock};
 use super::envelope::ReplaceError;
@@ -37,6 +38,8 @@ pub(crate) struct Store {
 pub(crate) enum StoreError {
     /// Another process has it open.
     Locked,
+    /// It is a backup, whose files are another folder's too.
+    Backup,
     /// The disk, or what is on it.
     Storage(StorageError),
 }
@@ -55,6 +58,10 @@ impl Store {
         options: TableOptions,
     ) -> Result<Self, StoreError> {
         disk.create_folder(data).map_err(StorageError::io("make", data))?;
+        let names = disk.list(data).map_err(StorageError::io("list", data))?;
+        if names.iter().any(|name| name == BACKUP_FILE) {
+            return Err(StoreError::Backup);
+        }
         let lock = lock_folder(&*disk, data)?;
         // As with a manifest: what is seen now must not be gone after a crash.
         disk.sync_folder(data).map_err(StorageError::io("sync", data))?;
@@ -79,6 +86,11 @@ impl Store {
     /// What keeps others from the folder; whoever still writes holds it.
     pub(crate) fn lock(&self) -> Arc<dyn Lock> {
         Arc::clone(&self.lock)
+    }
+
+    /// Every table to come has versions above this one.
+    pub(crate) fn version_floor(&self) -> u64 {
+        self.catalog.version_floor
     }
 
     /// The tables there are, by id.

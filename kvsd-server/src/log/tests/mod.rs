@@ -3,7 +3,7 @@
 //! [`model`] runs random histories against an ordered map, on a disk that crashes and fails;
 //! [`crash`] crashes at every single call, [`drops`] at those of a drop, and [`rotation`] has a fault
 //! at each of its calls; [`compaction`] frees room; [`damage`] flips and cuts every byte; [`scan`]
-//! and [`changes`] read in order; [`engine`] and [`many`] go through the async engine, and [`files`]
+//! and [`changes`] read in order; [`backup`] makes backups and restores them; [`engine`] and [`many`] go through the async engine, and [`files`]
 //! counts its descriptors. Cases of the project's list of pitfalls that cannot occur here:
 //!
 //! - A recycled file yields old records: segments are new files, and a record is valid only with
@@ -12,6 +12,8 @@
 //! - The clock goes back and old values win: order is by version, times only expire.
 //! - A failed sync is retried, or its error reset: the first one stops the table.
 
+#[cfg(feature = "cli")]
+mod backup;
 mod changes;
 mod compaction;
 mod crash;

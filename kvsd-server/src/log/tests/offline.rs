@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::history::{ModelRecord, Snapshot};
 use super::model::{Policy, Run};
 use super::{delete, set};
-use crate::log::offline::{DataFolder, Expired, NEVER, NewFolder, StorageError, Survey};
+use crate::log::offline::{DataFolder, Expired, Hints, NEVER, NewFolder, StorageError, Survey};
 use crate::log::storage::index::HashBits;
 use crate::log::storage::sim::SimDisk;
 
@@ -19,7 +19,7 @@ const DATA: &str = "/data";
 fn survey(disk: &SimDisk, data: &str) -> (DataFolder, Survey) {
     let folder = DataFolder::open(Arc::new(disk.clone()), Path::new(data)).unwrap();
     let tables = folder.tables().unwrap();
-    let survey = folder.survey(&tables.tables[0], &mut |_| {}).unwrap();
+    let survey = folder.survey(&tables.tables[0], Hints::Checked, &mut |_| {}).unwrap();
     (folder, survey)
 }
 
@@ -44,7 +44,7 @@ fn salvage(disk: &SimDisk) -> Snapshot {
     let tables = folder.tables().unwrap();
     let mut new = NewFolder::create(Arc::new(disk.clone()), Path::new("/new")).unwrap();
     for table in &tables.tables {
-        let found = folder.survey(table, &mut |_| {}).unwrap();
+        let found = folder.survey(table, Hints::Checked, &mut |_| {}).unwrap();
         new.add(&table.name, &found).unwrap();
     }
     drop(new);
@@ -190,7 +190,7 @@ fn without_manifest_or_catalog_every_record_is_still_saved() {
         disk.put(&path, b"");
         let folder = DataFolder::open(Arc::new(disk.clone()), Path::new(DATA)).unwrap();
         let tables = folder.tables().unwrap();
-        let survey = folder.survey(&tables.tables[0], &mut |_| {}).unwrap();
+        let survey = folder.survey(&tables.tables[0], Hints::Checked, &mut |_| {}).unwrap();
         let damages: Vec<_> = tables.damage.iter().chain(&survey.damages).collect();
         assert_eq!(damages.len(), 1, "{damages:?}");
         assert_eq!(damages[0].file, path);

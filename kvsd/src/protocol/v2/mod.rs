@@ -117,7 +117,7 @@ impl RequestId {
         Ok((Self(number), fields))
     }
 
-    fn to_wire(self) -> i64 {
+    pub(in crate::protocol) fn to_wire(self) -> i64 {
         self.0
     }
 }

@@ -4,8 +4,9 @@
 //! the server reads with ([`super::groups`]), but goes on behind damage, and takes whatever still
 //! verifies. It never changes a byte of the folder that it reads: no repair, no cut, no clean-up.
 //!
-//! Reading order: [`walk`], [`plan`], [`readable`], [`survey`], [`salvage`].
+//! Reading order: [`walk`], [`plan`], [`readable`], [`survey`], [`hints`], [`salvage`].
 
+mod hints;
 mod plan;
 mod readable;
 mod salvage;
@@ -18,13 +19,15 @@ use std::sync::Arc;
 
 use kvsd::TableName;
 
+pub(crate) use super::backup::{BackupFolder, Restored};
 pub(crate) use super::error::StorageError;
 pub(crate) use super::posix::{PosixDisk, ReadOnlyDisk};
 pub(crate) use super::record::NEVER;
 pub(crate) use super::store::StoreError;
 pub(crate) use salvage::NewFolder;
-pub(crate) use survey::{Expired, Live, Survey};
+pub(crate) use survey::{Expired, Hints, Live, Survey};
 
+use super::backup::BACKUP_FILE;
 use super::catalog::{self, CATALOG_FILE, CatalogFile, TABLES_FOLDER};
 use super::disk::{Disk, Lock};
 use super::store::{LOCK_FILE, lock_folder};
@@ -96,6 +99,9 @@ impl DataFolder {
     pub(crate) fn open(disk: Arc<dyn Disk>, data: &Path) -> Result<Self, StoreError> {
         let names = disk.list(data).map_err(StorageError::io("list", data))?;
         let has = |name: &str| names.iter().any(|found| found == name);
+        if has(BACKUP_FILE) {
+            return Err(StoreError::Backup);
+        }
         if !has(CATALOG_FILE) && !has(TABLES_FOLDER) {
             let what = "there is no kvsd data in this folder";
             let missing = std::io::Error::new(std::io::ErrorKind::NotFound, what);

@@ -2,20 +2,23 @@
 //!
 //! Keeps the keys in memory, and where the newest record of each stands; never the values.
 //!
-//! Next file to read: [`super::salvage`].
+//! Next file to read: [`super::hints`].
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::ops::Range;
 use std::path::PathBuf;
 
+use super::hints::{self, WrongHint};
 use super::plan::Extent;
 use super::readable::read_readable;
 use super::walk::{Step, Walk};
 use super::{Damage, DataFolder, TableFolder};
+use crate::log::storage::chunk::Entries;
 use crate::log::storage::disk::read_full;
 use crate::log::storage::error::StorageError;
 use crate::log::storage::groups::{Record, content_end};
+use crate::log::storage::hint::Of;
 use crate::log::storage::record::{Commit, HEADER_BYTES, Header, Kind};
 use crate::log::storage::segment::Segment;
 
@@ -27,6 +30,8 @@ pub(crate) struct Survey {
     /// How many bytes the segments have, reserved room left out.
     pub(crate) bytes: u64,
     pub(crate) damages: Vec<Damage>,
+    /// Hints that are of no use, if they were looked at: no damage.
+    pub(crate) wrong_hints: Vec<WrongHint>,
     /// What a crash has left unfinished: no damage.
     pub(crate) torn: Option<Torn>,
     pub(super) newest: BTreeMap<Box<[u8]>, Newest>,
@@ -66,6 +71,15 @@ pub(crate) struct Live<'a> {
     pub(crate) expires: u64,
 }
 
+/// Whether hints are compared with their segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hints {
+    /// They are, which takes some memory for the keys of one segment.
+    Checked,
+    /// They are not looked at.
+    LeftAlone,
+}
+
 /// Which records count as there.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Expired {
@@ -87,6 +101,7 @@ impl DataFolder {
     pub(crate) fn survey(
         &self,
         table: &TableFolder,
+        hints: Hints,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Survey, StorageError> {
         let mut survey = Survey::default();
@@ -101,7 +116,19 @@ impl DataFolder {
                 opened => opened,
             };
             match opened {
-                Ok(segment) => survey.read_segment(segment, planned.extent, progress)?,
+                Ok(segment) => {
+                    // The hint of a segment that grows is an old one.
+                    let of = match (hints, planned.extent) {
+                        (Hints::Checked, Extent::Fixed { length, .. }) => Some(Of {
+                            disk: &*self.disk,
+                            folder: &table.path,
+                            identity: planned.identity,
+                            length,
+                        }),
+                        (Hints::Checked, Extent::Open { .. }) | (Hints::LeftAlone, _) => None,
+                    };
+                    survey.read_segment(segment, planned.extent, of, progress)?;
+                }
                 Err(error) => survey.damages.push(Damage::from_error(error)?),
             }
         }
@@ -168,6 +195,7 @@ impl Survey {
         &mut self,
         segment: Segment,
         extent: Extent,
+        hint: Option<Of<'_>>,
         progress: &mut dyn FnMut(u64),
     ) -> Result<(), StorageError> {
         let (limit, durable) = match extent {
@@ -187,11 +215,15 @@ impl Survey {
         let damages_before = self.damages.len();
         let mut walk = Walk::new(&read.bytes, segment.seed, durable);
         let mut entries = Vec::new();
+        let mut hinted = Entries::default();
         let mut last = 0;
         let end = loop {
             let step = walk.next(&mut entries);
             for entry in &entries {
                 self.add(place, entry);
+                if hint.is_some() {
+                    hints::add(&mut hinted, entry);
+                }
             }
             match step {
                 Step::Group(commit) => {
@@ -228,6 +260,12 @@ impl Survey {
             && last > last_version
         {
             self.damage(&segment, end..end, "its versions are above the manifest's last one");
+        }
+        // Beside damage nobody knows what the hint should say.
+        if let Some(of) = hint
+            && self.damages.len() == damages_before
+        {
+            self.wrong_hints.extend(hints::check(of, &hinted));
         }
         self.bytes += end;
         self.segments.push(segment);

@@ -77,6 +77,10 @@ impl Disk for PosixDisk {
         self.descriptors.with_names_changing(&[from, to], || fs::rename(from, to))
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.descriptors.with_names_changing(&[path], || fs::remove_file(path))
     }

@@ -58,9 +58,24 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.state();
         state.enter(Call::Change)?;
-        let file = state.file(from)?;
-        let entry = (name_of(to), Node::File(file));
+        let node = match state.folders.contains_key(from) {
+            true => state.move_folder(from, to)?,
+            false => Node::File(state.file(from)?),
+        };
+        let entry = (name_of(to), node);
         state.folder(to.parent().unwrap())?.change(Some(name_of(from)), Some(entry));
+        Ok(())
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.enter(Call::Grow)?;
+        let file = state.file(from)?;
+        if state.file(to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let entry = (name_of(to), Node::File(file));
+        state.folder(to.parent().unwrap())?.change(None, Some(entry));
         Ok(())
     }
 
@@ -89,10 +104,11 @@ impl Disk for SimDisk {
             return Err(io::Error::from_raw_os_error(5));
         }
         let forgets = state.forgets_syncs;
-        let folder = state.folder(folder)?;
+        let entries = state.folder(folder)?;
         if !forgets {
-            folder.durable = folder.current.clone();
-            folder.pending.clear();
+            entries.durable = entries.current.clone();
+            entries.pending.clear();
+            state.moves.retain(|(from, _)| from.parent() != Some(folder));
         }
         Ok(())
     }

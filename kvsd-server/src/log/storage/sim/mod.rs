@@ -52,6 +52,8 @@ struct State {
     random: Random,
     files: Vec<SimInode>,
     folders: BTreeMap<PathBuf, SimFolder>,
+    /// Folders that have another name, which a crash may take back.
+    moves: Vec<(PathBuf, PathBuf)>,
     locked: HashSet<PathBuf>,
     /// Handles of an earlier process are dead.
     process: u64,
@@ -85,6 +87,7 @@ impl SimDisk {
             random: Random::new(seed),
             files: Vec::new(),
             folders: BTreeMap::from([root]),
+            moves: Vec::new(),
             locked: HashSet::new(),
             process: 0,
             calls: 0,
@@ -135,6 +138,14 @@ impl SimDisk {
         let State { random, files, folders, .. } = &mut *state;
         files.iter_mut().for_each(|file| file.crash(random));
         folders.values_mut().for_each(|folder| folder.crash(random));
+        for (from, to) in std::mem::take(&mut state.moves).into_iter().rev() {
+            let entries = &state.folders[from.parent().unwrap()].current;
+            let is_there = |path: &Path| entries.contains_key(&name_of(path));
+            if is_there(&from) && !is_there(&to) {
+                state.rekey(&to, &from);
+            }
+        }
+        let State { files, folders, .. } = &mut *state;
         // A folder whose entry is gone is gone with all that is in it; parents come first.
         for (path, folder) in std::mem::take(folders) {
             let entry = path.parent().map(|parent| (folders.get(parent), name_of(&path)));
@@ -294,7 +305,9 @@ impl State {
 
     fn used(&self) -> u64 {
         let nodes = self.folders.values().flat_map(|folder| folder.current.values());
-        let bytes = nodes.map(|node| match node {
+        // A file may have several names.
+        let nodes: BTreeSet<Node> = nodes.copied().collect();
+        let bytes = nodes.iter().map(|node| match node {
             Node::File(file) => self.files[*file].current.len() as u64,
             Node::Folder => 0,
         });
@@ -303,6 +316,29 @@ impl State {
 
     fn folder(&mut self, path: &Path) -> io::Result<&mut SimFolder> {
         self.folders.get_mut(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Gives a folder another name in the folder it is in.
+    fn move_folder(&mut self, from: &Path, to: &Path) -> io::Result<Node> {
+        assert_eq!(from.parent(), to.parent());
+        if self.folders.get(to).is_some_and(|folder| !folder.current.is_empty()) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.folders.remove(to);
+        self.rekey(from, to);
+        self.moves.push((from.to_owned(), to.to_owned()));
+        Ok(Node::Folder)
+    }
+
+    /// Has a folder, and all that is in it, found under another path.
+    fn rekey(&mut self, from: &Path, to: &Path) {
+        let folders = std::mem::take(&mut self.folders);
+        let moved = |path: PathBuf| match path.strip_prefix(from) {
+            Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
+            Ok(rest) => to.join(rest),
+            Err(_) => path,
+        };
+        self.folders = folders.into_iter().map(|(path, folder)| (moved(path), folder)).collect();
     }
 
     fn file(&self, path: &Path) -> io::Result<usize> {
