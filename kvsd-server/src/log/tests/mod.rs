@@ -20,6 +20,7 @@ mod drops;
 mod engine;
 #[cfg(target_os = "linux")]
 mod files;
+mod fixtures;
 mod history;
 mod many;
 mod model;

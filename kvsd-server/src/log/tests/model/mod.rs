@@ -10,6 +10,8 @@
 //! The clock of a run goes back, but not behind a compaction: what that took for expired is gone,
 //! and a clock that says an earlier time afterwards does not bring it back.
 
+#![expect(clippy::cast_possible_truncation, reason = "sizes and numbers of a test are small")]
+
 mod reads;
 mod run;
 mod writes;
@@ -22,6 +24,7 @@ use crate::log::storage::index::HashBits;
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::sim::{Fault, SimDisk};
 use crate::log::storage::store::{Store, StoreError};
+pub(super) use reads::told;
 pub(super) use run::Run;
 
 /// When the simulated actor syncs.
@@ -62,7 +65,7 @@ impl Run {
 fn random_run(seed: u64, policy: Policy, hash_bits: HashBits, plant: fn(&SimDisk)) -> Checked<()> {
     let mut run = Run::new(seed, policy, hash_bits);
     plant(&run.disk);
-    run.disk.set_uncached_percent(seed as usize % 3 * 20);
+    run.disk.set_uncached_percent((seed % 3) as usize * 20);
     if !run.open()? {
         return Err("does not open".into());
     }

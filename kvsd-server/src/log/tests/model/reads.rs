@@ -1,8 +1,6 @@
 //! Reads of keys, pages of scans, and the changes since a version, each compared with the model at
 //! its moment.
 
-#![expect(clippy::cast_possible_truncation, reason = "sizes and numbers of a test are small")]
-
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -296,7 +294,7 @@ fn rows(page: &Page, detail: Detail) -> Vec<Row> {
 }
 
 /// Every change since a version, and up to where that is all; `None` if there is a gap.
-fn told(
+pub(crate) fn told(
     reader: &Reader,
     since: u64,
     count: usize,

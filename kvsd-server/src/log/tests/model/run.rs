@@ -1,7 +1,5 @@
 //! A table on a simulated disk, what it must hold, and all that is done to it but reads and writes.
 
-#![expect(clippy::cast_possible_truncation, reason = "sizes and numbers of a test are small")]
-
 use std::path::Path;
 use std::sync::Arc;
 
