@@ -65,6 +65,7 @@ struct State {
     uncached_percent: usize,
     forgets_syncs: bool,
     syncs: u64,
+    largest_read: usize,
     /// Bytes of a file that no read gets.
     unreadable: Option<(usize, Range<u64>)>,
 }
@@ -97,6 +98,7 @@ impl SimDisk {
             uncached_percent: 0,
             forgets_syncs: false,
             syncs: 0,
+            largest_read: 0,
             unreadable: None,
         };
         Self { state: Arc::new(Mutex::new(state)), gate: Arc::default() }
@@ -128,6 +130,11 @@ impl SimDisk {
     /// How many syncs of files have begun.
     pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
+    }
+
+    /// How long the longest buffer was that somebody wanted to have filled.
+    pub(crate) fn largest_read(&self) -> usize {
+        self.state().largest_read
     }
 
     /// Power fails, at once.

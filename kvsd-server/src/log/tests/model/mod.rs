@@ -10,8 +10,6 @@
 //! The clock of a run goes back, but not behind a compaction: what that took for expired is gone,
 //! and a clock that says an earlier time afterwards does not bring it back.
 
-#![expect(clippy::cast_possible_truncation, reason = "sizes and numbers of a test are small")]
-
 mod reads;
 mod run;
 mod writes;

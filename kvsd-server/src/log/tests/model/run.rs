@@ -1,6 +1,6 @@
 //! A table on a simulated disk, what it must hold, and all that is done to it but reads and writes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -196,6 +196,12 @@ impl Run {
             self.compacted_at = self.compacted_at.max(self.now);
         }
         Some(chore)
+    }
+
+    /// How many hints there are.
+    pub(crate) fn hints(&self) -> usize {
+        let is_hint = |path: &PathBuf| path.extension().is_some_and(|end| end == "hint");
+        self.disk.paths().iter().filter(|path| is_hint(path)).count()
     }
 
     /// Whether a compaction's result is named, and not all of it taken in yet.
