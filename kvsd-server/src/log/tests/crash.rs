@@ -1,7 +1,7 @@
 //! A crash at every single call to the disk, and again at every call of the recovery.
 //!
-//! The ordinary run does so with both policies, one of them with whole hashes and one with cut ones;
-//! where `KVSD_TEST_MODEL_RUNS` is set, both are run with either.
+//! The ordinary run does so with both policies, one of them with whole hashes and one with cut
+//! ones; where `KVSD_TEST_MODEL_RUNS` is set, both are run with either.
 
 #![expect(clippy::cast_possible_truncation, reason = "sizes and numbers of a test are small")]
 

@@ -197,9 +197,10 @@ impl History {
         self.allowed.extend(self.past.iter().rev().take(batches).cloned());
     }
 
-    /// A compaction takes changes up to this version at most.
-    pub(super) fn may_forget(&mut self, version: u64) {
+    /// A compaction takes changes up to this version at most, and what has expired by then.
+    pub(super) fn may_forget(&mut self, version: u64, now: u64) {
         self.floor = self.floor.max(version);
+        self.time = self.time.max(now);
     }
 
     /// The table was dropped; none of its versions comes again.

@@ -1,9 +1,10 @@
 //! Random histories against an ordered map, on a disk that crashes and fails.
 //!
-//! A run is a table on a simulated disk ([`run`]). Its steps are writes of every kind ([`writes`]),
-//! reads, scans and histories ([`reads`]), rotations, compactions beside writes, syncs, drops, clean
-//! ends and others. After each opening the table must hold a state that is allowed, find the same
-//! records by key, by scan and by hint, and tell its changes from every place that is not gone.
+//! A run is a table on a simulated disk ([`run`]). Its steps are writes of every kind
+//! ([`writes`]), reads, scans and histories ([`reads`]), rotations, compactions beside writes,
+//! syncs, drops, clean ends and others. After each opening the table must hold a state that is
+//! allowed, find the same records by key and by scan, and tell its changes from every place that is
+//! not gone.
 //!
 //! Each test makes 60 runs of 120 steps; `KVSD_TEST_MODEL_RUNS=N` makes N of them.
 //!

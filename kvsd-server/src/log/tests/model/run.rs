@@ -192,7 +192,7 @@ impl Run {
         let chore = turn.next_chore()?;
         if let Chore::Compact(_) = chore {
             self.compactions += 1;
-            self.history.may_forget(reader.version());
+            self.history.may_forget(reader.version(), self.now);
             self.compacted_at = self.compacted_at.max(self.now);
         }
         Some(chore)
