@@ -4,7 +4,8 @@
 //! [`crash`] crashes at every single call, [`drops`] at those of a drop, and [`rotation`] has a
 //! fault at each of its calls; [`compaction`] frees room; [`damage`] flips and cuts every byte;
 //! [`fixtures`] opens what earlier versions have written; [`scan`] and [`changes`] read in
-//! order; [`engine`] and [`many`] go through the async engine, and [`files`] counts its descriptors.
+//! order; [`engine`] and [`many`] go through the async engine, and [`files`] counts its
+//! descriptors.
 //!
 //! The cases of the project's list of pitfalls, each with the tests that would notice it, or with
 //! the reason why it cannot occur here ([`pitfalls`] checks that the tests exist):

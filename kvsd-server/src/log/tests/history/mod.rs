@@ -260,14 +260,15 @@ impl History {
         let base = self.changes[..durable].last().map_or(0, |change| change.version);
         let behind = self.changes[durable..].iter().map(|change| change.version);
         // What compaction has taken by now is told from a later place on, if from any.
-        let places: BTreeSet<u64> = [base, found.version].into_iter().chain(behind).collect();
-        let (mut passed, mut told) = (None, None);
+        let others = [base, self.jumped_to, found.version];
+        let places: BTreeSet<u64> = behind.chain(others).filter(|it| *it >= base).collect();
+        let (mut gaps, mut told) = (Vec::new(), None);
         for place in places {
             if let Some(changes) = tell(place)? {
                 told = Some((place, changes));
                 break;
             }
-            passed = Some(place);
+            gaps.push(place);
         }
         let Some((place, told)) = told else {
             return Err("nobody can go on from the version that the table has".into());
@@ -291,12 +292,15 @@ impl History {
                 self.floor = self.floor.max(self.jumped_to);
                 self.jumped_to = found.version;
             }
-            if passed.is_some_and(|passed| passed >= self.floor) {
-                return Err(format!("since {passed:?} there is a gap, and none is allowed"));
-            }
             self.changes.truncate(count);
             self.changes.retain(|change| change.version <= place);
             self.changes.extend(told);
+            let last = self.changes.last().map_or(0, |change| change.version);
+            // What is behind the last change that is there may have been lost.
+            let is_allowed = |gap: &u64| *gap < self.floor || *gap > last;
+            if !gaps.iter().all(is_allowed) {
+                return Err(format!("gaps at {gaps:?}, and the floor is {}", self.floor));
+            }
         }
         let versions = found.records.values().map(|record| record.version);
         self.last_version = versions.chain([self.last_version]).max().unwrap();

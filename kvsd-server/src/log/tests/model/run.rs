@@ -169,8 +169,10 @@ impl Run {
             return Ok(false);
         };
         let demand = Demand { bytes: 1 << 40, ..Demand::default() };
-        // The answer to no writes; a table that has stopped is found out by the next ones.
-        let _ = turn.prepare(&Vec::<Vec<Write>>::new(), &demand);
+        // As the actor, which leaves a table alone that has stopped.
+        if turn.needs_preparation(&demand) {
+            let _ = turn.prepare(&Vec::<Vec<Write>>::new(), &demand);
+        }
         Ok(true)
     }
 
