@@ -205,9 +205,9 @@ impl Writer {
         &mut self,
         compacted: Compacted,
     ) -> Result<Option<StorageError>, WriteError> {
-        let Compacted { victims, output, outcome } = compacted;
+        let Compacted { victims, output, now, outcome } = compacted;
         let (rest, error) = match outcome {
-            Outcome::Copied(copied) => match self.exchange(&victims, output, copied) {
+            Outcome::Copied(copied) => match self.exchange(&victims, (output, now), copied) {
                 Err(WriteError::Full) => {
                     remove_files(&*self.disk, &self.folder, output.id);
                     (Rest::Failed, None)
@@ -237,7 +237,7 @@ impl Writer {
     fn exchange(
         &mut self,
         victims: &[u64],
-        output: SegmentIdentity,
+        (output, now): (SegmentIdentity, u64),
         copied: Copied,
     ) -> Result<(), WriteError> {
         let sync = self.sync();
@@ -258,7 +258,11 @@ impl Writer {
             manifest.history_floor = manifest.history_floor.max(gone.last_version);
         }
         replace(&mut manifest.segments, |entry| is_victim(entry.id), entry);
+        // What was dropped because it had expired must not count as live again.
+        manifest.time_floor = manifest.time_floor.max(now);
         self.replace_manifest(manifest)?;
+        self.time = self.time.max(now);
+        self.reader.set_time(self.time);
 
         let slot = run.as_ref().map(|run| self.reader.add_segment(Arc::clone(&run.segment)));
         let sealed = run.zip(slot).map(|(run, slot)| Sealed::new(&Arc::new(run), slot));
@@ -388,4 +392,5 @@ const JOINED: usize = 8;
 /// All victims together have at most the length of so many full segments.
 const MOST_VICTIMS: u64 = 4;
 /// How many copies the index learns of between two groups.
-const MOVES_AT_ONCE: usize = 4096;
+/// Few under test, so that writes fall in between.
+const MOVES_AT_ONCE: usize = if cfg!(test) { 2 } else { 4096 };

@@ -75,6 +75,8 @@ pub(crate) struct Compacted {
     /// The victims' segments.
     pub(super) victims: Vec<u64>,
     pub(super) output: SegmentIdentity,
+    /// What had ended until then has expired.
+    pub(super) now: u64,
     pub(super) outcome: Outcome,
 }
 
@@ -153,7 +155,7 @@ impl Compaction {
             },
         };
         let victims = self.victims.iter().map(|(run, _)| run.identity.id).collect();
-        Compacted { victims, output: self.output, outcome }
+        Compacted { victims, output: self.output, now: self.now, outcome }
     }
 
     fn is_futile(&self, plan: &Plan) -> bool {

@@ -278,7 +278,8 @@ fn read_block(
         return Err(BadHint);
     }
     bytes.resize(4 + body_bytes as usize, 0);
-    let filled = read_full(file, &mut bytes, at + 4).map_err(|_| BadHint)?;
+    let behind_crc = at.checked_add(4).ok_or(BadHint)?;
+    let filled = read_full(file, &mut bytes, behind_crc).map_err(|_| BadHint)?;
     if filled != bytes.len() || seed.crc_at(at, &bytes) != crc {
         return Err(BadHint);
     }

@@ -99,8 +99,8 @@ fn after_a_crash_a_survey_shows_what_recovery_will_and_changes_nothing() {
         let saved = salvage(&crashed.disk);
         assert!(contents(&crashed.disk) == before, "seed {seed}");
         assert_eq!(crashed.open(), Ok(true), "seed {seed}");
-        assert!(crashed.history.is_shown(shown), "seed {seed}");
-        assert!(crashed.history.is_shown(saved), "seed {seed}");
+        assert!(crashed.history.is_shown(&shown), "seed {seed}");
+        assert!(crashed.history.is_shown(&saved), "seed {seed}");
     }
 }
 

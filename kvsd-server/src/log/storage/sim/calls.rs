@@ -175,7 +175,8 @@ impl SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let (state, _) = self.enter(Call::Read)?;
+        let (mut state, _) = self.enter(Call::Read)?;
+        state.largest_read = state.largest_read.max(buffer.len());
         let end = offset + buffer.len() as u64;
         let is_hit = |bytes: &Range<u64>| bytes.start < end && offset < bytes.end;
         match &state.unreadable {
@@ -188,6 +189,7 @@ impl DiskFile for SimFile {
 
     fn read_at_cached(&self, buffer: &mut [u8], offset: u64) -> io::Result<CachedRead> {
         let (mut state, _) = self.enter(Call::Read)?;
+        state.largest_read = state.largest_read.max(buffer.len());
         let percent = state.uncached_percent;
         if state.random.percent(percent) {
             // A page of several may be at hand.

@@ -61,11 +61,13 @@ struct State {
     crash_at: Option<u64>,
     crashed: bool,
     fault: Option<(u64, Fault)>,
-    failed: bool,
+    /// The call that a fault has hit.
+    failed: Option<u64>,
     capacity: u64,
     uncached_percent: usize,
     forgets_syncs: bool,
     syncs: u64,
+    largest_read: usize,
     /// Bytes of a file that no read gets.
     unreadable: Option<(usize, Range<u64>)>,
 }
@@ -94,11 +96,12 @@ impl SimDisk {
             crash_at: None,
             crashed: false,
             fault: None,
-            failed: false,
+            failed: None,
             capacity: u64::MAX,
             uncached_percent: 0,
             forgets_syncs: false,
             syncs: 0,
+            largest_read: 0,
             unreadable: None,
         };
         Self { state: Arc::new(Mutex::new(state)), gate: Arc::default() }
@@ -130,6 +133,11 @@ impl SimDisk {
     /// How many syncs of files have begun.
     pub(crate) fn syncs(&self) -> u64 {
         self.state().syncs
+    }
+
+    /// How long the longest buffer was that somebody wanted to have filled.
+    pub(crate) fn largest_read(&self) -> usize {
+        self.state().largest_read
     }
 
     /// Power fails, at once.
@@ -197,7 +205,17 @@ impl SimDisk {
 
     /// Whether a fault has hit since the last restart.
     pub(crate) fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
+    /// The call that a fault has hit since the last restart, counted from the disk's first.
+    pub(crate) fn failed_at(&self) -> Option<u64> {
         self.state().failed
+    }
+
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> u64 {
+        self.state().calls
     }
 
     /// Whether a fault is still to come.
@@ -271,7 +289,7 @@ impl State {
         self.crash_at = None;
         self.crashed = false;
         self.fault = None;
-        self.failed = false;
+        self.failed = None;
     }
 
     fn enter(&mut self, call: Call) -> io::Result<Option<Fault>> {
@@ -295,7 +313,7 @@ impl State {
             return Ok(None);
         }
         self.fault = None;
-        self.failed = true;
+        self.failed = Some(self.calls);
         match fault {
             Fault::Io if call != Call::Sync => Err(io::Error::from_raw_os_error(5)),
             Fault::Full if call == Call::Grow => Err(io::ErrorKind::StorageFull.into()),
