@@ -13,6 +13,8 @@ use crate::log::offline::{BackupFolder, PosixDisk, ReadOnlyDisk, Restored};
 
 /// Makes the data folder.
 pub(super) fn run(backup: &Path, to: &Path) -> Result<(), Failure> {
+    // What is built beside it is named after it, which `.` has not.
+    let to = &std::path::absolute(to).map_err(Failure::other)?;
     let disk = Arc::new(ReadOnlyDisk::new(LogConfig::DEFAULT_OPEN_FILES));
     let backup = BackupFolder::open(disk, backup).map_err(Failure::other)?;
     let bar = bar(backup.size(), ProgressDrawTarget::stderr());

@@ -141,6 +141,8 @@ impl Tables {
             return Ok(false);
         };
         table.leave().await;
+        // Lest every file that goes is opened first, for who may still read it.
+        drop(table);
         match self.inner.shared.sync_pool.run(move || remains.remove()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

@@ -219,7 +219,11 @@ impl Writer {
                 exchanged => return exchanged.map(|()| None),
             },
             Outcome::Futile => (Rest::Futile, None),
-            Outcome::Damaged(error) => (Rest::Quarantined, Some(error)),
+            Outcome::Damaged(error @ StorageError::Corrupt { .. }) => {
+                (Rest::Quarantined, Some(error))
+            }
+            // It could not be read: that may pass.
+            Outcome::Damaged(error) => (Rest::Failed, Some(error)),
             Outcome::GivenUp(error) => (Rest::Failed, Some(error)),
         };
         let is_meant = |sealed: &Sealed| match &error {

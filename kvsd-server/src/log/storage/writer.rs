@@ -16,7 +16,7 @@ use super::adopt::{Adoption, Sealed};
 use super::compact::Signals;
 use super::disk::{Disk, DiskFile, write_all};
 use super::entry::Counts;
-use super::error::{StorageError, is_full};
+use super::error::{StorageError, is_full, is_out_of_descriptors};
 use super::group::{Content, Group};
 use super::index::{KeyHash, Location};
 use super::manifest::Manifest;
@@ -294,6 +294,9 @@ impl Writer {
 
     /// Cuts off what a failed write may have left.
     fn take_back(&mut self, error: std::io::Error) -> WriteError {
+        if is_out_of_descriptors(&error) {
+            return WriteError::Refused(StorageError::io("open", &self.active.segment.path)(error));
+        }
         let cut = self.active.segment.file.truncate(self.end);
         self.allocated = self.end;
         if cut.is_ok() && is_full(&error) {

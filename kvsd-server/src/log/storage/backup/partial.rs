@@ -13,7 +13,8 @@ use crate::log::storage::names;
 
 /// What a folder is called until it is complete.
 pub(super) fn partial_of(folder: &Path) -> PathBuf {
-    let mut name = folder.as_os_str().to_owned();
+    // Without a slash at its end.
+    let mut name = folder.components().collect::<PathBuf>().into_os_string();
     name.push(PARTIAL_END);
     PathBuf::from(name)
 }

@@ -10,6 +10,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use kvsd::Version;
 
 use super::build::read_whole;
 use super::partial::{parent_of, partial_of, remove_partial, sync_parent};
@@ -114,12 +117,23 @@ impl BackupFolder {
             catalog.next_id += 1;
             catalog.tables.push(entry);
         }
-        catalog.version_floor = highest.saturating_add(VERSION_JUMP);
+        catalog.version_floor = floor_above(highest);
         disk.sync_folder(&tables).map_err(StorageError::io("sync", &tables))?;
         catalog.write(disk, data).map_err(ReplaceError::into_inner)?;
         Ok(restored)
     }
 }
+
+/// A version above all that the table had, and above those of every other life that began at the same
+/// backup: a millisecond of the clock counts for a million versions.
+fn floor_above(highest: u64) -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+    let by_clock = millis.saturating_mul(VERSIONS_A_MILLISECOND).min(Version::MAX / 2);
+    highest.saturating_add(VERSION_JUMP).max(by_clock)
+}
+
+const VERSIONS_A_MILLISECOND: u64 = 1 << 20;
 
 /// A table on its way.
 #[derive(Debug)]
@@ -173,7 +187,7 @@ impl Copy<'_> {
         }
         let last = manifest.segments.iter().map(|entry| entry.last_version);
         let highest = last.fold(manifest.version_floor, u64::max);
-        let version_floor = highest.saturating_add(VERSION_JUMP);
+        let version_floor = floor_above(highest);
         let restored = Manifest {
             table: entry.id,
             incarnation: entry.incarnation,
@@ -227,11 +241,12 @@ impl Copy<'_> {
 }
 
 fn read_listed(source: &dyn Disk, path: &Path, file: &SavedFile) -> Result<Vec<u8>, StorageError> {
-    let bytes = read_whole(source, path)?;
-    let length = bytes.len() as u64;
+    // Before it is read, for it may be of any length.
+    let found = source.open(path).and_then(|found| found.length());
+    let length = found.map_err(StorageError::io("read", path))?;
     if length != file.length {
         let what = "the file has another length than when it was backed up";
         return Err(StorageError::corrupt(path, length.min(file.length), what));
     }
-    Ok(bytes)
+    read_whole(source, path)
 }

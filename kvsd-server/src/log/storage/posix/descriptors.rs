@@ -89,7 +89,7 @@ impl Descriptors {
     /// Takes note of a file that has just been opened.
     pub(super) fn admit(&self, file: &Weak<PosixFile>) {
         // First, lest it be the one that is closed: whoever opened it has not used it yet.
-        self.trim_to(self.limit.saturating_sub(1), Trim::CloseOnly);
+        self.trim_to(self.limit.saturating_sub(1), LOOKS, Trim::CloseOnly);
         self.ring().push_back(Place { file: Weak::clone(file), unsynced: None });
     }
 
@@ -122,7 +122,8 @@ impl Descriptors {
                 Some(same) => same.iter().filter_map(Weak::upgrade).collect(),
                 None => Vec::new(),
             };
-            for file in held {
+            // The same file under another name, in a backup say, is still found there.
+            for file in held.iter().filter(|file| file.path() == *path) {
                 file.keep()?;
             }
         }
@@ -131,22 +132,24 @@ impl Descriptors {
 
     /// Opens something. Where descriptors have run out, files are closed for it.
     pub(super) fn with_room<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        for _ in 0..ATTEMPTS {
-            match open() {
-                Err(error) if wants_descriptor(&error) => self.trim_to(0, Trim::CloseOnly),
-                result => return result,
+        match open() {
+            Err(error) if wants_descriptor(&error) => {
+                // The first look at a file only takes note that it was used.
+                let looks = 2 * self.ring().len();
+                self.trim_to(0, looks, Trim::CloseOnly);
+                open()
             }
+            result => result,
         }
-        open()
     }
 
     /// Closes files, as far as a short look finds some, until no more than the limit are open.
     pub(super) fn trim(&self, trim: Trim) {
-        self.trim_to(self.limit, trim);
+        self.trim_to(self.limit, LOOKS, trim);
     }
 
-    fn trim_to(&self, most: usize, mut trim: Trim) {
-        for _ in 0..LOOKS {
+    fn trim_to(&self, most: usize, looks: usize, mut trim: Trim) {
+        for _ in 0..looks {
             let Some(mut place) = self.first_beyond(most) else {
                 return;
             };
@@ -194,6 +197,3 @@ impl Place {
 const IDLE: Duration = Duration::from_secs(1);
 /// How many files are looked at before the limit may be exceeded by one more.
 const LOOKS: usize = 16;
-/// How often room is made where descriptors have run out. The first look at a file only takes note
-/// that it was used.
-const ATTEMPTS: usize = 8;

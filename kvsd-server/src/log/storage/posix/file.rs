@@ -206,6 +206,11 @@ impl PosixFile {
         self.try_close()
     }
 
+    /// The name that it was opened under.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn make_durable(&self) -> io::Result<()> {
         // One at a time: an error is told to one sync only, and all later ones must know of it.
         let mut failed = self.sync_failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,6 +218,9 @@ impl PosixFile {
             return Err(io::Error::other("an earlier sync of this file has failed"));
         }
         let changes = self.changes.load(Ordering::SeqCst);
+        if self.durable.load(Ordering::SeqCst) == changes {
+            return Ok(());
+        }
         let mut result = Ok(());
         self.with(|file| {
             result = file.sync_data();

@@ -2,7 +2,7 @@
 //!
 //! A run is a table on a simulated disk ([`run`]). Its steps are writes of every kind
 //! ([`writes`]), reads, scans and histories ([`reads`]), rotations, compactions beside writes,
-//! syncs, drops, clean ends and others. After each opening the table must hold a state that is
+//! backups that are restored, syncs, drops, clean ends and others. After each opening the table must hold a state that is
 //! allowed, find the same records by key and by scan, and tell its changes from every place that is
 //! not gone.
 //!
@@ -12,6 +12,8 @@
 //! The clock of a run goes back, but not behind a compaction: what that took for expired is gone,
 //! and a clock that says an earlier time afterwards does not bring it back.
 
+#[cfg(feature = "cli")]
+mod backup;
 mod reads;
 mod run;
 mod writes;
@@ -53,6 +55,8 @@ impl Run {
             11..14 => self.scan(),
             14..17 => self.changes(),
             17 if self.random.percent(20) => self.drop_table(),
+            #[cfg(feature = "cli")]
+            18 if self.random.percent(30) => self.back_up(),
             _ => {
                 let batch = self.batch();
                 self.write(&batch)

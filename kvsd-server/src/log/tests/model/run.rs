@@ -26,7 +26,7 @@ pub(crate) struct Run {
     pub(crate) disk: SimDisk,
     pub(crate) random: Random,
     pub(super) policy: Policy,
-    options: TableOptions,
+    pub(super) options: TableOptions,
     clock: Arc<ManualClock>,
     pub(super) now: u64,
     /// What a compaction took for the time: the clock does not go back behind it.
@@ -313,7 +313,7 @@ impl Run {
     }
 }
 
-fn name() -> TableName {
+pub(super) fn name() -> TableName {
     TableName::parse("model").unwrap()
 }
 
