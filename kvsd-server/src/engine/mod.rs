@@ -31,8 +31,8 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// What the engine is and promises; the hello announces it.
     fn description(&self) -> Description;
 
-    /// Reads a key without waiting, into `buffer` (which is cleared first): the fast path of a
-    /// point read. An expired record is not found.
+    /// Reads a key without waiting, into `buffer` (which only grows; what it held is lost): the fast
+    /// path of a point read. An expired record is not found.
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b>;
 
     /// Reads a key, waiting for the disk where [`Engine::read_now`] would not.

@@ -140,6 +140,7 @@ impl Actor {
     }
 
     async fn run(mut self, mut turn: Box<Turn>) -> Result<(), Lost> {
+        self.begin_chore(&mut turn);
         loop {
             tokio::select! {
                 // Writes may come without end: what must not wait for them stands first.
@@ -151,25 +152,29 @@ impl Actor {
                     turn = self.end_chore(turn, done?).await?;
                 }
                 () = &mut self.alarm, if self.armed => self.ring(&mut turn),
-                count = self.inbox.recv_many(&mut self.received, QUEUE_SUBMISSIONS) => {
+                count = self.inbox.recv_many(&mut self.received, QUEUE_SUBMISSIONS),
+                    if self.queue.is_empty() =>
+                {
                     if count == 0 {
                         break;
                     }
                     self.sort_received();
-                    while !self.queue.is_empty() {
-                        let began = Instant::now();
-                        turn = self.batch(turn).await?;
-                        turn.adopt_more();
-                        self.wait_for_room(&turn, began).await;
-                    }
-                    turn = self.pin(turn).await?;
-                    if self.ending.is_some() {
-                        break;
-                    }
                 }
+                () = std::future::ready(()), if !self.queue.is_empty() => {}
                 () = std::future::ready(()), if turn.is_adopting() => {
-                    turn.adopt_more();
                     tokio::task::yield_now().await;
+                }
+            }
+            if !self.queue.is_empty() {
+                let began = Instant::now();
+                turn = self.batch(turn).await?;
+                self.wait_for_room(&turn, began).await;
+            }
+            turn.adopt_more();
+            if self.queue.is_empty() {
+                turn = self.pin(turn).await?;
+                if self.ending.is_some() {
+                    break;
                 }
             }
             self.begin_chore(&mut turn);
@@ -267,7 +272,7 @@ impl Actor {
 
     /// Leaves time to a compaction that must free room, the more the less there is of it.
     async fn wait_for_room(&mut self, turn: &Turn, began: Instant) {
-        if self.chore.is_none() && !turn.is_adopting() {
+        if !turn.frees_room() {
             self.owed = Duration::ZERO;
             return;
         }

@@ -285,6 +285,11 @@ impl Turn {
         }
     }
 
+    /// Whether a compaction is under way, or what it has copied is being taken in.
+    pub(super) fn frees_room(&self) -> bool {
+        self.writer.frees_room()
+    }
+
     /// How short room is, in thousandths: that part of the time writes should leave to compaction.
     pub(super) fn crowding(&self) -> u64 {
         self.writer.crowding()

@@ -96,6 +96,7 @@ impl Writer {
             }
         }
         self.looks_for_victim = true;
+        self.looks_for_hint = true;
     }
 
     /// Whether segments may become victims without a write, because records expire.
@@ -111,7 +112,9 @@ impl Writer {
 
     /// Lets a compaction that is under way end soon, in vain.
     pub(crate) fn cancel_compaction(&self) {
-        self.signals.cancelled.store(true, Ordering::Relaxed);
+        if let Some(signals) = &self.signals {
+            signals.cancelled.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn next_compaction(&mut self, now: u64) -> Option<Compaction> {
@@ -130,7 +133,8 @@ impl Writer {
                 false => others.push(Arc::clone(&sealed.run)),
             }
         }
-        self.signals = Arc::new(Signals::default());
+        let signals = Arc::new(Signals::default());
+        self.signals = Some(Arc::clone(&signals));
         Some(Compaction {
             disk: Arc::clone(&self.disk),
             folder: self.folder.clone(),
@@ -140,7 +144,7 @@ impl Writer {
             purpose,
             output: SegmentIdentity { incarnation: self.manifest.incarnation, id, salt },
             now,
-            signals: Arc::clone(&self.signals),
+            signals,
         })
     }
 
@@ -187,7 +191,8 @@ impl Writer {
             length += candidate.length;
             live += candidate.length - candidate.dead;
             records += candidate.live_records();
-            let fits = length <= MOST_VICTIMS * self.limits.bytes
+            let fits = !self.victims_alone
+                && length <= MOST_VICTIMS * self.limits.bytes
                 && live <= self.limits.bytes
                 && records <= self.limits.records;
             if !fits && !places.is_empty() {
@@ -206,9 +211,11 @@ impl Writer {
         compacted: Compacted,
     ) -> Result<Option<StorageError>, WriteError> {
         let Compacted { victims, output, now, outcome } = compacted;
+        self.signals = None;
         let (rest, error) = match outcome {
             Outcome::Copied(copied) => match self.exchange(&victims, (output, now), copied) {
                 Err(WriteError::Full) => {
+                    self.victims_alone = true;
                     remove_files(&*self.disk, &self.folder, output.id);
                     (Rest::Failed, None)
                 }
@@ -224,7 +231,10 @@ impl Writer {
             }
             // It could not be read: that may pass.
             Outcome::Damaged(error) => (Rest::Failed, Some(error)),
-            Outcome::GivenUp(error) => (Rest::Failed, Some(error)),
+            Outcome::GivenUp(error) => {
+                self.victims_alone = error.is_full();
+                (Rest::Failed, Some(error))
+            }
         };
         let is_meant = |sealed: &Sealed| match &error {
             // The others are as good as before.
@@ -317,6 +327,7 @@ impl Writer {
             self.usage.forget(victim.slot);
             remove_files(&*self.disk, &self.folder, victim.run.identity.id);
         }
+        self.victims_alone = false;
         self.wake(Rest::Futile);
         self.tell_figures();
         Ok(())

@@ -105,6 +105,9 @@ impl CatalogFile {
             let name_bytes = fields.u8()?;
             let name = std::str::from_utf8(fields.bytes(name_bytes.into())?).ok()?;
             let name = TableName::parse(name).ok()?;
+            if catalog.tables.iter().any(|other| other.name == name || other.id == id) {
+                return None;
+            }
             catalog.tables.push(CatalogEntry { id, incarnation, name });
         }
         fields.is_at_end().then_some(catalog)

@@ -75,10 +75,15 @@ impl Writer {
         }
     }
 
-    fn next_hint(&self) -> Option<HintChore> {
+    fn next_hint(&mut self) -> Option<HintChore> {
+        if !self.looks_for_hint {
+            return None;
+        }
         let is_next =
             |run: &Run, rest| rest == Rest::Ready && matches!(run.sorted(), Sorted::Chunks(..));
-        let next = self.sealed.iter().find(|sealed| is_next(&sealed.run, sealed.hint_rest))?;
+        let next = self.sealed.iter().find(|sealed| is_next(&sealed.run, sealed.hint_rest));
+        self.looks_for_hint = next.is_some();
+        let next = next?;
         Some(HintChore {
             disk: Arc::clone(&self.disk),
             folder: self.folder.clone(),

@@ -144,6 +144,7 @@ impl Compaction {
     /// short.
     pub(crate) fn run(self) -> Compacted {
         let outcome = match self.plan() {
+            _ if self.is_cancelled() => Outcome::Futile,
             Err(error) => Outcome::Damaged(error),
             Ok(plan) if self.is_futile(&plan) => Outcome::Futile,
             Ok(plan) => match self.copy(plan) {
@@ -156,6 +157,19 @@ impl Compaction {
         };
         let victims = self.victims.iter().map(|(run, _)| run.identity.id).collect();
         Compacted { victims, output: self.output, now: self.now, outcome }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.signals.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// As long a rest as the work took, unless room is short: others want the disk and the
+    /// processors as well.
+    fn rest(&self, started: &mut Instant) {
+        if !self.signals.hurry.load(Ordering::Relaxed) {
+            std::thread::sleep(started.elapsed());
+        }
+        *started = Instant::now();
     }
 
     fn is_futile(&self, plan: &Plan) -> bool {
@@ -179,7 +193,14 @@ impl Compaction {
     fn plan_from(&self, mut merge: Merge, proof: Proof) -> Result<Plan, BadSource> {
         let index = &self.reader.index;
         let mut plan = Plan { kept: Vec::new(), expired: Vec::new(), bytes: LEAST_BYTES };
-        while merge.next()? {
+        let mut started = Instant::now();
+        let mut looked_at = 0_u64;
+        // What a cancelled compaction has planned so far is of no use to anybody.
+        while !self.is_cancelled() && merge.next()? {
+            looked_at += 1;
+            if looked_at.is_multiple_of(KEYS_AT_ONCE) {
+                self.rest(&mut started);
+            }
             let mut entries = merge.entries();
             let Some((victim, newest)) = entries.next() else {
                 continue;
@@ -260,14 +281,12 @@ impl Compaction {
             end += group.len() as u64;
             group.clear();
             records = 0;
-            if self.signals.cancelled.load(Ordering::Relaxed) {
+            if self.is_cancelled() {
                 written(Err(std::io::ErrorKind::Interrupted.into()))?;
             }
-            if left > 0 && !self.signals.hurry.load(Ordering::Relaxed) {
-                // As long a rest as the work took: others want the disk as well.
-                std::thread::sleep(started.elapsed());
+            if left > 0 {
+                self.rest(&mut started);
             }
-            started = Instant::now();
         }
         // It takes the victims' place: it must be there after a crash before they are gone.
         let synced = segment.file.sync_data().map_err(StorageError::io("sync", &segment.path));
@@ -374,6 +393,8 @@ pub(super) fn remove_files(disk: &dyn Disk, folder: &std::path::Path, id: u64) {
 
 /// What a copy has beside its records, further groups apart.
 const LEAST_BYTES: u64 = SEGMENT_HEADER_BYTES + COMMIT_BYTES as u64;
+/// After so many keys of the plan there is a rest.
+const KEYS_AT_ONCE: u64 = 16 * 1024;
 /// The copies go into groups of this size, with a rest after each.
 const GROUP_BYTES: usize = 1 << 20;
 const WINDOW_BYTES: usize = 1 << 20;

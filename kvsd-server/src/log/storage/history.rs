@@ -151,7 +151,7 @@ fn read(
             Kind::Commit => segment.marks.add(header.version, next),
             Kind::Set | Kind::Delete if header.version <= request.since => {}
             Kind::Set | Kind::Delete => {
-                let is_full = page.changes.len() >= request.changes
+                let is_full = page.changes.len() >= request.changes.max(1)
                     || page.bytes.len() >= request.bytes.max(1);
                 if is_full && header.version != page.until {
                     return Ok(Read::PageFull);

@@ -18,8 +18,15 @@ impl Writer {
     /// wait. Tells a compaction that is under way to hurry, or not to.
     pub(crate) fn crowding(&self) -> u64 {
         let crowding = self.space().crowding(self.limits.bytes);
-        self.signals.hurry.store(crowding > 0, Ordering::Relaxed);
+        if let Some(signals) = &self.signals {
+            signals.hurry.store(crowding > 0, Ordering::Relaxed);
+        }
         crowding
+    }
+
+    /// Whether a compaction is under way, or what it has copied is being taken in.
+    pub(crate) fn frees_room(&self) -> bool {
+        self.signals.is_some() || self.adoption.is_some()
     }
 
     pub(super) fn space(&self) -> Space {

@@ -109,6 +109,10 @@ impl Store {
 
     /// Makes a table that is not there yet. It is durable when this returns.
     pub(crate) fn create_table(&mut self, name: &TableName) -> Result<Writer, StorageError> {
+        // An attempt that failed in its last step has left it there.
+        if let Some(entry) = self.catalog.tables.iter().find(|entry| entry.name == *name) {
+            return self.open_table(entry).map(|(writer, _)| writer);
+        }
         let disk = &*self.disk;
         let entry = CatalogEntry {
             id: self.catalog.next_id,

@@ -106,8 +106,12 @@ pub(crate) struct Writer {
     pub(super) sealed: Vec<Sealed>,
     pub(super) usage: Usage,
     pub(super) looks_for_victim: bool,
-    /// What the compaction under way is told.
-    pub(super) signals: Arc<Signals>,
+    pub(super) looks_for_hint: bool,
+    /// What the compaction under way is told, if there is one.
+    pub(super) signals: Option<Arc<Signals>>,
+    /// A compaction has found no room: the next one takes the deadest segment alone, which may need
+    /// none.
+    pub(super) victims_alone: bool,
     pub(super) adoption: Option<Adoption>,
 }
 
@@ -165,7 +169,9 @@ impl Writer {
             sealed: opened.sealed,
             usage: opened.usage,
             looks_for_victim: true,
-            signals: Arc::default(),
+            looks_for_hint: true,
+            signals: None,
+            victims_alone: false,
             adoption: None,
         };
         writer.tell_figures();

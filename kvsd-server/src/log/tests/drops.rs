@@ -238,3 +238,27 @@ fn opening_follows_no_link_out_of_the_data_folder() {
     assert_eq!(std::fs::read(elsewhere.join("00000001.seg")).unwrap(), b"precious");
     assert!(data.join("tables/00000009").is_symlink());
 }
+
+#[test]
+fn a_table_whose_making_failed_at_any_call_is_made_once_and_can_be_dropped() {
+    for call in 1.. {
+        let disk = SimDisk::new(call);
+        let mut store = open(&disk).unwrap();
+        disk.fail_at_call(call, Fault::Io);
+        let made = create(&mut store, "a").is_some();
+        if disk.has_fault_to_come() {
+            assert!(made);
+            break;
+        }
+        // What stays unknown is found out by opening.
+        if !made && create(&mut store, "a").is_none() {
+            drop(store);
+            store = open(&disk).unwrap();
+            assert!(create(&mut store, "a").is_some(), "fault at {call}");
+        }
+        assert_eq!(store.tables().len(), 1, "fault at {call}");
+        assert!(store.forget_table(&name("a"), 0).unwrap().is_some());
+        drop(store);
+        assert!(open(&disk).unwrap().tables().is_empty(), "fault at {call}");
+    }
+}
