@@ -385,8 +385,8 @@ impl Actor {
         } else if turn.has_undeclared() && self.last_write + IDLE <= now && self.syncing.is_none() {
             turn.declare_durable();
             turn.idle();
-            // Without room for it, the next attempt can wait as long again.
-            self.last_write = now;
+            // Without room for it, the next attempt can wait.
+            self.last_write = if turn.has_undeclared() { now + TRY_AGAIN } else { now };
         }
         if self.next_look <= now {
             self.next_look = now + LOOK_AGAIN;
@@ -496,6 +496,8 @@ const QUEUE_SUBMISSIONS: usize = 256;
 /// A group takes no more submissions from this size on.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_RECORDS: u64 = 16 * 1024;
+/// When what found no room is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often a table is looked through for what has expired.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// The timer knows no shorter waits, and a write waits no longer at once.

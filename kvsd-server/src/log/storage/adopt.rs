@@ -1,11 +1,12 @@
 //! Which sealed segments are compacted next, and how the copy takes their place.
 //!
 //! A sealed segment is a victim when more than a third of it is dead (not named by the index, or
-//! expired), and where room is short already when a sixth is. The deadest is first, and others go with it as long as what is live of all of them fits
-//! one segment. Without one, many small segments are joined. Deletes count as dead; where they
-//! cannot be dropped yet, and the compaction was futile, the segments are left alone until another
-//! compaction has freed something. Those that failed are tried again after the next rotation, and
-//! one that is damaged not before the table is opened again: its file stays as it is. The youngest
+//! expired), and where room is short already when a sixth is. The deadest is first, and others go
+//! with it as long as what is live of all of them fits one segment. Without one, many small
+//! segments are joined. Deletes count as dead; where they cannot be dropped yet, and the compaction
+//! was futile, the segments are left alone until another compaction has freed something, or an
+//! eighth more of them is dead. Those that failed are tried again after the next rotation, and one
+//! that is damaged not before the table is opened again: its file stays as it is. The youngest
 //! segments are the history that watches read, and no victims ([`Retention`]). The writer looks for
 //! victims after opening, after each rotation, after each compaction, and when the table is idle.
 //!
@@ -46,12 +47,15 @@ pub(super) struct Sealed {
     pub(super) run: Arc<Run>,
     pub(super) slot: u32,
     pub(super) rest: Rest,
+    /// How much was dead when a compaction was futile.
+    futile_dead: u64,
     pub(super) hint_rest: Rest,
 }
 
 impl Sealed {
     pub(super) fn new(run: &Arc<Run>, slot: u32) -> Self {
-        Self { run: Arc::clone(run), slot, rest: Rest::Ready, hint_rest: Rest::Ready }
+        let (rest, hint_rest) = (Rest::Ready, Rest::Ready);
+        Self { run: Arc::clone(run), slot, rest, futile_dead: 0, hint_rest }
     }
 }
 
@@ -60,7 +64,7 @@ impl Sealed {
 pub(super) enum Rest {
     /// It may.
     Ready,
-    /// Not before a compaction has freed something.
+    /// Not before a compaction has freed something, or an eighth more of it is dead.
     Futile,
     /// Not before the next rotation, or until the table is idle.
     Failed,
@@ -157,8 +161,13 @@ impl Writer {
             let is_history = newer < self.retention.bytes
                 && now < sealed.run.time.saturating_add(self.retention.millis);
             newer += sealed.run.length;
-            if !is_history && sealed.rest == Rest::Ready {
-                let dead = self.usage.dead(sealed.slot, sealed.run.length, now);
+            let dead = self.usage.dead(sealed.slot, sealed.run.length, now);
+            let may = match sealed.rest {
+                Rest::Ready => true,
+                Rest::Futile => dead >= sealed.futile_dead + sealed.run.length / MORE_DEAD_SHARE,
+                Rest::Failed | Rest::Quarantined => false,
+            };
+            if !is_history && may {
                 ready.push(Candidate::new(place, &sealed.run, dead));
             }
         }
@@ -243,6 +252,7 @@ impl Writer {
         };
         for sealed in self.sealed.iter_mut().filter(|sealed| is_meant(sealed)) {
             sealed.rest = rest;
+            sealed.futile_dead = self.usage.dead(sealed.slot, sealed.run.length, now);
         }
         self.looks_for_victim = true;
         Ok(error)
@@ -400,6 +410,8 @@ impl Candidate {
 const DEAD_SHARE: u64 = 3;
 /// Where room is short, a sixth.
 const CROWDED_DEAD_SHARE: u64 = 6;
+/// What was futile is tried again when this part of it has died since: an eighth.
+const MORE_DEAD_SHARE: u64 = 8;
 /// A segment is small below this part of a full one: an eighth.
 const SMALL_SHARE: u64 = 8;
 /// So many small segments are joined.

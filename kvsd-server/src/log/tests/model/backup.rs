@@ -4,15 +4,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use super::run::{KEYS, Run, key_of, name};
+use super::reads::records_of;
+use super::run::{Run, name};
 use crate::log::offline::BackupFolder;
 use crate::log::storage::backup::Building;
 use crate::log::storage::disk::Disk;
 use crate::log::storage::error::StorageError;
-use crate::log::storage::reader::{Access, ReadError};
-use crate::log::storage::record::NEVER;
 use crate::log::storage::store::{Store, StoreError};
 use crate::log::tests::history::{Checked, ModelRecord, Snapshot};
 
@@ -83,24 +80,7 @@ impl Run {
         if reader.incarnation() == incarnation {
             return Err("the restored table is taken for the old one".into());
         }
-        let mut found = Snapshot::new();
-        let mut buffer = Vec::new();
-        for key in (0..KEYS).map(key_of) {
-            match reader.find(&key, &mut buffer, Access::Wait) {
-                Ok(None) => {}
-                Ok(Some(hit)) => {
-                    let record = ModelRecord {
-                        version: hit.version,
-                        expires: (hit.expires != NEVER).then_some(hit.expires),
-                        value: Bytes::copy_from_slice(&buffer[hit.value]),
-                    };
-                    found.insert(key, record);
-                }
-                Err(ReadError::NotCached) => return Err("a read that may wait did not".into()),
-                Err(ReadError::Storage(error)) => return Err(in_words(error)),
-            }
-        }
-        Ok(found)
+        records_of(reader).map_err(|error| format!("{error:?}"))
     }
 
     /// Something did not work: that is a violation, unless the disk is the reason.

@@ -58,30 +58,35 @@ impl Scan {
 /// A key, its version, and the rest of its record, if that was asked for.
 type Row = (Bytes, u64, Option<u64>, Option<Bytes>);
 
+/// All records of a table, expired or not, read key by key.
+pub(super) fn records_of(reader: &Reader) -> Result<Snapshot, ReadError> {
+    let mut found = Snapshot::new();
+    let mut buffer = Vec::new();
+    for key in (0..KEYS).map(key_of) {
+        let Some(hit) = reader.find(&key, &mut buffer, Access::Wait)? else {
+            continue;
+        };
+        let record = ModelRecord {
+            version: hit.version,
+            expires: (hit.expires != NEVER).then_some(hit.expires),
+            value: Bytes::copy_from_slice(&buffer[hit.value]),
+        };
+        found.insert(key, record);
+    }
+    Ok(found)
+}
+
 impl Run {
     /// All records, expired or not; `None` if the disk is down.
     pub(super) fn everything(&self) -> Checked<Option<Snapshot>> {
         let Some((_, _, reader)) = &self.table else {
             return Ok(None);
         };
-        let mut found = Snapshot::new();
-        let mut buffer = Vec::new();
-        for key in (0..KEYS).map(key_of) {
-            match reader.find(&key, &mut buffer, Access::Wait) {
-                Ok(None) => {}
-                Ok(Some(hit)) => {
-                    let record = ModelRecord {
-                        version: hit.version,
-                        expires: (hit.expires != NEVER).then_some(hit.expires),
-                        value: Bytes::copy_from_slice(&buffer[hit.value]),
-                    };
-                    found.insert(key, record);
-                }
-                Err(_) if self.is_failing() => return Ok(None),
-                Err(error) => return Err(format!("cannot read {key:?}: {error:?}")),
-            }
+        match records_of(reader) {
+            Ok(found) => Ok(Some(found)),
+            Err(_) if self.is_failing() => Ok(None),
+            Err(error) => Err(format!("cannot read: {error:?}")),
         }
-        Ok(Some(found))
     }
 
     /// What was read after opening must be allowed, and so must be what scans and watches are told.
