@@ -7,7 +7,7 @@ use kvsd::UnixMillis;
 
 use super::model::{Policy, Run};
 use super::{delete, drops, one, set};
-use crate::engine::{Action, Condition};
+use crate::engine::{Action, BeforeDetail, Condition, Write};
 use crate::log::storage::index::HashBits;
 use crate::log::storage::sim::SimDisk;
 
@@ -288,4 +288,29 @@ fn what_was_compacted_is_compacted_again_and_opens_each_time() {
         }
         assert_eq!(run.read_everything(), Ok(()));
     }
+}
+
+#[test]
+fn a_compaction_that_was_futile_is_tried_again_once_more_of_the_segment_is_dead() {
+    let mut run = open_run();
+    let keys = [&b"key0"[..], b"keyx1", b"keyxx2"];
+    let together = |writes: Vec<Write>| {
+        let changes = writes.into_iter().flat_map(|write| write.changes).collect();
+        vec![vec![Write { changes, before: BeforeDetail::Presence }]]
+    };
+    let sets = keys.iter().map(|key| set(key, b"")).chain([set(b"key3", &[1; 2500])]);
+    assert_eq!(run.write(&together(sets.collect())), Ok(true));
+    assert_eq!(run.rotate(), Ok(true));
+    // Half of it deletes that are still needed, and half of it lives.
+    let half = keys.iter().map(|key| delete(key)).chain([set(b"keyx4", &[2; 150])]);
+    assert_eq!(run.write(&together(half.collect())), Ok(true));
+    assert_eq!(run.rotate(), Ok(true));
+    let second = segments(&run.disk)[1].clone();
+    assert_eq!(run.tidy(), Ok(true));
+    assert!(segments(&run.disk).contains(&second), "it was futile");
+    write(&mut run, b"keyx4", b"elsewhere");
+    assert_eq!(run.tidy(), Ok(true));
+    assert!(!segments(&run.disk).contains(&second), "it was compacted");
+    assert_eq!(run.read_everything(), Ok(()));
+    assert_eq!(run.end(), Ok(()));
 }
