@@ -141,14 +141,7 @@ impl Entries {
                 Err(damage) => return damaged(damage.at, "a durable record does not verify"),
             }
             for record in &records {
-                entries.push(&Entry {
-                    key: record.key,
-                    offset: record.offset,
-                    version: record.header.version,
-                    expires: record.header.expires,
-                    value_bytes: record.header.value_bytes,
-                    kind: record.header.kind,
-                });
+                entries.push(&record.entry());
             }
         }
     }

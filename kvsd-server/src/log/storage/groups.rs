@@ -16,6 +16,7 @@
 //!
 //! Next file to read: [`super::repair`].
 
+use super::entry::Entry;
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind, Seed};
 use super::segment::SEGMENT_HEADER_BYTES;
 
@@ -26,6 +27,20 @@ pub(super) struct Record<'a> {
     pub(super) header: Header,
     pub(super) key: &'a [u8],
     pub(super) value: &'a [u8],
+}
+
+impl<'a> Record<'a> {
+    /// What a hint says of it.
+    pub(super) fn entry(&self) -> Entry<'a> {
+        Entry {
+            key: self.key,
+            offset: self.offset,
+            version: self.header.version,
+            expires: self.header.expires,
+            value_bytes: self.header.value_bytes,
+            kind: self.header.kind,
+        }
+    }
 }
 
 /// Where a segment stops making sense.

@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::log::storage::chunk::Entries;
-use crate::log::storage::entry::{Entry, KeyRange, Order};
-use crate::log::storage::groups::Record;
+use crate::log::storage::entry::{KeyRange, Order};
 use crate::log::storage::hint::{BadHint, Hint, HintCursor, Of, file_name};
 use crate::log::storage::view::merge_chunks;
 
@@ -19,18 +18,6 @@ use crate::log::storage::view::merge_chunks;
 pub(crate) struct WrongHint {
     pub(crate) file: PathBuf,
     pub(crate) what: &'static str,
-}
-
-/// Adds a record of a segment to what its hint should say.
-pub(super) fn add(entries: &mut Entries, record: &Record<'_>) {
-    entries.push(&Entry {
-        key: record.key,
-        offset: record.offset,
-        version: record.header.version,
-        expires: record.header.expires,
-        value_bytes: record.header.value_bytes,
-        kind: record.header.kind,
-    });
 }
 
 /// Compares a segment's hint, if it has one, with all that was found in the segment.
@@ -75,6 +62,7 @@ fn compare(of: Of<'_>, found: &Entries) -> Result<Says, BadHint> {
 
 #[cfg(test)]
 mod tests {
+    use crate::log::storage::entry::Entry;
     use std::path::Path;
 
     use super::*;

@@ -222,7 +222,7 @@ impl Survey {
             for entry in &entries {
                 self.add(place, entry);
                 if hint.is_some() {
-                    hints::add(&mut hinted, entry);
+                    hinted.push(&entry.entry());
                 }
             }
             match step {
