@@ -1,11 +1,11 @@
 //! How much room a table takes for what is live in it, and when writes must wait for compaction.
 //!
-//! A table may take 2.2 times its live bytes, hints included, or three full segments more than them if
-//! that is more; with what a compaction is copying, some 2.5 times were measured. From 1.7 times (or
-//! two segments) on compaction takes no more rests, and writes begin to wait: at first little, and
-//! the closer to the bound the longer, so that they slow down to the pace of compaction and never
-//! stop.
-//! Only what compaction may free counts: while there is nothing to compact, nobody waits.
+//! A table may take 2.2 times its live bytes, hints included, or three full segments more than them
+//! if that is more; with what a compaction is copying, some 2.5 times were measured. From 1.7 times
+//! (or two segments) on compaction takes no more rests, and writes begin to wait: at first little,
+//! and the closer to the bound the longer, so that they slow down to the pace of compaction and
+//! never stop. Only what compaction may free counts: while there is nothing to compact, nobody
+//! waits.
 //!
 //! Next file to read: [`super::groups`].
 

@@ -5,8 +5,8 @@
 //! here follows a symbolic link in the place of a file, and nothing opens another file than the one
 //! that was meant: an error is the answer to both.
 //!
-//! Reading order: [`descriptors`], [`mod@file`], [`identity`], [`system`], [`read_only`]. Next file to
-//! read: [`super::record`].
+//! Reading order: [`descriptors`], [`mod@file`], [`identity`], [`system`], [`read_only`]. Next file
+//! to read: [`super::record`].
 
 mod descriptors;
 mod file;
