@@ -21,6 +21,7 @@ impl Verb {
             Request::Get { .. } => Verb::Get,
             Request::Exists { .. } => Verb::Exists,
             Request::Set { .. } | Request::Delete { .. } => Verb::Write,
+            _ => unreachable!("not sent yet"),
         }
     }
 }
@@ -55,7 +56,7 @@ impl Answer {
         match reply {
             Reply::Pong { .. } => Answer::Pong,
             Reply::Value(record) => Answer::Value(record.as_ref().map(Stored::from_record)),
-            Reply::Exists(exists) => Answer::Exists(*exists),
+            Reply::Flag(exists) => Answer::Exists(*exists),
             Reply::Written { version, before } => Answer::Written {
                 version: *version,
                 before: match before {
@@ -64,10 +65,11 @@ impl Answer {
                     Before::Record(record) => Previously::Record(Stored::from_record(record)),
                 },
             },
-            Reply::Conflict { current } => Answer::Conflict { current: *current },
+            Reply::Conflict { current, .. } => Answer::Conflict { current: *current },
             Reply::Fail { code, message } => {
                 Answer::Fail { code: *code, message: (*message).into() }
             }
+            _ => unreachable!("not asked yet"),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::v2::{Condition, FailCode, Previous, Request};
+use crate::protocol::v2::{Condition, Expiry, FailCode, Previous, Request};
 use crate::types::UnixMillis;
 
 /// What will be asked, in bytes.
@@ -60,7 +60,10 @@ impl Draft {
             Verb::Ping => Request::Ping,
             Verb::Get => Request::Get { table, key },
             Verb::Exists => Request::Exists { table, key },
-            Verb::Set => Request::Set { table, key, value, condition, expires_at, previous },
+            Verb::Set => {
+                let expiry = expires_at.map(Expiry::At);
+                Request::Set { table, key, value, condition, expiry, previous }
+            }
             Verb::Delete | Verb::Take => Request::Delete { table, key, condition, previous },
         }
     }
