@@ -68,7 +68,7 @@
 //! | `y` | [Lifetime](Reply::Lifetime) | 0 for no record; 1 for one that does not end; 2 and the milliseconds left, at least 1 |
 //! | `w` | [Written](Reply::Written) | version, or null if nothing was written; then what stood there before: 0 for no record, 1 for a record, 2 and the record as in `g` |
 //! | `i` | [Counter](Reply::Counter) | version, the integer now |
-//! | `c` | [Conflict](Reply::Conflict) | the version that stands there, or null; for a later change of a batch its place, from 1 |
+//! | `c` | [Conflict](Reply::Conflict) | the version that stands there, or null; which change of a batch it is, from 0 |
 //! | `b` | [Batch](Reply::Batch) | version or null; for each change 0 or 1 (there was a record), and the integer now or null |
 //! | `l` | [Pipeline](Reply::Pipeline) | answers of the types `g e y w i c f`, to the first requests; those behind them were not carried out |
 //! | `r` | [Page] | the key behind which to go on, or null at the end; for each record key, version, value or null, expiry or null |
