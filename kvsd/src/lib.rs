@@ -77,6 +77,8 @@
 //! or a write that never left. Everything else is the caller's decision; [`Error::outcome`] and [`Error::is_retryable`] say
 //! what is known.
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod config;
 mod connection;

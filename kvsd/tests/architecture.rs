@@ -25,7 +25,7 @@ const SDK: &[Row] = &[
     Row { modules: &["types"], uses: &[], crates: &["std", "thiserror"] },
     // No I/O, no clock, no log: the parts of std are named one by one.
     Row { modules: &["protocol"], uses: &["types"],
-        crates: &["std::fmt", "std::str", "bytes", "thiserror"] },
+        crates: &["std::fmt", "std::ops::Bound", "std::str", "bytes", "thiserror"] },
     Row { modules: &["value"], uses: &["types"],
         crates: &["std", "bincode", "bytes", "serde", "serde_json", "thiserror"] },
     Row { modules: &["transport"], uses: &[],
@@ -43,6 +43,8 @@ const SDK: &[Row] = &[
     Row { modules: &["client", "config", "operation"],
         uses: &["types", "protocol", "value", "error", "transport", "tcp", "connection", "pool"],
         crates: &["std", "bytes", "percent_encoding", "tokio::time", "tracing"] },
+    Row { modules: &["blocking"], uses: &[],
+        crates: &["std", "futures_core", "tokio::runtime"] },
 ];
 
 /// The server, from the bottom to the top.
