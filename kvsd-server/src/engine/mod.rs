@@ -51,6 +51,15 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         limits: PageLimits,
     ) -> Result<Changes, EngineError>;
 
+    /// Waits until [`Engine::changes`] may have something to tell behind a position: a write that
+    /// readers see, another table of the name, or none any more. Resolves at once if it has, now
+    /// and then for nothing, and always when the engine closes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost and nothing is left behind.
+    async fn changed(&self, table: &str, since: Position);
+
     /// Carries out writes in their order, each of them atomically and on its own, and answers all
     /// of them together once the durability that the engine promises is reached. A table comes
     /// into being with its first write that writes something, unless the engine is set up to refuse

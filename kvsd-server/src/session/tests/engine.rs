@@ -123,6 +123,10 @@ impl Engine for MapEngine {
         unreachable!("no session watches")
     }
 
+    async fn changed(&self, _: &str, _: Position) {
+        unreachable!("no session watches")
+    }
+
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
         self.state.lock().unwrap().batches.push((table.to_string(), writes.len()));
         self.disk().await;
