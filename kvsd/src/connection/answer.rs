@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::protocol::v2::part::Backing;
 use crate::protocol::v2::{Before, FailCode, Record, Reply, Request};
 use crate::types::{UnixMillis, Version};
 
@@ -50,18 +51,20 @@ pub(crate) enum Previously {
 }
 
 impl Answer {
-    /// Copies what the reply borrows: a small value must not keep a large read buffer alive.
-    pub(crate) fn from_reply(reply: &Reply<'_>) -> Self {
+    /// Copies what the reply borrows, unless it is most of a large message of its own: a small value
+    /// must not keep a large buffer alive.
+    pub(crate) fn from_reply(reply: &Reply<'_>, backing: Backing<'_>) -> Self {
+        let stored = |record: &Record<'_>| Stored::from_record(record, backing);
         match reply {
             Reply::Pong { .. } => Answer::Pong,
-            Reply::Value(record) => Answer::Value(record.as_ref().map(Stored::from_record)),
+            Reply::Value(record) => Answer::Value(record.as_ref().map(stored)),
             Reply::Exists(exists) => Answer::Exists(*exists),
             Reply::Written { version, before } => Answer::Written {
                 version: *version,
                 before: match before {
                     Before::Absent => Previously::Absent,
                     Before::Present => Previously::Present,
-                    Before::Record(record) => Previously::Record(Stored::from_record(record)),
+                    Before::Record(record) => Previously::Record(stored(record)),
                 },
             },
             Reply::Conflict { current } => Answer::Conflict { current: *current },
@@ -84,11 +87,11 @@ impl Answer {
 }
 
 impl Stored {
-    fn from_record(record: &Record<'_>) -> Self {
+    fn from_record(record: &Record<'_>, backing: Backing<'_>) -> Self {
         Self {
             version: record.version,
             expires_at: record.expires_at,
-            value: Bytes::copy_from_slice(record.value),
+            value: backing.keep(record.value),
         }
     }
 }

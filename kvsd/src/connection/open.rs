@@ -8,10 +8,13 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
+use super::outbox::Outbox;
 use super::slots::Slots;
-use super::{Connection, Handle, Phase, Shared, State, tasks};
+use super::tasks::{self, Incoming};
+use super::{Connection, Handle, Phase, Shared, State};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::frame::{Decoder, FrameError, FrameLimits};
+use crate::protocol::v2::part::{self, Assembler, Sender};
 use crate::protocol::v2::{self, FailCode, Hello, Reply, RequestId, Welcome};
 use crate::transport::{ConnectError, Stream, Transport};
 
@@ -44,15 +47,16 @@ pub(crate) async fn open(
     };
     let max_value_bytes = opening.greet(credentials).await.map_err(|error| error.at(address))?;
     let Opening { stream: Stream { reader, writer }, buffer, mut decoder } = opening;
-    decoder.set_limits(v2::limits(max_value_bytes));
+    let whole = v2::limits(max_value_bytes);
+    decoder.set_limits(part::stream_limits(whole));
+    let assembler = Assembler::new(Sender::Server, whole);
     let shared = Arc::new(Shared {
         address: Arc::clone(address),
         max_value_bytes,
         open: AtomicBool::new(true),
         state: Mutex::new(State {
             phase: Phase::Open,
-            outbox: BytesMut::new(),
-            writing: 0,
+            outbox: Outbox::default(),
             taken: 0,
             slots: Slots::default(),
             earliest: None,
@@ -62,7 +66,7 @@ pub(crate) async fn open(
         ended: Notify::new(),
     });
     tokio::spawn(tasks::write(Arc::clone(&shared), writer));
-    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, decoder));
+    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, Incoming { decoder, assembler }));
     tokio::spawn(tasks::keep(Arc::clone(&shared)));
     Ok(Connection { handle: Arc::new(Handle { shared }) })
 }

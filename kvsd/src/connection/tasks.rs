@@ -13,7 +13,8 @@ use super::answer::Answer;
 use super::slots::Unasked;
 use super::{LINGER, Phase, Shared};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::frame::{Decoder, FrameError};
+use crate::protocol::frame::{Decoder, FrameError, Message};
+use crate::protocol::v2::part::{Arrival, Assembler, Backing, Cut, PartError};
 use crate::protocol::v2::{Reply, RequestId};
 
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
@@ -90,15 +91,14 @@ pub(super) async fn read(
     shared: Arc<Shared>,
     mut reader: Reader,
     mut buffer: BytesMut,
-    mut decoder: Decoder,
+    mut incoming: Incoming,
 ) {
     let _watch = Watch(Some(Arc::clone(&shared)));
     let mut answers = Vec::new();
     let mut wakers = Vec::new();
     loop {
         let ended = shared.ended.notified();
-        let is_large = buffer.capacity() > KEPT_BUFFER_BYTES;
-        let result = decode_all(&mut decoder, &mut buffer, &mut answers);
+        let result = incoming.decode_all(&mut buffer, &mut answers);
         let goes_on = shared.deliver(&mut answers, &mut wakers);
         wakers.drain(..).for_each(Waker::wake);
         if !goes_on {
@@ -107,10 +107,6 @@ pub(super) async fn read(
         if let Err(end) = result {
             shared.end(shared.explain(&end));
             return;
-        }
-        if is_large && buffer.len() < READ_BYTES {
-            // The large value is out of it.
-            buffer = BytesMut::from(&buffer[..]);
         }
         buffer.reserve(READ_BYTES);
         let result = tokio::select! {
@@ -180,6 +176,7 @@ enum Take {
 /// Why the bytes of the server are followed no further.
 enum End {
     Frame(FrameError),
+    Part(PartError),
     /// The server's last words.
     Farewell {
         code: crate::protocol::v2::FailCode,
@@ -196,13 +193,15 @@ impl Shared {
             Phase::Ended(_) | Phase::HalfClosed => return Take::Ended,
             Phase::Open | Phase::Draining => {}
         }
-        if !state.outbox.is_empty() {
-            std::mem::swap(&mut state.outbox, batch);
+        if let Some(cut) = state.outbox.take(batch) {
+            let number = state.taken;
             state.taken += 1;
-            state.writing = batch.len();
+            if let Cut::Last(id) = cut {
+                // Only now can the server have all of it.
+                state.slots.set_batch(id.get(), number);
+            }
             return Take::Batch;
         }
-        state.writing = 0;
         if state.is_drained() {
             state.phase = Phase::HalfClosed;
             return Take::HalfClose;
@@ -242,6 +241,13 @@ impl Shared {
                     .at(&self.address)
                     .with_source(*error)
             }
+            End::Part(error) => Error::new(
+                ErrorKind::Protocol,
+                Outcome::Unknown,
+                "its messages are off their parts",
+            )
+            .at(&self.address)
+            .with_source(*error),
             End::Farewell { code, message } => {
                 Error::new(ErrorKind::Server(*code), Outcome::Unknown, message.as_str())
                     .at(&self.address)
@@ -254,31 +260,55 @@ impl Shared {
     }
 }
 
-/// Decodes every whole message of the buffer and takes them from it.
-fn decode_all(
-    decoder: &mut Decoder,
-    buffer: &mut BytesMut,
-    answers: &mut Vec<(u64, Answer)>,
-) -> Result<(), End> {
-    let mut done = 0;
-    let result = loop {
-        let rest = buffer.get(done..).unwrap_or_default();
-        let message = match decoder.decode(rest) {
-            Ok(Some(message)) => message,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(End::Frame(error)),
+/// What the server's bytes have come to so far.
+pub(super) struct Incoming {
+    pub(super) decoder: Decoder,
+    pub(super) assembler: Assembler,
+}
+
+impl Incoming {
+    /// Decodes every message of the buffer and takes them from it.
+    fn decode_all(
+        &mut self,
+        buffer: &mut BytesMut,
+        answers: &mut Vec<(u64, Answer)>,
+    ) -> Result<(), End> {
+        let mut done = 0;
+        let result = loop {
+            let rest = buffer.get(done..).unwrap_or_default();
+            let message = match self.decoder.decode(rest) {
+                Ok(Some(message)) => message,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(End::Frame(error)),
+            };
+            done += message.byte_len();
+            let answer = match self.assembler.take(&message) {
+                Ok(Arrival::Part) => continue,
+                Ok(Arrival::Whole) => read_answer(&message, Backing::ReadBuffer),
+                Ok(Arrival::Assembled(mut whole)) => match whole.open() {
+                    Ok((message, backing)) => read_answer(&message, backing),
+                    Err(error) => Err(End::Part(error)),
+                },
+                Err(error) => Err(End::Part(error)),
+            };
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(end) => break Err(end),
+            }
         };
-        done += message.byte_len();
-        match Reply::parse(&message) {
-            Ok((Some(id), Some(reply))) => {
-                answers.push((RequestId::get(id), Answer::from_reply(&reply)));
-            }
-            Ok((None, Some(Reply::Fail { code, message }))) => {
-                break Err(End::Farewell { code, message: message.to_owned() });
-            }
-            Ok(_) | Err(_) => break Err(End::Stray),
+        buffer.advance(done);
+        result
+    }
+}
+
+fn read_answer(message: &Message<'_>, backing: Backing<'_>) -> Result<(u64, Answer), End> {
+    match Reply::parse(message) {
+        Ok((Some(id), Some(reply))) => {
+            Ok((RequestId::get(id), Answer::from_reply(&reply, backing)))
         }
-    };
-    buffer.advance(done);
-    result
+        Ok((None, Some(Reply::Fail { code, message }))) => {
+            Err(End::Farewell { code, message: message.to_owned() })
+        }
+        Ok(_) | Err(_) => Err(End::Stray),
+    }
 }

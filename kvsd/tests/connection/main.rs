@@ -6,6 +6,7 @@
 
 mod ends;
 mod hostile;
+mod parts;
 mod pool;
 mod requests;
 #[path = "../support/mod.rs"]

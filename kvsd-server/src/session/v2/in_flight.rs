@@ -161,7 +161,7 @@ fn answer_write(id: RequestId, result: WriteResult, output: &mut Output) {
         },
         Written::Conflict { current, .. } => Reply::Conflict { current: *current },
     };
-    reply.encode(id, output.buffer());
+    output.answer(id, &reply);
 }
 
 fn found(record: &Record) -> Found<'_> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kvsd::protocol::frame::Message;
+use kvsd::protocol::v2::part::Backing;
 use kvsd::protocol::v2::{self, FailCode, Previous, Reply, Request, RequestId, hello};
 use kvsd::types::{check_key, check_table_name};
 
@@ -33,6 +34,7 @@ impl<'s> Requests<'s> {
     pub(super) fn take(
         &mut self,
         message: &Message<'_>,
+        backing: Backing<'_>,
         in_flight: &mut InFlight,
         output: &mut Output,
     ) -> Result<(), Ended> {
@@ -59,7 +61,7 @@ impl<'s> Requests<'s> {
         }
         match request {
             Request::Ping => {
-                Reply::Pong { server_time: clock::now() }.encode(id, output.buffer());
+                output.answer(id, &Reply::Pong { server_time: clock::now() });
             }
             Request::Get { table, key } => {
                 self.read(id, ReadKind::Value, table, key, in_flight, output);
@@ -69,7 +71,7 @@ impl<'s> Requests<'s> {
             }
             Request::Set { table, key, value, condition, expires_at, previous } => {
                 let bytes = key.len() + value.len();
-                let action = Action::Set { value: Bytes::copy_from_slice(value), expires_at };
+                let action = Action::Set { value: backing.keep(value), expires_at };
                 let write = write(key, condition, action, previous);
                 self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
             }
@@ -148,7 +150,7 @@ pub(super) fn answer_read(
         (Ok(found), ReadKind::Presence) => Reply::Exists(found.is_some()),
         (Err(error), _) => return refuse_for(id, &error, output),
     };
-    reply.encode(id, output.buffer());
+    output.answer(id, &reply);
 }
 
 /// Answers with the Fail that an engine's error stands for.
@@ -157,7 +159,7 @@ pub(super) fn refuse_for(id: RequestId, error: &EngineError, output: &mut Output
 }
 
 fn refuse(id: RequestId, code: FailCode, reason: &str, output: &mut Output) {
-    Reply::Fail { code, message: fail::line(reason) }.encode(id, output.buffer());
+    output.answer(id, &Reply::Fail { code, message: fail::line(reason) });
 }
 
 /// The engine's form of a write. What it names is copied: the read buffer is wanted for more.

@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 use super::golden::{Said, messages};
 use super::*;
 use crate::protocol::v2::hello::Credentials;
+use crate::protocol::v2::part::Part;
 use crate::protocol::v2::{Before, Condition, FailCode, Hello, Previous, Record, Reply, Request};
 use crate::protocol::{BEFORE_AUTHENTICATION, v1};
 use crate::types::LARGEST_MAX_VALUE_BYTES;
@@ -335,4 +336,5 @@ fn parse_in_every_way(message: &Message<'_>) {
     let _ = v2::Welcome::parse(message);
     let _ = Request::parse(message);
     let _ = Reply::parse(message);
+    let _ = Part::parse(message);
 }

@@ -29,6 +29,10 @@
 //! The first three exclude each other. **An unknown option or a surplus frame is refused**: to skip
 //! a condition would lose an update.
 //!
+//! A request of more than 64 KiB goes as messages of type `K`, a reply as messages of type `k`, each
+//! with a [part](part) of it; the parts of up to four messages of a direction, and small messages,
+//! may alternate.
+//!
 //! # Replies
 //!
 //! | type | message | frames behind the id |
@@ -56,9 +60,10 @@
 //! closed. A second Hello is refused. A server that meets a null frame in the place of user and
 //! password takes the client for nobody; only one that accepts anyone lets it in.
 //!
-//! Next file to read: [`request`], then [`reply`].
+//! Next file to read: [`part`], then [`request`] and [`reply`].
 
 pub mod hello;
+pub mod part;
 pub mod reply;
 pub mod request;
 
@@ -73,7 +78,8 @@ use crate::types::{UnixMillis, Version};
 /// The version of the protocol that this module speaks.
 pub const VERSION: i64 = 2;
 
-/// What a message may cost after the hello, on a connection for values of `max_value_bytes`.
+/// What a message may cost after the hello, its parts joined, on a connection for values of
+/// `max_value_bytes`. What may stand on the stream at once: [`part::stream_limits`].
 #[must_use]
 pub fn limits(max_value_bytes: usize) -> FrameLimits {
     FrameLimits {
