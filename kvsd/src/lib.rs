@@ -60,6 +60,8 @@
 //! | an operation in all: connection, queue, answer | 10 s | [`ClientBuilder::timeout`], `.timeout(..)` |
 //! | opening a connection, TLS and welcome included | 5 s | - |
 //! | a pause after connections that failed | 50 ms, doubling up to 2 s | - |
+//! | silence of a server, busy or idle, before it is asked whether it is there | 10 s | [`ClientBuilder::keep_alive`] |
+//! | its silence after that, before the connection counts as lost | 5 s | - |
 //! | closing a connection that has stopped answering | 5 s | - |
 //! | connections of a client | 2 | [`ClientBuilder::pool_size`] |
 //! | requests in flight on a connection | 32,768 | - |
@@ -91,7 +93,8 @@ pub mod value;
 
 pub use client::Client;
 pub use config::{
-    CONNECT_TIMEOUT, ClientBuilder, DEFAULT_POOL_SIZE, DEFAULT_PORT, DEFAULT_TIMEOUT, MAX_POOL_SIZE,
+    CONNECT_TIMEOUT, ClientBuilder, DEFAULT_KEEP_ALIVE, DEFAULT_POOL_SIZE, DEFAULT_PORT,
+    DEFAULT_TIMEOUT, MAX_POOL_SIZE,
 };
 pub use error::{ConfigError, Error, ErrorKind, Outcome};
 pub use operation::read::Versioned;

@@ -7,13 +7,15 @@
 //!
 //! Callers encode into the outbox; the writer task takes all small requests of it, and one part of a
 //! large one, and writes them at once; the reader task joins the parts of large answers and pairs
-//! each answer with its caller; the keeper task tells callers whose deadline has passed. So a large
+//! each answer with its caller; the keeper task tells callers whose deadline has passed, and asks a
+//! silent server whether it is there. So a large
 //! value holds up a small one by the part that is being written, and by what the network holds. A
 //! caller that goes away leaves its slot behind, which waits for the answer in its place; what it had
 //! sent goes on, all parts of it. The tasks end when the stream does, or when the last handle is gone
 //! and nothing is in flight; if their runtime dies, every caller is told. Next file to read: `slots`,
 //! then `outbox` and `tasks`.
 
+mod alive;
 pub(crate) mod answer;
 mod open;
 mod outbox;
@@ -32,6 +34,7 @@ use bytes::BytesMut;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::alive::Alive;
 use self::answer::{Answer, Verb};
 use self::outbox::{Outbox, Put, bulk};
 use self::slots::{Fate, NO_BATCH, Slots};
@@ -80,6 +83,7 @@ struct State {
     /// How many batches the writer has taken from the outbox.
     taken: u64,
     slots: Slots,
+    alive: Alive,
     /// No waiting caller's deadline is earlier.
     earliest: Option<Instant>,
 }
@@ -252,6 +256,14 @@ impl Shared {
 }
 
 impl State {
+    /// Asks the server whether it is there. Nobody waits for the answer.
+    fn ask(&mut self, now: Instant) {
+        let slot = self.slots.insert(Verb::Ping, NO_BATCH, now);
+        self.slots.abandon(slot);
+        let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
+        self.outbox.put(id, &Request::Ping);
+    }
+
     /// Whether the connection is ending and nobody waits for it any more. It stays so: an ending
     /// connection takes no new requests.
     fn is_drained(&self) -> bool {

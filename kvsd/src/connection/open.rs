@@ -3,11 +3,14 @@
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::alive::Alive;
 use super::outbox::Outbox;
 use super::slots::Slots;
 use super::tasks::{self, Incoming};
@@ -29,7 +32,8 @@ pub(crate) struct Credentials {
 const WELCOME_LIMITS: FrameLimits =
     FrameLimits { message_bytes: 4096, frames: 64, line_bytes: 1024 };
 
-/// Opens a connection and says hello.
+/// Opens a connection and says hello. Whenever the server has been silent for `keep_alive`, it is
+/// asked whether it is there.
 ///
 /// # Cancel safety
 ///
@@ -38,6 +42,7 @@ pub(crate) async fn open(
     transport: &dyn Transport,
     address: &Arc<str>,
     credentials: Option<&Credentials>,
+    keep_alive: Option<Duration>,
 ) -> Result<Connection, Error> {
     let stream = transport.connect().await.map_err(|cause| refuse(cause).at(address))?;
     let mut opening = Opening {
@@ -59,6 +64,7 @@ pub(crate) async fn open(
             outbox: Outbox::default(),
             taken: 0,
             slots: Slots::default(),
+            alive: Alive::new(keep_alive, Instant::now()),
             earliest: None,
         }),
         write: Notify::new(),

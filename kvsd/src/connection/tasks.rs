@@ -9,6 +9,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
+use super::alive::Verdict;
 use super::answer::Answer;
 use super::slots::Unasked;
 use super::{LINGER, Phase, Shared};
@@ -47,8 +48,8 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
         }
         loop {
             let ended = shared.ended.notified();
-            match shared.take_batch(&mut batch) {
-                Take::Batch => {}
+            let cut = match shared.take_batch(&mut batch) {
+                Take::Batch(cut) => cut,
                 Take::Nothing => break,
                 Take::HalfClose => {
                     // The server sees the end of the stream, answers what it has, and closes; the
@@ -65,7 +66,7 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
                     return;
                 }
                 Take::Ended => return,
-            }
+            };
             let written = async {
                 writer.write_all(&batch).await?;
                 writer.flush().await
@@ -78,6 +79,9 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
             if let Err(error) = result {
                 shared.end(shared.lost("a write failed").with_source(error));
                 return;
+            }
+            if cut != Cut::Nothing {
+                shared.lock().alive.hear(Instant::now());
             }
             batch.clear();
             if batch.capacity() > KEPT_BUFFER_BYTES {
@@ -128,7 +132,8 @@ pub(super) async fn read(
     }
 }
 
-/// Tells callers when their deadline passes, and ends what nobody waits on when its time is over.
+/// Tells callers when their deadline passes, asks a silent server whether it is there, and ends what
+/// nobody waits on when its time is over. Sleeps while there is none of these to do.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let _watch = Watch(Some(Arc::clone(&shared)));
     let mut linger: Option<Instant> = None;
@@ -141,7 +146,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             if state.is_drained() {
                 Some(*linger.get_or_insert_with(|| Instant::now() + LINGER))
             } else {
-                state.earliest
+                [state.earliest, state.alive.next()].into_iter().flatten().min()
             }
         };
         let Some(next) = next else {
@@ -157,17 +162,32 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             return;
         }
         let mut wakers = Vec::new();
-        {
+        let verdict = {
             let mut state = shared.lock();
-            state.earliest = state.slots.expire(Instant::now(), &mut wakers);
+            let now = Instant::now();
+            state.earliest = state.slots.expire(now, &mut wakers);
+            let verdict = state.alive.look(now);
+            if verdict == Verdict::Ask {
+                state.ask(now);
+            }
             shared.after_departure(state);
-        }
+            verdict
+        };
         wakers.into_iter().for_each(Waker::wake);
+        match verdict {
+            Verdict::Wait => {}
+            Verdict::Ask => shared.write.notify_one(),
+            Verdict::Gone(silence) => {
+                let why = format!("nothing has come from the server for {} s", silence.as_secs());
+                shared.end(shared.lost(&why));
+                return;
+            }
+        }
     }
 }
 
 enum Take {
-    Batch,
+    Batch(Cut),
     Nothing,
     HalfClose,
     Ended,
@@ -200,7 +220,7 @@ impl Shared {
                 // Only now can the server have all of it.
                 state.slots.set_batch(id.get(), number);
             }
-            return Take::Batch;
+            return Take::Batch(cut);
         }
         if state.is_drained() {
             state.phase = Phase::HalfClosed;
@@ -216,6 +236,7 @@ impl Shared {
         if let Phase::Ended(_) = state.phase {
             return false;
         }
+        state.alive.hear(Instant::now());
         for (id, answer) in answers.drain(..) {
             match state.slots.answer(id, answer) {
                 Ok(waker) => wakers.extend(waker),

@@ -31,6 +31,8 @@ pub(crate) struct PoolConfig {
     pub(crate) size: u32,
     /// From the first byte of a connection to its welcome.
     pub(crate) connect_timeout: Duration,
+    /// How long a server may be silent before it is asked whether it is there; `None` for ever.
+    pub(crate) keep_alive: Option<Duration>,
 }
 
 /// The connections to one server. They close when it is dropped.
@@ -252,6 +254,7 @@ impl Core {
                 &*self.config.transport,
                 &self.address,
                 self.config.credentials.as_ref(),
+                self.config.keep_alive,
             );
             tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
                 let detail = format!("no connection and welcome within {limit:?}");

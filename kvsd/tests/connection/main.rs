@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
+mod alive;
 mod ends;
 mod hostile;
 mod parts;

@@ -30,7 +30,8 @@ pub(crate) struct Server {
     attempts: Arc<AtomicUsize>,
 }
 
-/// A builder for a client of a played server, and that server.
+/// A builder for a client of a played server, and that server. The client never asks by itself
+/// whether the server is there: most tests count its requests, and time passes fast.
 pub(crate) fn builder() -> (ClientBuilder, Server) {
     let (sender, arrivals) = mpsc::channel(100);
     let (refusing, attempts) = (Arc::default(), Arc::default());
@@ -39,7 +40,8 @@ pub(crate) fn builder() -> (ClientBuilder, Server) {
         refusing: Arc::clone(&refusing),
         attempts: Arc::clone(&attempts),
     };
-    (Client::builder().transport(pipes).pool_size(1), Server { arrivals, refusing, attempts })
+    let builder = Client::builder().transport(pipes).pool_size(1).keep_alive(Duration::MAX);
+    (builder, Server { arrivals, refusing, attempts })
 }
 
 /// A client with one connection, the server, and its end of that connection.
