@@ -74,10 +74,16 @@
 //!
 //! # Retries
 //!
-//! An operation is sent again, at most three times and within its deadline, only when its
-//! connection was lost, or the server took its leave, and it cannot have been carried out: a read,
-//! or a write that never left. Everything else is the caller's decision; [`Error::outcome`] and [`Error::is_retryable`] say
-//! what is known.
+//! An operation is sent again, within its deadline, only when it cannot have been carried out:
+//!
+//! - its connection was lost, or the server took its leave, before a write had left or while a read
+//!   waited: at most three times, at once and then after a pause;
+//! - the server said that it is [busy](protocol::v2::FailCode::Busy): after a pause.
+//!
+//! Pauses are random, from 20 ms doubling up to a second. All operations of a client together are
+//! sent again at most once for every ten that begin, besides a reserve of 100; those that never left
+//! do not count. Whoever is past that gets the error at once. Everything else is the caller's
+//! decision; [`Error::outcome`] and [`Error::is_retryable`] say what is known.
 
 mod client;
 mod config;

@@ -6,6 +6,7 @@
 //! back. Its settings and why: ARCHITECTURE.md. Next file to read: `opener`, then `connection`.
 
 mod backoff;
+pub(crate) mod budget;
 mod opener;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+use self::budget::Budget;
 use self::opener::{Failures, Opener};
 use crate::connection::{self, Connection, Credentials};
 use crate::error::{Error, ErrorKind, Outcome};
@@ -39,6 +41,7 @@ pub(crate) struct PoolConfig {
 #[derive(Debug)]
 pub(crate) struct Pool {
     core: Arc<Core>,
+    budget: Budget,
 }
 
 struct Core {
@@ -90,7 +93,7 @@ impl Pool {
             backoff: Mutex::new(Backoff::default()),
             me: Weak::clone(me),
         });
-        let pool = Self { core };
+        let pool = Self { core, budget: Budget::default() };
         pool.handle().await?;
         Ok(pool)
     }
@@ -122,6 +125,11 @@ impl Pool {
     /// Nothing is lost; an attempt that has begun goes on.
     pub(crate) async fn handle(&self) -> Result<Connection, Error> {
         self.core.check_out().await
+    }
+
+    /// What operations may spend on being sent again.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub(crate) fn address(&self) -> &Arc<str> {
