@@ -25,7 +25,8 @@ const SDK: &[Row] = &[
     Row { modules: &["types"], uses: &[], crates: &["std", "thiserror"] },
     // No I/O, no clock, no log: the parts of std are named one by one.
     Row { modules: &["protocol"], uses: &["types"],
-        crates: &["std::fmt", "std::ops::Bound", "std::str", "bytes", "thiserror"] },
+        crates: &["std::collections::VecDeque", "std::fmt", "std::ops::Bound", "std::str", "bytes",
+            "thiserror"] },
     Row { modules: &["value"], uses: &["types"],
         crates: &["std", "bincode", "bytes", "serde", "serde_json", "thiserror"] },
     Row { modules: &["key"], uses: &[], crates: &["std", "bytes", "uuid"] },

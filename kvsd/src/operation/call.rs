@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::pool::budget::{Cause, Retries};
 use crate::protocol::v2::{Condition, FailCode};
 
 /// An operation's draft and how far it has come.
@@ -49,9 +50,6 @@ enum State {
 
 /// A longer time-out counts as this one, a year: clocks overflow.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How often an operation that cannot have been carried out is sent again after its connection was
-/// lost: each connection of a pool may be dead once, a server that drops all of them is not chased.
-const MAX_RESENDS: usize = 3;
 
 impl<'c> Call<'c> {
     pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
@@ -110,13 +108,17 @@ impl<'c> Call<'c> {
                 State::Sent { pending, .. } => {
                     let result = ready!(Pin::new(pending).poll(context));
                     let sent = std::mem::replace(&mut self.state, State::Done);
-                    let (State::Sent { draft, deadline, .. }, Err(error)) = (sent, &result) else {
+                    let (State::Sent { draft, deadline, .. }, Some(cause)) =
+                        (sent, worth_resending(&result))
+                    else {
                         return Poll::Ready(result);
                     };
-                    if !is_worth_resending(error) {
+                    let mut retries = Retries::default();
+                    let budget = self.client().pool().budget();
+                    let Some(pause) = retries.pause(cause, budget, deadline) else {
                         return Poll::Ready(result);
-                    }
-                    self.state = self.go_slow(draft, deadline, MAX_RESENDS - 1);
+                    };
+                    self.state = self.go_slow(draft, deadline, retries, pause);
                 }
                 State::Slow(slow) => {
                     let result = ready!(slow.as_mut().poll(context));
@@ -155,6 +157,7 @@ impl<'c> Call<'c> {
             ));
         }
         let deadline = Instant::now() + self.timeout.min(MAX_TIMEOUT);
+        client.pool().budget().earn();
         if let Some(connection) = client.pool().handle_now()? {
             match connection.send(&draft.request(self.table()), deadline) {
                 Ok(pending) => {
@@ -164,27 +167,30 @@ impl<'c> Call<'c> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.go_slow(draft, deadline, MAX_RESENDS))
+        Ok(self.go_slow(draft, deadline, Retries::default(), Duration::ZERO))
     }
 
-    fn go_slow(&self, draft: Draft, deadline: Instant, resends: usize) -> State {
+    fn go_slow(&self, draft: Draft, deadline: Instant, retries: Retries, pause: Duration) -> State {
         let (client, table) = (self.client().clone(), self.table().to_owned());
         State::Slow(Box::pin(async move {
-            send_slowly(&client, &table, &draft, deadline, resends).await
+            send_slowly(&client, &table, &draft, deadline, retries, pause).await
         }))
     }
 }
 
-/// Waits for a connection and sends, again if the connection ends before the request can have been
-/// carried out.
+/// After a pause, waits for a connection and sends; again if the request was not carried out.
 async fn send_slowly(
     client: &Client,
     table: &str,
     draft: &Draft,
     deadline: Instant,
-    mut resends: usize,
+    mut retries: Retries,
+    mut pause: Duration,
 ) -> Result<Answer, Error> {
     loop {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         let waiting = tokio::time::timeout_at(deadline, client.pool().handle());
         let connection = waiting.await.unwrap_or_else(|_| {
             let detail = "no connection in time";
@@ -197,10 +203,24 @@ async fn send_slowly(
             Ok(pending) => pending.await,
             Err(error) => Err(error),
         };
-        match result {
-            Err(error) if resends > 0 && is_worth_resending(&error) => resends -= 1,
-            result => return result,
+        let cause = worth_resending(&result);
+        let again = cause.and_then(|cause| retries.pause(cause, client.pool().budget(), deadline));
+        match again {
+            Some(next) => pause = next,
+            None => return result,
         }
+    }
+}
+
+/// Why the operation should be sent again, if it should: it was not carried out, and another attempt
+/// may do better.
+fn worth_resending(result: &Result<Answer, Error>) -> Option<Cause> {
+    match result {
+        Err(error) if !is_worth_resending(error) => None,
+        Err(error) if error.outcome() == Outcome::NotSent => Some(Cause::Unsent),
+        Err(_) => Some(Cause::Lost),
+        Ok(Answer::Fail { code: FailCode::Busy, .. }) => Some(Cause::Busy),
+        Ok(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ use proptest::sample::{Index, select};
 use super::golden::{Said, messages};
 use super::*;
 use crate::protocol::v2::hello::Credentials;
+use crate::protocol::v2::part::Part;
 use crate::protocol::v2::{
     Action, Before, Change, Changed, Condition, Detail, Expiry, FailCode, Hello, Lifetime, Names,
     News, NewsChange, Order, Page, PageRecord, Position, Previous, Record, Reply, Request, Scan,
@@ -426,4 +427,5 @@ fn parse_in_every_way(message: &Message<'_>) {
     let _ = v2::Welcome::parse(message);
     let _ = Request::parse(message);
     let _ = Reply::parse(message);
+    let _ = Part::parse(message);
 }

@@ -57,6 +57,10 @@
 //! waits at most 30 s), or when a Cancel comes; Cancel has no answer of its own, and one that comes
 //! too late means nothing.
 //!
+//! A request of more than 64 KiB goes as messages of type `K`, a reply as messages of type `k`, each
+//! with a [part](part) of it; the parts of up to four messages of a direction, and small messages,
+//! may alternate.
+//!
 //! # Replies
 //!
 //! | type | message | frames behind the id |
@@ -96,11 +100,12 @@
 //! closed. A second Hello is refused. A server that meets a null frame in the place of user and
 //! password takes the client for nobody; only one that accepts anyone lets it in.
 //!
-//! Next file to read: [`request`], then [`reply`].
+//! Next file to read: [`part`], then [`request`] and [`reply`].
 
 pub mod batch;
 pub mod hello;
 pub mod options;
+pub mod part;
 pub mod reply;
 pub mod request;
 pub mod scan;
@@ -129,8 +134,9 @@ pub const MAX_PAGE: usize = 1000;
 /// Once the keys and values in an answer come to this, it takes no more: 1 MiB.
 pub const ANSWER_BYTES: usize = 1024 * 1024;
 
-/// What a message may cost after the hello, on a connection for values of `max_value_bytes`: one
-/// value, and all that may stand beside it.
+/// What a message may cost after the hello, its parts joined, on a connection for values of
+/// `max_value_bytes`: one value, and all that may stand beside it. What may stand on the stream at
+/// once: [`part::stream_limits`].
 #[must_use]
 pub fn limits(max_value_bytes: usize) -> FrameLimits {
     FrameLimits {
