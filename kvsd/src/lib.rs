@@ -85,6 +85,8 @@ pub mod operation;
 mod pool;
 pub mod protocol;
 mod tcp;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transport;
 pub mod types;
 pub mod value;

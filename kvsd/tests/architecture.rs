@@ -30,6 +30,7 @@ const SDK: &[Row] = &[
         crates: &["std", "bincode", "bytes", "serde", "serde_json", "thiserror"] },
     Row { modules: &["transport"], uses: &[],
         crates: &["std", "async_trait", "thiserror", "tokio::io"] },
+    Row { modules: &["testing"], uses: &["transport"], crates: &["std", "async_trait", "tokio"] },
     Row { modules: &["error"], uses: &["types", "protocol", "value"],
         crates: &["std", "thiserror"] },
     Row { modules: &["tcp"], uses: &["transport", "error"],
@@ -41,7 +42,8 @@ const SDK: &[Row] = &[
         crates: &["std", "async_trait", "bb8", "tokio", "tracing"] },
     // An operation borrows the client that makes it, and the builder makes the client.
     Row { modules: &["client", "config", "operation"],
-        uses: &["types", "protocol", "value", "error", "transport", "tcp", "connection", "pool"],
+        uses: &["types", "protocol", "value", "error", "transport", "testing", "tcp", "connection",
+            "pool"],
         crates: &["std", "bytes", "percent_encoding", "tokio::time", "tracing"] },
 ];
 
