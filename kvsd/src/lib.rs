@@ -81,6 +81,7 @@ mod client;
 mod config;
 mod connection;
 mod error;
+pub mod observe;
 pub mod operation;
 mod pool;
 pub mod protocol;

@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe::{self, Observed};
 use crate::protocol::v2::{Condition, FailCode, Previous, Request};
 use crate::types::UnixMillis;
 
@@ -72,11 +73,21 @@ pub(crate) struct Call<'c> {
     verb: Verb,
     timeout: Duration,
     state: State,
+    observed: Observed,
 }
 
 enum ClientRef<'c> {
     Borrowed(&'c Client),
     Owned(Client),
+}
+
+impl ClientRef<'_> {
+    fn get(&self) -> &Client {
+        match self {
+            ClientRef::Borrowed(client) => client,
+            ClientRef::Owned(client) => client,
+        }
+    }
 }
 
 enum State {
@@ -100,7 +111,13 @@ const MAX_RESENDS: usize = 3;
 impl<'c> Call<'c> {
     pub(crate) fn new(client: &'c Client, verb: Verb, draft: Result<Draft, Error>) -> Self {
         let timeout = client.timeout();
-        Self { client: ClientRef::Borrowed(client), verb, timeout, state: State::New(draft) }
+        Self {
+            client: ClientRef::Borrowed(client),
+            verb,
+            timeout,
+            state: State::New(draft),
+            observed: Observed::unbegun(),
+        }
     }
 
     /// The draft, if it is sound and not on its way yet.
@@ -123,15 +140,20 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Call<'static> {
-        let Self { client, verb, timeout, state } = self;
+        let Self { client, verb, timeout, state, observed } = self;
         let client = match client {
             ClientRef::Borrowed(client) => client.clone(),
             ClientRef::Owned(client) => client,
         };
-        Call { client: ClientRef::Owned(client), verb, timeout, state }
+        Call { client: ClientRef::Owned(client), verb, timeout, state, observed }
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+        if let State::New(_) = self.state {
+            let (client, name) = (self.client.get(), self.verb.name());
+            self.observed.begin(name, client.table_name(), client.pool().address());
+        }
+        let _entered = self.observed.enter();
         loop {
             match &mut self.state {
                 State::New(_) => {
@@ -149,6 +171,7 @@ impl<'c> Call<'c> {
                     if !is_worth_resending(error) {
                         return Poll::Ready(result);
                     }
+                    observe::sent_again(self.client().pool().address(), self.verb.name());
                     self.state = self.go_slow(draft, deadline, MAX_RESENDS - 1);
                 }
                 State::Slow(slow) => {
@@ -161,17 +184,20 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Names the operation in an error that it ends with.
-    pub(crate) fn explain(&self, error: Error) -> Error {
+    /// The operation's result, with its name in an error.
+    pub(crate) fn finish<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        let result = result.map_err(|error| self.explain(error));
+        self.observed.end(result.as_ref().err());
+        result
+    }
+
+    fn explain(&self, error: Error) -> Error {
         let error = error.during(self.verb.name());
         if error.address().is_some() { error } else { error.at(self.client().pool().address()) }
     }
 
     fn client(&self) -> &Client {
-        match &self.client {
-            ClientRef::Borrowed(client) => client,
-            ClientRef::Owned(client) => client,
-        }
+        self.client.get()
     }
 
     fn start(&self, draft: Draft) -> Result<State, Error> {
@@ -223,7 +249,10 @@ async fn send_slowly(
             Err(error) => Err(error),
         };
         match result {
-            Err(error) if resends > 0 && is_worth_resending(&error) => resends -= 1,
+            Err(error) if resends > 0 && is_worth_resending(&error) => {
+                observe::sent_again(client.pool().address(), draft.verb.name());
+                resends -= 1;
+            }
             result => return result,
         }
     }
