@@ -36,6 +36,8 @@
 //! | [`value`] | what can be stored, and how; the derive |
 //! | [`Error`] | what went wrong, and whether the operation happened all the same |
 //! | [`transport`] | the seam below the client, for networks of your own |
+//! | [`observe`] | the spans, events and metrics (feature `metrics`) that the client gives |
+//! | `testing` (feature) | testing your program: an embedded server, a network that fails on demand |
 //! | [`protocol`] | what goes over the wire, as specification and as code |
 //!
 //! # Operations
