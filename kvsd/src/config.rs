@@ -14,6 +14,8 @@ use crate::error::{ConfigError, Error};
 use crate::pool::{Pool, PoolConfig};
 use crate::protocol::{MAX_PASSWORD_BYTES, MAX_USER_BYTES};
 use crate::tcp::{Tcp, Tls};
+#[cfg(feature = "testing")]
+use crate::testing::Faults;
 use crate::transport::Transport;
 use crate::types::TableName;
 
@@ -54,6 +56,8 @@ pub const MAX_POOL_SIZE: u32 = 1024;
 #[must_use]
 pub struct ClientBuilder {
     transport: Option<Box<dyn Transport>>,
+    #[cfg(feature = "testing")]
+    faults: Option<Faults>,
     url: Url,
     /// What takes the place of the URL's settings.
     settings: Settings,
@@ -81,6 +85,14 @@ impl ClientBuilder {
     /// `timeout` count then.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
+        self
+    }
+
+    /// Puts a network that misbehaves between the client and its transport, whichever that is:
+    /// [`crate::testing`].
+    #[cfg(feature = "testing")]
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.faults = Some(faults.clone());
         self
     }
 
@@ -161,6 +173,11 @@ impl ClientBuilder {
             }
             (None, Scheme::Plain) => Box::new(tcp),
             (None, Scheme::Tls) => Box::new(Tls::new(tcp, settings.ca.as_deref())?),
+        };
+        #[cfg(feature = "testing")]
+        let transport = match self.faults {
+            Some(faults) => Box::new(faults.wrap_box(transport)),
+            None => transport,
         };
         let pool = Pool::connect(PoolConfig {
             transport,

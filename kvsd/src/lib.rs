@@ -37,6 +37,8 @@
 //! | [`key`] | records that know their keys; how keys are written |
 //! | [`Error`] | what went wrong, and whether the operation happened all the same |
 //! | [`transport`] | the seam below the client, for networks of your own |
+//! | [`observe`] | the spans, events and metrics (feature `metrics`) that the client gives |
+//! | `testing` (feature) | testing your program: an embedded server, a network that fails on demand |
 //! | [`protocol`] | what goes over the wire, as specification and as code |
 //!
 //! # Operations
@@ -93,10 +95,13 @@ mod config;
 mod connection;
 mod error;
 pub mod key;
+pub mod observe;
 pub mod operation;
 mod pool;
 pub mod protocol;
 mod tcp;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transport;
 pub mod types;
 pub mod value;

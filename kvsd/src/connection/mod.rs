@@ -39,6 +39,7 @@ use self::answer::{Answer, Effect, Verb};
 use self::outbox::{Outbox, Put, bulk};
 use self::slots::{Fate, NO_BATCH, Slots};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe::{self, Ending};
 use crate::protocol::v2::{Action, Change, Request, RequestId};
 
 pub(crate) use self::open::{Credentials, open};
@@ -252,10 +253,12 @@ impl Shared {
         let mut wakers = Vec::new();
         {
             let mut state = self.lock();
-            if let Phase::Ended(_) = state.phase {
-                return;
-            }
-            tracing::debug!(address = %self.address, %reason, "connection ended");
+            let ending = match state.phase {
+                Phase::Open => Ending::Lost,
+                Phase::Draining | Phase::HalfClosed => Ending::Closed,
+                Phase::Ended(_) => return,
+            };
+            observe::ended(&self.address, ending, &reason);
             self.open.store(false, Ordering::Relaxed);
             state.phase = Phase::Ended(reason);
             state.outbox = Outbox::default();

@@ -16,6 +16,7 @@ use super::slots::Slots;
 use super::tasks::{self, Incoming};
 use super::{Connection, Handle, Phase, Shared, State};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe;
 use crate::protocol::frame::{Decoder, FrameError, FrameLimits};
 use crate::protocol::v2::part::{self, Assembler, Sender};
 use crate::protocol::v2::{self, FailCode, Hello, Reply, RequestId, Welcome};
@@ -46,7 +47,7 @@ pub(crate) async fn open(
 ) -> Result<Connection, Error> {
     let stream = transport.connect().await.map_err(|cause| refuse(cause).at(address))?;
     let mut opening = Opening {
-        stream,
+        stream: observe::counted(stream, address),
         buffer: BytesMut::with_capacity(4096),
         decoder: Decoder::new(WELCOME_LIMITS),
     };
@@ -71,6 +72,7 @@ pub(crate) async fn open(
         keep: Notify::new(),
         ended: Notify::new(),
     });
+    observe::connected(address);
     tokio::spawn(tasks::write(Arc::clone(&shared), writer));
     tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, Incoming { decoder, assembler }));
     tokio::spawn(tasks::keep(Arc::clone(&shared)));

@@ -17,6 +17,7 @@ use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe::{self, Observed};
 use crate::pool::budget::{Cause, Retries};
 use crate::protocol::v2::{Condition, FailCode};
 
@@ -29,11 +30,21 @@ pub(crate) struct Call<'c> {
     table: Option<Cow<'static, str>>,
     timeout: Duration,
     state: State,
+    observed: Observed,
 }
 
 enum ClientRef<'c> {
     Borrowed(&'c Client),
     Owned(Client),
+}
+
+impl ClientRef<'_> {
+    fn get(&self) -> &Client {
+        match self {
+            ClientRef::Borrowed(client) => client,
+            ClientRef::Owned(client) => client,
+        }
+    }
 }
 
 enum State {
@@ -54,7 +65,8 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 impl<'c> Call<'c> {
     pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
         let (client, timeout) = (ClientRef::Borrowed(client), client.timeout());
-        Self { client, name, table: None, timeout, state: State::New(draft) }
+        let (state, observed) = (State::New(draft), Observed::unbegun());
+        Self { client, name, table: None, timeout, state, observed }
     }
 
     /// Acts on this table instead of that of the client's handle. Its name was checked.
@@ -88,15 +100,21 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Call<'static> {
-        let Self { client, name, table, timeout, state } = self;
+        let Self { client, name, table, timeout, state, observed } = self;
         let client = match client {
             ClientRef::Borrowed(client) => client.clone(),
             ClientRef::Owned(client) => client,
         };
-        Call { client: ClientRef::Owned(client), name, table, timeout, state }
+        Call { client: ClientRef::Owned(client), name, table, timeout, state, observed }
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+        if let State::New(_) = self.state {
+            let client = self.client.get();
+            let table = self.table.as_deref().unwrap_or_else(|| client.table_name());
+            self.observed.begin(self.name, table, client.pool().address());
+        }
+        let _entered = self.observed.enter();
         loop {
             match &mut self.state {
                 State::New(_) => {
@@ -118,6 +136,7 @@ impl<'c> Call<'c> {
                     let Some(pause) = retries.pause(cause, budget, deadline) else {
                         return Poll::Ready(result);
                     };
+                    observe::sent_again(self.client().pool().address(), self.name);
                     self.state = self.go_slow(draft, deadline, retries, pause);
                 }
                 State::Slow(slow) => {
@@ -130,17 +149,20 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Names the operation in an error that it ends with.
-    pub(crate) fn explain(&self, error: Error) -> Error {
+    /// The operation's result, with its name in an error.
+    pub(crate) fn finish<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        let result = result.map_err(|error| self.explain(error));
+        self.observed.end(result.as_ref().err());
+        result
+    }
+
+    fn explain(&self, error: Error) -> Error {
         let error = error.during(self.name);
         if error.address().is_some() { error } else { error.at(self.client().pool().address()) }
     }
 
     fn client(&self) -> &Client {
-        match &self.client {
-            ClientRef::Borrowed(client) => client,
-            ClientRef::Owned(client) => client,
-        }
+        self.client.get()
     }
 
     fn table(&self) -> &str {
@@ -171,43 +193,48 @@ impl<'c> Call<'c> {
     }
 
     fn go_slow(&self, draft: Draft, deadline: Instant, retries: Retries, pause: Duration) -> State {
-        let (client, table) = (self.client().clone(), self.table().to_owned());
-        State::Slow(Box::pin(async move {
-            send_slowly(&client, &table, &draft, deadline, retries, pause).await
-        }))
+        let (client, name) = (self.client().clone(), self.name);
+        let sending = Sending { client, name, table: self.table().to_owned(), draft, deadline };
+        State::Slow(Box::pin(sending.run(retries, pause)))
     }
 }
 
-/// After a pause, waits for a connection and sends; again if the request was not carried out.
-async fn send_slowly(
-    client: &Client,
-    table: &str,
-    draft: &Draft,
+/// What goes the slow way.
+struct Sending {
+    client: Client,
+    name: &'static str,
+    table: String,
+    draft: Draft,
     deadline: Instant,
-    mut retries: Retries,
-    mut pause: Duration,
-) -> Result<Answer, Error> {
-    loop {
-        if !pause.is_zero() {
-            tokio::time::sleep(pause).await;
-        }
-        let waiting = tokio::time::timeout_at(deadline, client.pool().handle());
-        let connection = waiting.await.unwrap_or_else(|_| {
-            let detail = "no connection in time";
-            Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, detail))
-        })?;
-        let sent = connection.send(&draft.request(table), deadline);
-        // The handle must not keep a connection open that only this request still uses.
-        drop(connection);
-        let result = match sent {
-            Ok(pending) => pending.await,
-            Err(error) => Err(error),
-        };
-        let cause = worth_resending(&result);
-        let again = cause.and_then(|cause| retries.pause(cause, client.pool().budget(), deadline));
-        match again {
-            Some(next) => pause = next,
-            None => return result,
+}
+
+impl Sending {
+    /// After a pause, waits for a connection and sends; again if the request was not carried out.
+    async fn run(self, mut retries: Retries, mut pause: Duration) -> Result<Answer, Error> {
+        let Self { client, name, table, draft, deadline } = self;
+        let pool = client.pool();
+        loop {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let waiting = tokio::time::timeout_at(deadline, pool.handle());
+            let connection = waiting.await.unwrap_or_else(|_| {
+                let detail = "no connection in time";
+                Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, detail))
+            })?;
+            let sent = connection.send(&draft.request(&table), deadline);
+            // The handle must not keep a connection open that only this request still uses.
+            drop(connection);
+            let result = match sent {
+                Ok(pending) => pending.await,
+                Err(error) => Err(error),
+            };
+            let cause = worth_resending(&result);
+            match cause.and_then(|cause| retries.pause(cause, pool.budget(), deadline)) {
+                Some(next) => pause = next,
+                None => return result,
+            }
+            observe::sent_again(pool.address(), name);
         }
     }
 }

@@ -45,9 +45,7 @@ macro_rules! operation {
                 let answer = std::task::ready!(self.call.poll(context));
                 let finish: fn($crate::connection::answer::Answer) -> Result<$output, $crate::Error>
                     = $finish;
-                std::task::Poll::Ready(
-                    answer.and_then(finish).map_err(|error| self.call.explain(error)),
-                )
+                std::task::Poll::Ready(self.call.finish(answer.and_then(finish)))
             }
         }
 

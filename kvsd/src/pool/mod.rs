@@ -23,6 +23,7 @@ use self::budget::Budget;
 use self::opener::{Failures, Opener};
 use crate::connection::{self, Connection, Credentials};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe;
 use crate::transport::Transport;
 
 /// What a pool is made with.
@@ -255,8 +256,10 @@ impl Core {
         let not_before = self.backoff().not_before;
         let attempt = async {
             if let Some(time) = not_before {
+                observe::backing_off(&self.address, time.saturating_duration_since(Instant::now()));
                 tokio::time::sleep_until(time).await;
             }
+            let _opening = observe::opening(&self.address);
             let limit = self.config.connect_timeout;
             let opening = connection::open(
                 &*self.config.transport,
