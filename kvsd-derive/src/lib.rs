@@ -11,6 +11,7 @@ mod ast;
 mod attr;
 mod case;
 mod check;
+mod evolve;
 mod expand;
 mod layout;
 mod tokens;
@@ -72,6 +73,9 @@ pub fn derive_layout(input: TokenStream) -> TokenStream {
 fn derive(input: DeriveInput, derive: expand::Derive) -> TokenStream {
     let mut errors = attr::Errors::default();
     let container = ast::Container::read(&input, &mut errors);
+    if derive == expand::Derive::Layout {
+        container.kvsd.evolution.refuse_on_layout(&mut errors);
+    }
     let positional = check::positional(&container, &mut errors);
     let written = match errors.finish() {
         Ok(()) => expand::expand(&container, derive, &positional),

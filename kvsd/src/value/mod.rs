@@ -50,10 +50,20 @@ mod encode;
 mod envelope;
 mod error;
 mod fingerprint;
+#[cfg(any(
+    feature = "chrono",
+    feature = "jiff",
+    feature = "rust_decimal",
+    feature = "time",
+    feature = "uuid"
+))]
+mod foreign;
 mod layout;
+mod message;
 mod plain;
 mod standard;
 mod typed;
+mod upgrade;
 mod wrap;
 mod writer;
 
@@ -64,6 +74,7 @@ pub use envelope::{Envelope, EnvelopeError, MAX_TYPE_NAME_BYTES};
 pub use error::{DecodeError, EncodeError};
 pub use fingerprint::Fingerprint;
 pub use layout::Layout;
+pub use upgrade::UpgradeError;
 pub use wrap::Bincode;
 #[cfg(feature = "json")]
 pub use wrap::Json;
@@ -72,8 +83,12 @@ pub use writer::ValueWriter;
 /// What the code that `kvsd-derive` writes calls. No promise of stability.
 #[doc(hidden)]
 pub mod __private {
-    pub use super::codec::{BincodeCodec, JsonCodec};
-    pub use super::layout::{check_positional, least, opaque_bytes, total};
-    pub use super::typed::{Typed, decode, encode, encode_and_read_back};
+    pub use super::codec::{BincodeCodec, JsonCodec, PostcardCodec};
+    pub use super::layout::{check_positional, choice, opaque_bytes, total};
+    pub use super::message::{Message, chained, frozen};
+    pub use super::typed::{
+        BoxError, Generation, Typed, decode, encode, encode_and_read_back, read_oldest,
+        read_or_from, read_or_try_from,
+    };
     pub use serde;
 }
