@@ -41,7 +41,7 @@ leaves! {
     time::Month = "time::Month", 1;
 }
 
-// Texts.
+// Texts. A `Zoned` names its zone, which jiff must find where it is read.
 #[cfg(feature = "jiff")]
 leaves! {
     jiff::Timestamp = "jiff::Timestamp", 1;
