@@ -4,9 +4,9 @@
 //!
 //! The macros read the type and its `#[kvsd(..)]` and `#[serde(..)]` attributes, and write trait
 //! implementations; never inherent items, never serde's own implementations. What the written code
-//! does stands in `kvsd::value`, not here. Reading order: `ast` (what was read), `attr` (the
-//! attributes), `evolve` (those of versions), `check` (what a positional codec would corrupt),
-//! `expand` (what is written).
+//! does stands in `kvsd::value` and `kvsd::key`, not here. Reading order: `ast` (what was read),
+//! `attr` (the attributes), `evolve` (those of versions), `check` (what a positional codec would
+//! corrupt), `key` (how keys are made), `expand` (what is written).
 
 mod ast;
 mod attr;
@@ -76,6 +76,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `try_from` | the same, by a `TryFrom` that may refuse | none are read | `try_from = UserV1` |
 /// | `freeze` | the fingerprint that the layout has: another one does not compile | it may change | `freeze = 0x0123_4567_89ab_cdef` |
 /// | `accept` | fingerprints of earlier layouts of this version whose bytes are the same | none | `accept = [0x0123_4567_89ab_cdef]` |
+/// | `key` | how the key of a record is made of its fields, which gives the type `kvsd::Keyed`: see below | no key of its own | `key = "order/{customer}/{id}"` |
+/// | `table` | beside `key`: the table of the records | that of the client | `table = "orders"` |
+/// | `ttl` | beside `key`: how long a record lives after it was put, a number and one of `ms`, `s`, `m`, `h`, `d`, at most 36,500 days | until it is removed | `ttl = "15m"` |
 /// | `crate` | where the crate `kvsd` is found | `::kvsd` | `crate = path::to::kvsd` |
 ///
 /// The page `kvsd::value::evolution` shows how `version`, `from`, `freeze` and `accept` are used.
@@ -88,6 +91,18 @@ use syn::{DeriveInput, parse_macro_input};
 /// | attribute | what it says |
 /// |---|---|
 /// | `opaque` | the field's type has no `kvsd::Layout`; its name as written stands for its layout, and you answer for its not changing and for its not being recursive |
+///
+/// # Keys
+///
+/// A template is text with the names of fields in braces; `{{` and `}}` are braces in the key. A
+/// field goes by its name in Rust, whatever serde calls it, or by its number (`{0}`); it stands
+/// there once; its type is a `kvsd::KeyPart`, and as visible as the record. At least one field
+/// stands there, none that serde skips, and all text together has at most 1,024 bytes. The fields
+/// of an enum differ from variant to variant: there `kvsd::Keyed` is implemented by hand.
+///
+/// Text between two fields may be anything: it changes neither the order of the keys nor that
+/// different fields have different keys. The module `kvsd::key` says why, and how each part is
+/// written.
 ///
 /// # Serde's attributes
 ///

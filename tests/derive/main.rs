@@ -11,6 +11,7 @@ mod errors;
 mod evolution;
 mod foreign;
 mod json;
+mod keys;
 mod layout;
 mod rejected;
 mod shapes;
