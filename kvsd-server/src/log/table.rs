@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::actor::{Actor, Message, Shared};
 use super::clock::Clock;
@@ -35,6 +35,7 @@ pub(super) struct Table {
     actor: mpsc::Sender<Message>,
     stopped: Arc<OnceLock<String>>,
     dropped: AtomicBool,
+    published: Arc<Notify>,
 }
 
 impl Table {
@@ -48,6 +49,7 @@ impl Table {
     ) -> Self {
         let reader = Arc::clone(writer.reader());
         let turn = Turn::new(name.clone(), Arc::clone(clock), writer);
+        let published = Arc::new(Notify::new());
         Self {
             name: name.clone(),
             reader,
@@ -55,7 +57,8 @@ impl Table {
             shared: Arc::clone(shared),
             stopped: turn.stopped(),
             dropped: AtomicBool::new(false),
-            actor: Actor::spawn(runtime, Arc::clone(shared), turn, lock),
+            actor: Actor::spawn(runtime, Arc::clone(shared), turn, Arc::clone(&published), lock),
+            published,
         }
     }
 
@@ -145,6 +148,17 @@ impl Table {
             Ok(Err(error)) => Err(in_table(&self.name, &error)),
             Err(_) => Err(self.no_answer()),
         }
+    }
+
+    /// Whether [`Table::changes`] has something to tell behind a position.
+    pub(super) fn has_changed(&self, since: Position) -> bool {
+        let is_other = since.incarnation.is_some_and(|since| since != self.reader.incarnation());
+        is_other || self.reader.version() != since.version || self.is_dropped()
+    }
+
+    /// Notifies when readers see more, and when the table is dropped.
+    pub(super) fn published(&self) -> &Arc<Notify> {
+        &self.published
     }
 
     fn no_answer(&self) -> EngineError {

@@ -28,10 +28,10 @@ use bytes::BytesMut;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use self::answer::{Answer, Verb};
+use self::answer::{Answer, Effect, Verb};
 use self::slots::{Fate, Slots};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::v2::{Request, RequestId};
+use crate::protocol::v2::{Action, Change, Request, RequestId};
 
 pub(crate) use self::open::{Credentials, open};
 
@@ -123,7 +123,7 @@ impl Connection {
     /// takes, which may be less than the one for which it was encoded; nothing was sent.
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
-        if matches!(request, Request::Set { value, .. } if value.len() > shared.max_value_bytes) {
+        if largest_value(request) > shared.max_value_bytes {
             let detail = format!("the server takes at most {} bytes", shared.max_value_bytes);
             return Err(Error::new(ErrorKind::ValueTooLarge, Outcome::NotSent, detail));
         }
@@ -158,13 +158,35 @@ impl Connection {
         if is_earliest {
             shared.keep.notify_one();
         }
-        let sent_as = if verb == Verb::Write { Outcome::Unknown } else { Outcome::Refused };
+        let sent_as = match verb.effect() {
+            Effect::Write => Outcome::Unknown,
+            Effect::Read => Outcome::Refused,
+        };
         Ok(Pending { shared: Arc::clone(shared), slot: Some(slot), sent_as })
     }
 
     /// Takes no new requests and ends when those in flight are answered or out of time.
     pub(crate) fn drain(&self) {
         self.handle.shared.start_draining();
+    }
+}
+
+/// The length of the largest value in a request.
+fn largest_value(request: &Request<'_>) -> usize {
+    match request {
+        Request::Set { value, .. } => value.len(),
+        Request::Pipeline(requests) => requests.iter().map(largest_value).max().unwrap_or(0),
+        Request::Batch { changes, .. } => {
+            let value = |change: &Change<'_>| match change.action {
+                Action::Set { value, .. } => value.len(),
+                Action::Delete
+                | Action::Increment { .. }
+                | Action::Expire { .. }
+                | Action::Check => 0,
+            };
+            changes.iter().map(value).max().unwrap_or(0)
+        }
+        _ => 0,
     }
 }
 

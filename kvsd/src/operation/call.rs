@@ -3,76 +3,29 @@
 //! The hot path takes an open connection without waiting. Everything else - no connection, a
 //! connection that ended in between - is the slow path, a boxed future.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::draft::Draft;
 use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::v2::{Condition, Expiry, FailCode, Previous, Request};
-use crate::types::UnixMillis;
-
-/// What will be asked, in bytes.
-pub(crate) struct Draft {
-    pub(crate) verb: Verb,
-    pub(crate) key: Bytes,
-    pub(crate) value: Bytes,
-    pub(crate) condition: Condition,
-    pub(crate) expires_at: Option<UnixMillis>,
-    pub(crate) previous: Previous,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verb {
-    Ping,
-    Get,
-    Exists,
-    Set,
-    Delete,
-    Take,
-}
-
-impl Verb {
-    /// The name that errors give the operation.
-    fn name(self) -> &'static str {
-        match self {
-            Verb::Ping => "ping",
-            Verb::Get => "get",
-            Verb::Exists => "exists",
-            Verb::Set => "set",
-            Verb::Delete => "delete",
-            Verb::Take => "take",
-        }
-    }
-}
-
-impl Draft {
-    fn request<'a>(&'a self, table: &'a str) -> Request<'a> {
-        let Self { verb, ref key, ref value, condition, expires_at, previous } = *self;
-        match verb {
-            Verb::Ping => Request::Ping,
-            Verb::Get => Request::Get { table, key },
-            Verb::Exists => Request::Exists { table, key },
-            Verb::Set => {
-                let expiry = expires_at.map(Expiry::At);
-                Request::Set { table, key, value, condition, expiry, previous }
-            }
-            Verb::Delete | Verb::Take => Request::Delete { table, key, condition, previous },
-        }
-    }
-}
+use crate::protocol::v2::{Condition, FailCode};
 
 /// An operation's draft and how far it has come.
 pub(crate) struct Call<'c> {
     client: ClientRef<'c>,
-    verb: Verb,
+    /// The operation's name, for errors.
+    name: &'static str,
+    /// The table, if it is not that of the client's handle.
+    table: Option<Cow<'static, str>>,
     timeout: Duration,
     state: State,
 }
@@ -101,9 +54,14 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 const MAX_RESENDS: usize = 3;
 
 impl<'c> Call<'c> {
-    pub(crate) fn new(client: &'c Client, verb: Verb, draft: Result<Draft, Error>) -> Self {
-        let timeout = client.timeout();
-        Self { client: ClientRef::Borrowed(client), verb, timeout, state: State::New(draft) }
+    pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
+        let (client, timeout) = (ClientRef::Borrowed(client), client.timeout());
+        Self { client, name, table: None, timeout, state: State::New(draft) }
+    }
+
+    /// Acts on this table instead of that of the client's handle. Its name was checked.
+    pub(crate) fn on_table(self, table: impl Into<Cow<'static, str>>) -> Self {
+        Self { table: Some(table.into()), ..self }
     }
 
     /// The draft, if it is sound and not on its way yet.
@@ -111,6 +69,12 @@ impl<'c> Call<'c> {
         match &mut self.state {
             State::New(Ok(draft)) => Some(draft),
             State::New(Err(_)) | State::Sent { .. } | State::Slow(_) | State::Done => None,
+        }
+    }
+
+    pub(crate) fn set_condition(&mut self, to: Condition) {
+        if let Some(condition) = self.draft_mut().and_then(Draft::condition_mut) {
+            *condition = to;
         }
     }
 
@@ -126,12 +90,12 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Call<'static> {
-        let Self { client, verb, timeout, state } = self;
+        let Self { client, name, table, timeout, state } = self;
         let client = match client {
             ClientRef::Borrowed(client) => client.clone(),
             ClientRef::Owned(client) => client,
         };
-        Call { client: ClientRef::Owned(client), verb, timeout, state }
+        Call { client: ClientRef::Owned(client), name, table, timeout, state }
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
@@ -166,7 +130,7 @@ impl<'c> Call<'c> {
 
     /// Names the operation in an error that it ends with.
     pub(crate) fn explain(&self, error: Error) -> Error {
-        let error = error.during(self.verb.name());
+        let error = error.during(self.name);
         if error.address().is_some() { error } else { error.at(self.client().pool().address()) }
     }
 
@@ -175,6 +139,10 @@ impl<'c> Call<'c> {
             ClientRef::Borrowed(client) => client,
             ClientRef::Owned(client) => client,
         }
+    }
+
+    fn table(&self) -> &str {
+        self.table.as_deref().unwrap_or_else(|| self.client().table_name())
     }
 
     fn start(&self, draft: Draft) -> Result<State, Error> {
@@ -188,7 +156,7 @@ impl<'c> Call<'c> {
         }
         let deadline = Instant::now() + self.timeout.min(MAX_TIMEOUT);
         if let Some(connection) = client.pool().handle_now()? {
-            match connection.send(&draft.request(client.table_name()), deadline) {
+            match connection.send(&draft.request(self.table()), deadline) {
                 Ok(pending) => {
                     return Ok(State::Sent { pending, draft, deadline });
                 }
@@ -200,15 +168,19 @@ impl<'c> Call<'c> {
     }
 
     fn go_slow(&self, draft: Draft, deadline: Instant, resends: usize) -> State {
-        State::Slow(Box::pin(send_slowly(self.client().clone(), draft, deadline, resends)))
+        let (client, table) = (self.client().clone(), self.table().to_owned());
+        State::Slow(Box::pin(async move {
+            send_slowly(&client, &table, &draft, deadline, resends).await
+        }))
     }
 }
 
 /// Waits for a connection and sends, again if the connection ends before the request can have been
 /// carried out.
 async fn send_slowly(
-    client: Client,
-    draft: Draft,
+    client: &Client,
+    table: &str,
+    draft: &Draft,
     deadline: Instant,
     mut resends: usize,
 ) -> Result<Answer, Error> {
@@ -218,7 +190,7 @@ async fn send_slowly(
             let detail = "no connection in time";
             Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, detail))
         })?;
-        let sent = connection.send(&draft.request(client.table_name()), deadline);
+        let sent = connection.send(&draft.request(table), deadline);
         // The handle must not keep a connection open that only this request still uses.
         drop(connection);
         let result = match sent {
@@ -250,11 +222,11 @@ pub(crate) fn refused(answer: Answer) -> Error {
             };
             Error::new(ErrorKind::Server(code), outcome, message)
         }
-        Answer::Conflict { current } => {
+        Answer::Conflict { current, .. } => {
             Error::new(ErrorKind::Conflict { current }, Outcome::Refused, "")
         }
-        Answer::Pong | Answer::Value(_) | Answer::Exists(_) | Answer::Written { .. } => {
-            unreachable!("the connection checks that an answer fits its request")
+        _ => {
+            Error::new(ErrorKind::Protocol, Outcome::Unknown, "the answer is none to this request")
         }
     }
 }
@@ -268,6 +240,6 @@ impl fmt::Debug for Call<'_> {
             State::Slow(_) => "waiting for a connection",
             State::Done => "done",
         };
-        write!(f, "{} ({state}, at most {:?})", self.verb.name(), self.timeout)
+        write!(f, "{} ({state}, at most {:?})", self.name, self.timeout)
     }
 }

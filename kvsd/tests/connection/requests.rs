@@ -58,7 +58,7 @@ async fn a_server_that_never_answers_costs_the_deadline_and_no_more() {
     }
     let (exists, ()) = tokio::join!(client.exists("k"), async {
         let asked = session.request().await.unwrap();
-        session.reply(asked.id, Reply::Exists(true)).await;
+        session.reply(asked.id, Reply::Flag(true)).await;
     });
     assert!(exists.unwrap());
 }
@@ -123,7 +123,7 @@ async fn a_time_out_of_any_length_does() {
         async {
             for _ in 0..2 {
                 let asked = session.request().await.unwrap();
-                session.reply(asked.id, Reply::Exists(true)).await;
+                session.reply(asked.id, Reply::Flag(true)).await;
             }
         }
     );
@@ -174,7 +174,7 @@ async fn a_value_that_a_restarted_server_no_longer_takes_harms_nobody_else() {
         session.welcome(100).await;
         let asked = session.request().await.unwrap();
         assert_eq!(asked.what, "exists");
-        session.reply(asked.id, Reply::Exists(true)).await;
+        session.reply(asked.id, Reply::Flag(true)).await;
         session
     };
     let calls = async { (set.await, client.exists("k").await) };

@@ -130,6 +130,18 @@ impl Session {
                 Request::Exists { key, .. } => ("exists", key),
                 Request::Set { key, .. } => ("set", key),
                 Request::Delete { key, .. } => ("delete", key),
+                Request::Lifetime { key, .. } => ("lifetime", key),
+                Request::Increment { key, .. } => ("increment", key),
+                Request::Expire { key, .. } => ("expire", key),
+                Request::Batch { .. } => ("batch", &b""[..]),
+                Request::Pipeline(_) => ("pipeline", &b""[..]),
+                Request::Scan(_) => ("scan", &b""[..]),
+                Request::Watch(_) => ("watch", &b""[..]),
+                Request::Cancel => ("cancel", &b""[..]),
+                Request::CreateTable { .. } => ("create table", &b""[..]),
+                Request::DropTable { .. } => ("drop table", &b""[..]),
+                Request::Tables { .. } => ("tables", &b""[..]),
+                Request::Statistics { .. } => ("statistics", &b""[..]),
             };
             Asked { id, what: what.into(), key: key.to_vec() }
         })
