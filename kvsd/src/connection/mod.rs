@@ -12,6 +12,7 @@
 //! if their runtime dies, every caller is told. Next file to read: `slots`, then `tasks`.
 
 pub(crate) mod answer;
+mod info;
 mod open;
 mod slots;
 mod tasks;
@@ -33,6 +34,7 @@ use self::slots::{Fate, Slots};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::{Action, Change, Request, RequestId};
 
+pub use self::info::ServerInfo;
 pub(crate) use self::open::{Credentials, open};
 
 /// The requests that may be in flight on one connection, abandoned ones included.
@@ -54,6 +56,7 @@ struct Handle {
 struct Shared {
     address: Arc<str>,
     max_value_bytes: usize,
+    info: ServerInfo,
     /// Whether the phase is [`Phase::Open`], to be asked without the lock.
     open: AtomicBool,
     state: Mutex<State>,
@@ -113,6 +116,11 @@ impl Connection {
     /// The largest value that the server takes, in bytes.
     pub(crate) fn max_value_bytes(&self) -> usize {
         self.handle.shared.max_value_bytes
+    }
+
+    /// What the server said of itself.
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.handle.shared.info
     }
 
     /// Puts a request into the outbox.
