@@ -4,14 +4,16 @@
 //!
 //! The macros read the type and its `#[kvsd(..)]` and `#[serde(..)]` attributes, and write trait
 //! implementations; never inherent items, never serde's own implementations. What the written code
-//! does stands in `kvsd::value`, not here. Reading order: `ast` (what was read), `attr` (the
-//! attributes), `check` (what a positional codec would corrupt), `expand` (what is written).
+//! does stands in `kvsd::value` and `kvsd::key`, not here. Reading order: `ast` (what was read),
+//! `attr` (the attributes), `check` (what a positional codec would corrupt), `key` (how keys are
+//! made), `expand` (what is written).
 
 mod ast;
 mod attr;
 mod case;
 mod check;
 mod expand;
+mod key;
 mod layout;
 mod tokens;
 
@@ -33,12 +35,30 @@ use syn::{DeriveInput, parse_macro_input};
 /// - `#[kvsd(codec = "bincode")]`, the default, or `"json"` (feature `json` of `kvsd`).
 /// - `#[kvsd(name = "User")]`: the name in the envelope, at most 32 bytes; by default the type's
 ///   identifier. Keep it when you rename the type.
+/// - `#[kvsd(key = "order/{customer}/{id}")]`: how the key of a record is made of its fields, which
+///   gives the type `kvsd::Keyed`. See below.
+/// - `#[kvsd(table = "orders")]`, beside `key`: the table of the records; by default the table of
+///   the client that they are written with.
+/// - `#[kvsd(ttl = "15m")]`, beside `key`: how long a record lives after it was put, as a number
+///   and one of `ms`, `s`, `m`, `h`, `d`, at most 36,500 days; by default until it is removed.
 /// - `#[kvsd(crate = path::to::kvsd)]`: where the crate `kvsd` is found; by default `::kvsd`.
 ///
 /// # Attributes of a field
 ///
 /// - `#[kvsd(opaque)]`: the field's type has no `kvsd::Layout`; its name as written stands for its
 ///   layout, and you answer for its not changing and for its not being recursive.
+///
+/// # Keys
+///
+/// A template is text with the names of fields in braces; `{{` and `}}` are braces in the key. A
+/// field goes by its name in Rust, whatever serde calls it, or by its number (`{0}`); it stands
+/// there once; its type is a `kvsd::KeyPart`, and as visible as the record. At least one field
+/// stands there, none that serde skips, and all text together has at most 1,024 bytes. The fields
+/// of an enum differ from variant to variant: there `kvsd::Keyed` is implemented by hand.
+///
+/// Text between two fields may be anything: it changes neither the order of the keys nor that
+/// different fields have different keys. The module `kvsd::key` says why, and how each part is
+/// written.
 ///
 /// # Serde's attributes
 ///
@@ -62,7 +82,8 @@ pub fn derive_value(input: TokenStream) -> TokenStream {
 
 /// Tells kvsd the layout of a type that stands inside a derived value: `kvsd::Layout`.
 ///
-/// Takes the same attributes as `#[derive(kvsd::Value)]`, which includes it. A type that is only
+/// Takes the same attributes as `#[derive(kvsd::Value)]`, which includes it, but for those of keys:
+/// only a value of its own has one. A type that is only
 /// ever stored as JSON says so with `#[kvsd(codec = "json")]`.
 #[proc_macro_derive(Layout, attributes(kvsd, serde))]
 pub fn derive_layout(input: TokenStream) -> TokenStream {
@@ -73,8 +94,9 @@ fn derive(input: DeriveInput, derive: expand::Derive) -> TokenStream {
     let mut errors = attr::Errors::default();
     let container = ast::Container::read(&input, &mut errors);
     let positional = check::positional(&container, &mut errors);
+    let keyed = key::Keyed::judge(&container, derive, &mut errors);
     let written = match errors.finish() {
-        Ok(()) => expand::expand(&container, derive, &positional),
+        Ok(()) => expand::expand(&container, derive, &positional, keyed.as_ref()),
         Err(error) => error.into_compile_error(),
     };
     written.into()

@@ -34,6 +34,7 @@
 //! | [`Client`], [`ClientBuilder`] | connecting; one method for each operation |
 //! | [`operation`] | what those methods return: futures with settings |
 //! | [`value`] | what can be stored, and how; the derive |
+//! | [`key`] | records that know their keys; how keys are written |
 //! | [`Error`] | what went wrong, and whether the operation happened all the same |
 //! | [`transport`] | the seam below the client, for networks of your own |
 //! | [`protocol`] | what goes over the wire, as specification and as code |
@@ -81,6 +82,7 @@ mod client;
 mod config;
 mod connection;
 mod error;
+pub mod key;
 pub mod operation;
 mod pool;
 pub mod protocol;
@@ -95,6 +97,7 @@ pub use config::{
 };
 pub use connection::ServerInfo;
 pub use error::{ConfigError, Error, ErrorKind, Outcome};
+pub use key::{Key, KeyPart, Keyed, Prefix};
 pub use operation::lifetime::Ttl;
 pub use operation::read::{Stored, Versioned};
 pub use operation::tables::TableStatistics;

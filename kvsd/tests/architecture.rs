@@ -28,6 +28,7 @@ const SDK: &[Row] = &[
         crates: &["std::fmt", "std::str", "bytes", "thiserror"] },
     Row { modules: &["value"], uses: &["types"],
         crates: &["std", "bincode", "bytes", "serde", "serde_json", "thiserror"] },
+    Row { modules: &["key"], uses: &[], crates: &["std", "bytes", "uuid"] },
     Row { modules: &["transport"], uses: &[],
         crates: &["std", "async_trait", "thiserror", "tokio::io"] },
     Row { modules: &["error"], uses: &["types", "protocol", "value"],

@@ -7,6 +7,7 @@ mod accepted;
 mod damage;
 mod errors;
 mod json;
+mod keys;
 mod layout;
 mod rejected;
 mod shapes;
