@@ -23,8 +23,9 @@ impl Observed {
         Self { span: Span::none(), meter: Meter::idle() }
     }
 
-    pub(crate) fn begin(&mut self, operation: &'static str, table: &str, address: &Arc<str>) {
-        self.span = tracing::debug_span!(
+    /// One that begins now.
+    pub(crate) fn begin(operation: &'static str, table: &str, address: &Arc<str>) -> Self {
+        let span = tracing::debug_span!(
             target: "kvsd",
             "operation",
             operation,
@@ -33,7 +34,9 @@ impl Observed {
             outcome = Empty,
             error = Empty,
         );
-        self.meter.begin(operation, address);
+        let mut meter = Meter::idle();
+        meter.begin(operation, address);
+        Self { span, meter }
     }
 
     /// To be held while the operation is polled.
@@ -49,6 +52,7 @@ impl Observed {
             None => "ok",
             Some(Outcome::NotSent) => "not_sent",
             Some(Outcome::Refused) => "refused",
+            Some(Outcome::Partly) => "partly",
             Some(Outcome::Unknown) => "unknown",
             Some(Outcome::Done) => "done",
         });
