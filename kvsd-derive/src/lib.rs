@@ -83,8 +83,8 @@ pub fn derive_value(input: TokenStream) -> TokenStream {
 /// Tells kvsd the layout of a type that stands inside a derived value: `kvsd::Layout`.
 ///
 /// Takes the same attributes as `#[derive(kvsd::Value)]`, which includes it, but for those of keys:
-/// only a value of its own has one. A type that is only
-/// ever stored as JSON says so with `#[kvsd(codec = "json")]`.
+/// only a value of its own has one. A type that is only ever stored as JSON says so with
+/// `#[kvsd(codec = "json")]`.
 #[proc_macro_derive(Layout, attributes(kvsd, serde))]
 pub fn derive_layout(input: TokenStream) -> TokenStream {
     derive(parse_macro_input!(input), expand::Derive::Layout)
