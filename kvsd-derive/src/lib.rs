@@ -6,11 +6,12 @@
 //! implementations; never inherent items, never serde's own implementations. What the written code
 //! does stands in `kvsd::value`, not here. Reading order: `ast` (what was read), `attr` (the
 //! attributes), `evolve` (those of versions), `check` (what a positional codec would corrupt),
-//! `expand` (what is written).
+//! `expand` (what is written), `chain` (what for older versions).
 
 mod ast;
 mod attr;
 mod case;
+mod chain;
 mod check;
 mod evolve;
 mod expand;
