@@ -168,5 +168,5 @@ fn read_fingerprints(value: &Expr) -> syn::Result<Vec<u64>> {
 }
 
 const A_TYPE: &str = "the older type is expected here, such as `UserV1`";
-const A_FINGERPRINT: &str = "a fingerprint is expected here, such as `0x0123_4567_89ab_cdef`; write `0` and the compiler \
-     tells it";
+const A_FINGERPRINT: &str = "a fingerprint is expected here, such as `0x0123_4567_89ab_cdef`; \
+    write `0` and the compiler tells it";

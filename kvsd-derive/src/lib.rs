@@ -32,7 +32,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// bytes. The types of the fields implement `kvsd::Layout`: standard types do, those of some other
 /// crates by a feature of `kvsd`, and yours derive it.
 ///
-/// A type without `serde::Serialize` can be read and not written: older versions of a type are such.
+/// A type without `serde::Serialize` is read and never written: older versions of a type are such.
 ///
 /// ```
 /// use kvsd::Decode;
