@@ -11,39 +11,53 @@ use crate::error::{Error, Outcome};
 
 /// From the first poll of an operation to its end, or to its drop.
 #[derive(Debug)]
-pub(crate) struct Observed {
-    /// None once it has ended, or if nobody subscribes to it.
-    span: Span,
-    meter: Meter,
+pub(crate) struct Observed(Progress);
+
+#[derive(Debug)]
+enum Progress {
+    /// Not polled yet.
+    Unbegun,
+    Begun {
+        /// None if nobody subscribes to it.
+        span: Span,
+        meter: Meter,
+    },
+    Ended,
 }
 
 impl Observed {
-    /// An operation that has not begun.
     pub(crate) fn unbegun() -> Self {
-        Self { span: Span::none(), meter: Meter::idle() }
+        Self(Progress::Unbegun)
     }
 
-    pub(crate) fn begin(&mut self, operation: &'static str, table: &str, address: &Arc<str>) {
-        self.span = tracing::debug_span!(
-            target: "kvsd",
-            "operation",
-            operation,
-            table,
-            address = &**address,
-            outcome = Empty,
-            error = Empty,
-        );
-        self.meter.begin(operation, address);
-    }
-
-    /// To be held while the operation is polled.
-    pub(crate) fn enter(&self) -> EnteredSpan {
-        self.span.clone().entered()
+    /// The operation is polled: the span to be held meanwhile. Only the first poll begins it.
+    pub(crate) fn enter(
+        &mut self,
+        operation: &'static str,
+        table: &str,
+        address: &Arc<str>,
+    ) -> EnteredSpan {
+        if let Progress::Unbegun = self.0 {
+            let span = tracing::debug_span!(
+                target: "kvsd",
+                "operation",
+                operation,
+                table,
+                address = &**address,
+                outcome = Empty,
+                error = Empty,
+            );
+            self.0 = Progress::Begun { span, meter: Meter::begin(operation, address) };
+        }
+        match &self.0 {
+            Progress::Begun { span, .. } => span.clone().entered(),
+            Progress::Unbegun | Progress::Ended => Span::none().entered(),
+        }
     }
 
     pub(crate) fn end(&mut self, error: Option<&Error>) {
-        if let Some(error) = error {
-            self.span.record("error", display(error.kind()));
+        if let (Progress::Begun { span, .. }, Some(error)) = (&self.0, error) {
+            span.record("error", display(error.kind()));
         }
         self.end_as(match error.map(Error::outcome) {
             None => "ok",
@@ -55,15 +69,16 @@ impl Observed {
     }
 
     fn end_as(&mut self, outcome: &'static str) {
-        self.span.record("outcome", outcome);
-        self.span = Span::none();
-        self.meter.end(outcome);
+        if let Progress::Begun { span, meter } = &self.0 {
+            span.record("outcome", outcome);
+            meter.end(outcome);
+            self.0 = Progress::Ended;
+        }
     }
 }
 
 impl Drop for Observed {
     fn drop(&mut self) {
-        // Both are gone if it has ended, or never begun.
         self.end_as("dropped");
     }
 }

@@ -149,11 +149,9 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
-        if let State::New(_) = self.state {
-            let (client, name) = (self.client.get(), self.verb.name());
-            self.observed.begin(name, client.table_name(), client.pool().address());
-        }
-        let _entered = self.observed.enter();
+        let client = self.client.get();
+        let (table, address) = (client.table_name(), client.pool().address());
+        let _entered = self.observed.enter(self.verb.name(), table, address);
         loop {
             match &mut self.state {
                 State::New(_) => {
