@@ -7,6 +7,7 @@ use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
 use syn::{Attribute, Expr, ExprLit, ExprPath, Ident, Lit, LitStr, Meta, Path, Token};
 
+use crate::key::{self, KeyAttrs};
 use crate::tokens;
 
 /// Collects errors, so that all of them are shown at once, each on its token.
@@ -38,15 +39,19 @@ pub(crate) struct KvsdContainer {
     pub(crate) codec: Codec,
     pub(crate) name: String,
     pub(crate) krate: Path,
+    pub(crate) key: KeyAttrs,
 }
 
 impl KvsdContainer {
     pub(crate) fn read(ident: &Ident, attrs: &[Attribute], errors: &mut Errors) -> Self {
-        let metas = kvsd_metas(attrs, &["codec", "name", "crate"], "a type", errors);
+        let metas =
+            kvsd_metas(attrs, &["codec", "name", "table", "key", "ttl", "crate"], "a type", errors);
         let mut codec = Codec::Bincode;
         let mut name = LitStr::new(&tokens::plain(ident), ident.span());
         let mut krate = syn::parse_quote!(::kvsd);
-        for meta in &metas {
+        let key = KeyAttrs::read(&metas, errors);
+        let of_keys = |meta: &&Meta| key::NAMES.iter().any(|name| meta.path().is_ident(name));
+        for meta in metas.iter().filter(|meta| !of_keys(meta)) {
             let read = if meta.path().is_ident("codec") {
                 read_codec(meta).map(|read| codec = read)
             } else if meta.path().is_ident("name") {
@@ -57,7 +62,7 @@ impl KvsdContainer {
             read.unwrap_or_else(|error| errors.push(error));
         }
         check_name(&name).unwrap_or_else(|error| errors.push(error));
-        Self { codec, name: name.value(), krate }
+        Self { codec, name: name.value(), krate, key }
     }
 }
 
@@ -162,7 +167,7 @@ fn kvsd_metas(attrs: &[Attribute], known: &[&str], of: &str, errors: &mut Errors
     kept
 }
 
-fn read_text(meta: &Meta) -> syn::Result<LitStr> {
+pub(crate) fn read_text(meta: &Meta) -> syn::Result<LitStr> {
     match ungroup(&meta.require_name_value()?.value) {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
         other => Err(syn::Error::new(other.span(), "a text in quotes is expected here")),

@@ -11,6 +11,7 @@ use syn::{Lifetime, parse_quote};
 use crate::ast::Container;
 use crate::attr::Codec;
 use crate::check::Positional;
+use crate::key::{self, Keyed};
 use crate::layout;
 
 /// Which macro was asked for.
@@ -25,10 +26,12 @@ pub(crate) fn expand(
     container: &Container<'_>,
     derive: Derive,
     positional: &Positional,
+    keyed: Option<&Keyed<'_>>,
 ) -> TokenStream {
     let layout = layout::implement(container, positional);
     let value = (derive == Derive::Value).then(|| value(container));
-    quote!(#layout #value)
+    let keyed = keyed.map(|keyed| key::implement(container, keyed));
+    quote!(#layout #value #keyed)
 }
 
 /// `Typed`, `Encode` and `Decode`.

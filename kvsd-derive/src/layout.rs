@@ -198,7 +198,7 @@ pub(crate) fn bounded(container: &Container<'_>) -> Generics {
 }
 
 /// Errors in the written code are shown at the user's type; its names are its own all the same.
-fn shown_at(ty: &Type) -> Span {
+pub(crate) fn shown_at(ty: &Type) -> Span {
     Span::call_site().located_at(ty.span())
 }
 

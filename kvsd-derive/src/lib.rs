@@ -12,6 +12,7 @@ mod attr;
 mod case;
 mod check;
 mod expand;
+mod key;
 mod layout;
 mod tokens;
 
@@ -73,8 +74,9 @@ fn derive(input: DeriveInput, derive: expand::Derive) -> TokenStream {
     let mut errors = attr::Errors::default();
     let container = ast::Container::read(&input, &mut errors);
     let positional = check::positional(&container, &mut errors);
+    let keyed = key::Keyed::judge(&container, derive, &mut errors);
     let written = match errors.finish() {
-        Ok(()) => expand::expand(&container, derive, &positional),
+        Ok(()) => expand::expand(&container, derive, &positional, keyed.as_ref()),
         Err(error) => error.into_compile_error(),
     };
     written.into()

@@ -13,7 +13,7 @@ use crate::config::ClientBuilder;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::operation::read::{Exists, Get, Ping};
 use crate::operation::write::{Delete, Set, Take};
-use crate::operation::{Call, Draft, Verb};
+use crate::operation::{Call, Draft};
 use crate::pool::Pool;
 use crate::protocol::v2::{Condition, Previous};
 use crate::types::{TableName, check_key};
@@ -92,7 +92,7 @@ impl Client {
     ///
     /// Dropping the operation changes nothing.
     pub fn get<T: Value>(&self, key: impl AsRef<[u8]>) -> Get<'_, T> {
-        Get { call: self.call(Verb::Get, key.as_ref()), value: PhantomData }
+        Get { call: self.call("get", key.as_ref(), |key| Draft::Get { key }), value: PhantomData }
     }
 
     /// Stores `value` at `key`; resolves with the write's version.
@@ -107,12 +107,13 @@ impl Client {
     ///
     /// Dropped after its first poll the operation may still happen, even after a later write.
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl Encode) -> Set<'_> {
-        let draft = draft(Verb::Set, key.as_ref()).and_then(|draft| {
+        let draft = checked(key.as_ref()).and_then(|key| {
             let limit = self.inner.pool.max_value_bytes();
             let value = encode_to_bytes(&value, limit).map_err(not_encoded)?;
-            Ok(Draft { value, ..draft })
+            let (condition, previous) = (Condition::Any, Previous::Omit);
+            Ok(Draft::Set { key, value, condition, expiry: None, previous })
         });
-        Set { call: Call::new(self, Verb::Set, draft) }
+        Set { call: Call::new(self, "set", draft) }
     }
 
     /// Removes the record at `key`; resolves with whether there was one.
@@ -126,7 +127,8 @@ impl Client {
     ///
     /// Dropped after its first poll the operation may still happen, even after a later write.
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Delete<'_> {
-        Delete { call: self.call(Verb::Delete, key.as_ref()) }
+        let draft = |key| delete(key, Previous::Omit);
+        Delete { call: self.call("delete", key.as_ref(), draft) }
     }
 
     /// Removes the record at `key` and resolves with its value: `None` if there was none.
@@ -144,7 +146,8 @@ impl Client {
     /// Dropped after its first poll the operation may still happen: then the value is gone, and
     /// nobody has it.
     pub fn take<T: Value>(&self, key: impl AsRef<[u8]>) -> Take<'_, T> {
-        Take { call: self.call(Verb::Take, key.as_ref()), value: PhantomData }
+        let draft = |key| delete(key, Previous::Return);
+        Take { call: self.call("take", key.as_ref(), draft), value: PhantomData }
     }
 
     /// Whether there is a record at `key`.
@@ -157,7 +160,7 @@ impl Client {
     ///
     /// Dropping the operation changes nothing.
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Exists<'_> {
-        Exists { call: self.call(Verb::Exists, key.as_ref()) }
+        Exists { call: self.call("exists", key.as_ref(), |key| Draft::Exists { key }) }
     }
 
     /// Asks the server for a sign of life.
@@ -170,8 +173,7 @@ impl Client {
     ///
     /// Dropping the operation changes nothing.
     pub fn ping(&self) -> Ping<'_> {
-        let draft = Draft::empty(Verb::Ping);
-        Ping { call: Call::new(self, Verb::Ping, Ok(draft)) }
+        Ping { call: Call::new(self, "ping", Ok(Draft::Ping)) }
     }
 
     /// The largest value that the server takes, in bytes, as it announced when a connection was
@@ -214,27 +216,18 @@ impl Client {
         self.inner.timeout
     }
 
-    fn call(&self, verb: Verb, key: &[u8]) -> Call<'_> {
-        Call::new(self, verb, draft(verb, key))
+    fn call(&self, name: &'static str, key: &[u8], draft: impl Fn(Bytes) -> Draft) -> Call<'_> {
+        Call::new(self, name, checked(key).map(draft))
     }
 }
 
-impl Draft {
-    fn empty(verb: Verb) -> Self {
-        Self {
-            verb,
-            key: Bytes::new(),
-            value: Bytes::new(),
-            condition: Condition::Any,
-            expires_at: None,
-            previous: if verb == Verb::Take { Previous::Return } else { Previous::Omit },
-        }
-    }
-}
-
-fn draft(verb: Verb, key: &[u8]) -> Result<Draft, Error> {
+fn checked(key: &[u8]) -> Result<Bytes, Error> {
     check_key(key).map_err(invalid)?;
-    Ok(Draft { key: Bytes::copy_from_slice(key), ..Draft::empty(verb) })
+    Ok(Bytes::copy_from_slice(key))
+}
+
+fn delete(key: Bytes, previous: Previous) -> Draft {
+    Draft::Delete { key, condition: Condition::Any, previous }
 }
 
 fn invalid(cause: impl std::error::Error + Send + Sync + 'static) -> Error {

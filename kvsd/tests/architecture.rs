@@ -25,9 +25,11 @@ const SDK: &[Row] = &[
     Row { modules: &["types"], uses: &[], crates: &["std", "thiserror"] },
     // No I/O, no clock, no log: the parts of std are named one by one.
     Row { modules: &["protocol"], uses: &["types"],
-        crates: &["std::fmt", "std::str", "bytes", "thiserror"] },
+        crates: &["std::collections::VecDeque", "std::fmt", "std::ops::Bound", "std::str", "bytes",
+            "thiserror"] },
     Row { modules: &["value"], uses: &["types"],
         crates: &["std", "bincode", "bytes", "serde", "serde_json", "thiserror"] },
+    Row { modules: &["key"], uses: &[], crates: &["std", "bytes", "uuid"] },
     Row { modules: &["transport"], uses: &[],
         crates: &["std", "async_trait", "thiserror", "tokio::io"] },
     Row { modules: &["testing"], uses: &["transport"], crates: &["std", "async_trait", "tokio"] },
@@ -47,6 +49,8 @@ const SDK: &[Row] = &[
         uses: &["types", "protocol", "value", "error", "transport", "testing", "observe", "tcp",
             "connection", "pool"],
         crates: &["std", "bytes", "percent_encoding", "tokio::time", "tracing"] },
+    Row { modules: &["blocking"], uses: &[],
+        crates: &["std", "futures_core", "tokio::runtime"] },
 ];
 
 /// The server, from the bottom to the top.

@@ -31,6 +31,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// What the engine is and promises; the hello announces it.
     fn description(&self) -> Description;
 
+    /// The time that expiry in a table goes by: a record has ended if it ends then or before.
+    fn time(&self, table: &str) -> UnixMillis;
+
     /// Reads a key without waiting, into `buffer` (which only grows; what it held is lost): the fast
     /// path of a point read. An expired record is not found.
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b>;
@@ -50,6 +53,15 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         since: Position,
         limits: PageLimits,
     ) -> Result<Changes, EngineError>;
+
+    /// Waits until [`Engine::changes`] may have something to tell behind a position: a write that
+    /// readers see, another table of the name, or none any more. Resolves at once if it has, now
+    /// and then for nothing, and always when the engine closes.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost and nothing is left behind.
+    async fn changed(&self, table: &str, since: Position);
 
     /// Carries out writes in their order, each of them atomically and on its own, and answers all
     /// of them together once the durability that the engine promises is reached. A table comes

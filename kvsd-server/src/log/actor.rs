@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::config::SyncPolicy;
@@ -81,6 +81,8 @@ pub(super) struct Actor {
     last_write: Instant,
     alarm: Pin<Box<Sleep>>,
     armed: bool,
+    /// Notified with every batch that readers see: one uncontended lock if nobody waits.
+    published: Arc<Notify>,
     lock: Arc<dyn Lock>,
 }
 
@@ -107,6 +109,7 @@ impl Actor {
         runtime: &tokio::runtime::Handle,
         shared: Arc<Shared>,
         turn: Turn,
+        published: Arc<Notify>,
         lock: Arc<dyn Lock>,
     ) -> mpsc::Sender<Message> {
         let (sender, inbox) = mpsc::channel(QUEUE_SUBMISSIONS);
@@ -128,6 +131,7 @@ impl Actor {
                 last_write: now,
                 alarm: Box::pin(sleep_until(now)),
                 armed: false,
+                published,
                 lock,
             };
             let stopped = turn.stopped();
@@ -301,6 +305,7 @@ impl Actor {
             SyncPolicy::Interval(_) | SyncPolicy::Never => {}
         }
         turn.settle();
+        self.published.notify_waiters();
         if needs_alarm {
             self.arm(turn);
         }

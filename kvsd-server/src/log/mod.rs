@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use kvsd::TableName;
+use kvsd::{TableName, UnixMillis};
 
 use crate::engine::{
     BackupError, BackupName, BackupProgress, BackupSummary, ChangePage, Changes, Description,
@@ -125,6 +125,18 @@ impl LogEngine {
         }
     }
 
+    /// Waits until there is a table of this name.
+    async fn made(&self, name: &str) {
+        loop {
+            let woken = self.tables.made().notified();
+            // After the line above, so that nothing happens unseen between the look and the wait.
+            if self.is_closed() || self.tables.find(name).is_some() {
+                return;
+            }
+            woken.await;
+        }
+    }
+
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -134,6 +146,10 @@ impl LogEngine {
 impl Engine for LogEngine {
     fn description(&self) -> Description {
         Description { name: "log", durability: self.policy.name() }
+    }
+
+    fn time(&self, table: &str) -> UnixMillis {
+        self.tables.time(table)
     }
 
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b> {
@@ -181,6 +197,24 @@ impl Engine for LogEngine {
             None if since == NOTHING => Ok(Changes::Page(ChangePage::empty(NOTHING))),
             None => Ok(Changes::Gap { now: NOTHING }),
         }
+    }
+
+    async fn changed(&self, table: &str, since: Position) {
+        let Some(table) = self.tables.find(table) else {
+            if since == NOTHING {
+                self.made(table).await;
+            }
+            return;
+        };
+        let published = Arc::clone(table.published());
+        let woken = published.notified();
+        // After the line above, so that nothing happens unseen between the look and the wait.
+        if self.is_closed() || table.has_changed(since) {
+            return;
+        }
+        // Its files must be free to go if it is dropped meanwhile.
+        drop(table);
+        woken.await;
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
@@ -246,6 +280,7 @@ impl Engine for LogEngine {
 
     async fn close(&self) -> Result<(), EngineError> {
         self.closed.store(true, Ordering::Release);
+        self.tables.wake_all();
         self.backups.close().await;
         self.tables.close().await
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::actor::{Actor, Message, Shared};
 use super::clock::Clock;
@@ -35,6 +35,7 @@ pub(super) struct Table {
     actor: mpsc::Sender<Message>,
     stopped: Arc<OnceLock<String>>,
     dropped: AtomicBool,
+    published: Arc<Notify>,
 }
 
 impl Table {
@@ -48,6 +49,7 @@ impl Table {
     ) -> Self {
         let reader = Arc::clone(writer.reader());
         let turn = Turn::new(name.clone(), Arc::clone(clock), writer);
+        let published = Arc::new(Notify::new());
         Self {
             name: name.clone(),
             reader,
@@ -55,8 +57,14 @@ impl Table {
             shared: Arc::clone(shared),
             stopped: turn.stopped(),
             dropped: AtomicBool::new(false),
-            actor: Actor::spawn(runtime, Arc::clone(shared), turn, lock),
+            actor: Actor::spawn(runtime, Arc::clone(shared), turn, Arc::clone(&published), lock),
+            published,
         }
+    }
+
+    /// The time that expiry goes by: never below one that the table has recorded.
+    pub(super) fn time(&self) -> UnixMillis {
+        time(&self.reader, &*self.clock)
     }
 
     /// Reads a key from what is in memory.
@@ -110,7 +118,7 @@ impl Table {
         }
         let scan = scan.clone();
         let reader = Arc::clone(&self.reader);
-        let now = reader.time().max(self.clock.now().get());
+        let now = self.time().get();
         let read = move || reader.page(&page_request(&scan, now)).map(scan_page);
         match self.shared.read_pool.run(read).await {
             Ok(Err(_)) if self.is_dropped() => Ok(ScanPage::default()),
@@ -140,6 +148,17 @@ impl Table {
             Ok(Err(error)) => Err(in_table(&self.name, &error)),
             Err(_) => Err(self.no_answer()),
         }
+    }
+
+    /// Whether [`Table::changes`] has something to tell behind a position.
+    pub(super) fn has_changed(&self, since: Position) -> bool {
+        let is_other = since.incarnation.is_some_and(|since| since != self.reader.incarnation());
+        is_other || self.reader.version() != since.version || self.is_dropped()
+    }
+
+    /// Notifies when readers see more, and when the table is dropped.
+    pub(super) fn published(&self) -> &Arc<Notify> {
+        &self.published
     }
 
     fn no_answer(&self) -> EngineError {
@@ -249,5 +268,11 @@ impl Table {
 
 fn is_live(hit: &Hit, reader: &Reader, clock: &dyn Clock) -> bool {
     // The clock is asked only where it matters.
-    hit.expires == NEVER || hit.expires > reader.time().max(clock.now().get())
+    hit.expires == NEVER || hit.expires > time(reader, clock).get()
+}
+
+fn time(reader: &Reader, clock: &dyn Clock) -> UnixMillis {
+    let now = clock.now();
+    // What is recorded was a clock's reading once.
+    UnixMillis::new(reader.time()).map_or(now, |recorded| recorded.max(now))
 }

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use futures_util::future::join_all;
-use kvsd::TableName;
+use kvsd::{TableName, UnixMillis};
+use tokio::sync::Notify;
 
 use super::actor::Shared;
 use super::clock::Clock;
@@ -40,6 +41,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     runtime: tokio::runtime::Handle,
     most: usize,
+    /// A table was made: notifies those who wait for one that is not there.
+    made: Notify,
     /// Read while a table is dropped; closing waits for that.
     drops: tokio::sync::RwLock<()>,
 }
@@ -62,12 +65,19 @@ impl Tables {
         let store = Mutex::new(Some(store));
         let open = RwLock::new(open);
         let drops = tokio::sync::RwLock::default();
-        Ok(Self { inner: Arc::new(Inner { open, store, shared, clock, runtime, most, drops }) })
+        let made = Notify::new();
+        let inner = Inner { open, store, shared, clock, runtime, most, made, drops };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// A table that is open.
     pub(super) fn find(&self, name: &str) -> Option<Arc<Table>> {
         self.inner.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The time that expiry in a table goes by, or would go by if it were there.
+    pub(super) fn time(&self, name: &str) -> UnixMillis {
+        self.find(name).map_or_else(|| self.inner.clock.now(), |table| table.time())
     }
 
     /// A table that is open or is made now.
@@ -88,6 +98,17 @@ impl Tables {
         // All of it happens over there, so that nothing is half done if the caller goes away.
         let created = self.inner.shared.sync_pool.run(move || inner.create(&name)).await;
         created.unwrap_or(Err(EngineError::Closed))
+    }
+
+    /// Notifies when a table was made.
+    pub(super) fn made(&self) -> &Notify {
+        &self.inner.made
+    }
+
+    /// Wakes whoever waits for any table to change.
+    pub(super) fn wake_all(&self) {
+        self.all().iter().for_each(|(_, table)| table.published().notify_waiters());
+        self.inner.made.notify_waiters();
     }
 
     /// The names of all tables, in order.
@@ -194,6 +215,8 @@ impl Inner {
         let table = Arc::new(table);
         let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
         open.insert(name.clone(), Arc::clone(&table));
+        drop(open);
+        self.made.notify_waiters();
         Ok((table, Found::Now))
     }
 
@@ -212,6 +235,7 @@ impl Inner {
             Ok(Some(remains)) => {
                 table.mark_dropped();
                 self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+                table.published().notify_waiters();
                 Ok(Some((table, remains)))
             }
             Err(WriteError::Full) => Err(EngineError::DiskFull),

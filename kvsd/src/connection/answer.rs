@@ -1,26 +1,77 @@
 //! A reply that owns its bytes, on its way from the read buffer to the caller.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use crate::protocol::v2::{Before, FailCode, Record, Reply, Request};
+use crate::protocol::v2::part::Backing;
+use crate::protocol::v2::{
+    Before, Changed, FailCode, Lifetime, Position, Record, Reply, Request, Statistics,
+};
 use crate::types::{UnixMillis, Version};
 
-/// What a request asked for, as far as its answer's form depends on it.
+/// What a request asked for, as far as its answer's form and its loss depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
     Ping,
     Get,
     Exists,
+    Lifetime,
+    /// Set, Delete or Expire.
+    Write,
+    Increment,
+    Batch,
+    Pipeline(Effect),
+    Scan,
+    Watch,
+    /// CreateTable or DropTable.
+    ChangeTables,
+    Tables,
+    Statistics,
+}
+
+/// Whether a request can change anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Read,
     Write,
 }
 
 impl Verb {
     pub(crate) fn of(request: &Request<'_>) -> Self {
         match request {
-            Request::Ping => Verb::Ping,
+            // A Cancel has no answer, and is written beside what waits for one.
+            Request::Ping | Request::Cancel => Verb::Ping,
             Request::Get { .. } => Verb::Get,
             Request::Exists { .. } => Verb::Exists,
-            Request::Set { .. } | Request::Delete { .. } => Verb::Write,
+            Request::Lifetime { .. } => Verb::Lifetime,
+            Request::Set { .. } | Request::Delete { .. } | Request::Expire { .. } => Verb::Write,
+            Request::Increment { .. } => Verb::Increment,
+            Request::Batch { .. } => Verb::Batch,
+            Request::Pipeline(requests) => {
+                let reads = |request| Verb::of(request).effect() == Effect::Read;
+                let only_reads = requests.iter().all(reads);
+                Verb::Pipeline(if only_reads { Effect::Read } else { Effect::Write })
+            }
+            Request::Scan(_) => Verb::Scan,
+            Request::Watch(_) => Verb::Watch,
+            Request::CreateTable { .. } | Request::DropTable { .. } => Verb::ChangeTables,
+            Request::Tables { .. } => Verb::Tables,
+            Request::Statistics { .. } => Verb::Statistics,
+        }
+    }
+
+    /// Whether a request whose answer is lost may have changed something.
+    pub(crate) fn effect(self) -> Effect {
+        match self {
+            Verb::Write | Verb::Increment | Verb::Batch | Verb::ChangeTables => Effect::Write,
+            Verb::Pipeline(effect) => effect,
+            Verb::Ping
+            | Verb::Get
+            | Verb::Exists
+            | Verb::Lifetime
+            | Verb::Scan
+            | Verb::Watch
+            | Verb::Tables
+            | Verb::Statistics => Effect::Read,
         }
     }
 }
@@ -29,10 +80,47 @@ impl Verb {
 pub(crate) enum Answer {
     Pong,
     Value(Option<Stored>),
-    Exists(bool),
-    Written { version: Option<Version>, before: Previously },
-    Conflict { current: Option<Version> },
-    Fail { code: FailCode, message: Box<str> },
+    Flag(bool),
+    Lifetime(Lifetime),
+    Written {
+        version: Option<Version>,
+        before: Previously,
+    },
+    Counter {
+        version: Version,
+        value: i64,
+    },
+    Conflict {
+        current: Option<Version>,
+        change: u64,
+    },
+    Batch {
+        version: Option<Version>,
+        changed: Vec<Changed>,
+    },
+    /// At least one answer.
+    Pipeline(Vec<Answer>),
+    Page {
+        /// Behind which key the next page goes on.
+        next: Option<Bytes>,
+        records: Vec<PageRecord>,
+    },
+    News {
+        until: Position,
+        changes: Vec<NewsChange>,
+    },
+    Gap {
+        now: Position,
+    },
+    Tables {
+        more: bool,
+        names: Vec<Box<str>>,
+    },
+    Statistics(Option<Box<TableFigures>>),
+    Fail {
+        code: FailCode,
+        message: Box<str>,
+    },
 }
 
 /// A record that owns its value.
@@ -49,22 +137,100 @@ pub(crate) enum Previously {
     Record(Stored),
 }
 
+/// A record of a page. Key and value share the memory of the whole page.
+pub(crate) struct PageRecord {
+    pub(crate) key: Bytes,
+    pub(crate) version: Version,
+    /// `None` if only keys were asked for.
+    pub(crate) value: Option<Bytes>,
+    pub(crate) expires_at: Option<UnixMillis>,
+}
+
+/// One key's change. Key and value share the memory of all the news that came with them.
+pub(crate) struct NewsChange {
+    pub(crate) key: Bytes,
+    pub(crate) version: Version,
+    /// `None` if the record was deleted.
+    pub(crate) value: Option<Bytes>,
+    pub(crate) expires_at: Option<UnixMillis>,
+}
+
+/// [`Statistics`] that own their text.
+pub(crate) struct TableFigures {
+    pub(crate) keys: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) dead_bytes: u64,
+    pub(crate) segments: u64,
+    pub(crate) disk_bytes: u64,
+    pub(crate) last_version: Option<Version>,
+    pub(crate) incarnation: u64,
+    pub(crate) stopped: Option<Box<str>>,
+}
+
 impl Answer {
-    /// Copies what the reply borrows: a small value must not keep a large read buffer alive.
-    pub(crate) fn from_reply(reply: &Reply<'_>) -> Self {
+    /// Copies what the reply borrows, unless it is most of a large message of its own: a small value
+    /// must not keep a large buffer alive.
+    pub(crate) fn from_reply(reply: &Reply<'_>, backing: Backing<'_>) -> Self {
+        let mut keeper = Keeper::for_reply(reply, backing);
+        Self::keep(reply, &mut keeper)
+    }
+
+    fn keep(reply: &Reply<'_>, keeper: &mut Keeper<'_>) -> Self {
         match reply {
             Reply::Pong { .. } => Answer::Pong,
-            Reply::Value(record) => Answer::Value(record.as_ref().map(Stored::from_record)),
-            Reply::Exists(exists) => Answer::Exists(*exists),
+            Reply::Value(record) => {
+                Answer::Value(record.as_ref().map(|record| Stored::keep(record, keeper)))
+            }
+            Reply::Flag(flag) => Answer::Flag(*flag),
+            Reply::Lifetime(lifetime) => Answer::Lifetime(*lifetime),
             Reply::Written { version, before } => Answer::Written {
                 version: *version,
                 before: match before {
                     Before::Absent => Previously::Absent,
                     Before::Present => Previously::Present,
-                    Before::Record(record) => Previously::Record(Stored::from_record(record)),
+                    Before::Record(record) => Previously::Record(Stored::keep(record, keeper)),
                 },
             },
-            Reply::Conflict { current } => Answer::Conflict { current: *current },
+            Reply::Counter { version, value } => {
+                Answer::Counter { version: *version, value: *value }
+            }
+            Reply::Conflict { current, change } => {
+                Answer::Conflict { current: *current, change: *change }
+            }
+            Reply::Batch { version, changed } => {
+                Answer::Batch { version: *version, changed: changed.clone() }
+            }
+            Reply::Pipeline(replies) => {
+                let keep = |reply| Self::keep(reply, keeper);
+                Answer::Pipeline(replies.iter().map(keep).collect())
+            }
+            Reply::Page(page) => {
+                let next = page.next.map(|next| keeper.keep(next));
+                let keep = |record: &crate::protocol::v2::PageRecord<'_>| PageRecord {
+                    key: keeper.keep(record.key),
+                    version: record.version,
+                    value: record.value.map(|value| keeper.keep(value)),
+                    expires_at: record.expires_at,
+                };
+                Answer::Page { next, records: page.records.iter().map(keep).collect() }
+            }
+            Reply::News(news) => {
+                let keep = |change: &crate::protocol::v2::NewsChange<'_>| NewsChange {
+                    key: keeper.keep(change.key),
+                    version: change.version,
+                    value: change.value.map(|value| keeper.keep(value)),
+                    expires_at: change.expires_at,
+                };
+                Answer::News { until: news.until, changes: news.changes.iter().map(keep).collect() }
+            }
+            Reply::Gap { now } => Answer::Gap { now: *now },
+            Reply::Tables(names) => Answer::Tables {
+                more: names.more,
+                names: names.names.iter().map(|name| (*name).into()).collect(),
+            },
+            Reply::Statistics(statistics) => Answer::Statistics(
+                statistics.as_ref().map(|figures| Box::new(TableFigures::keep(figures))),
+            ),
             Reply::Fail { code, message } => {
                 Answer::Fail { code: *code, message: (*message).into() }
             }
@@ -76,21 +242,108 @@ impl Answer {
         match self {
             Answer::Pong => verb == Verb::Ping,
             Answer::Value(_) => verb == Verb::Get,
-            Answer::Exists(_) => verb == Verb::Exists,
-            Answer::Written { .. } | Answer::Conflict { .. } => verb == Verb::Write,
+            Answer::Flag(_) => matches!(verb, Verb::Exists | Verb::ChangeTables),
+            Answer::Lifetime(_) => verb == Verb::Lifetime,
+            Answer::Written { .. } => verb == Verb::Write,
+            Answer::Counter { .. } => verb == Verb::Increment,
+            Answer::Conflict { change: 0, .. } => {
+                matches!(verb, Verb::Write | Verb::Increment | Verb::Batch)
+            }
+            Answer::Conflict { .. } | Answer::Batch { .. } => verb == Verb::Batch,
+            // Which answer stands at which place is for the pipeline to compare.
+            Answer::Pipeline(answers) => matches!(verb, Verb::Pipeline(_)) && !answers.is_empty(),
+            Answer::Page { .. } => verb == Verb::Scan,
+            Answer::News { .. } | Answer::Gap { .. } => verb == Verb::Watch,
+            Answer::Tables { .. } => verb == Verb::Tables,
+            Answer::Statistics(_) => verb == Verb::Statistics,
             Answer::Fail { .. } => true,
         }
     }
 }
 
 impl Stored {
-    fn from_record(record: &Record<'_>) -> Self {
+    fn keep(record: &Record<'_>, keeper: &mut Keeper<'_>) -> Self {
         Self {
             version: record.version,
             expires_at: record.expires_at,
-            value: Bytes::copy_from_slice(record.value),
+            value: keeper.keep(record.value),
         }
     }
+}
+
+impl TableFigures {
+    fn keep(figures: &Statistics<'_>) -> Self {
+        let Statistics {
+            keys,
+            live_bytes,
+            dead_bytes,
+            segments,
+            disk_bytes,
+            last_version,
+            incarnation,
+            stopped,
+        } = *figures;
+        Self {
+            keys,
+            live_bytes,
+            dead_bytes,
+            segments,
+            disk_bytes,
+            last_version,
+            incarnation,
+            stopped: stopped.map(Into::into),
+        }
+    }
+}
+
+/// Takes copies of what a reply borrows: one value into memory of its own, many into one memory
+/// that they share.
+struct Keeper<'a> {
+    backing: Backing<'a>,
+    shared: Option<BytesMut>,
+}
+
+impl<'a> Keeper<'a> {
+    fn for_reply(reply: &Reply<'_>, backing: Backing<'a>) -> Self {
+        let bytes = match reply {
+            Reply::Pipeline(replies) => replies.iter().map(value_bytes).sum(),
+            Reply::Page(page) => {
+                let records = page.records.iter();
+                let bytes = records.map(|record| length(Some(record.key)) + length(record.value));
+                length(page.next) + bytes.sum::<usize>()
+            }
+            Reply::News(news) => {
+                let changes = news.changes.iter();
+                changes.map(|change| length(Some(change.key)) + length(change.value)).sum()
+            }
+            _ => return Self { backing, shared: None },
+        };
+        Self { backing, shared: Some(BytesMut::with_capacity(bytes)) }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Bytes {
+        match &mut self.shared {
+            None => self.backing.keep(bytes),
+            Some(shared) => {
+                shared.extend_from_slice(bytes);
+                shared.split().freeze()
+            }
+        }
+    }
+}
+
+/// The bytes of the value in an answer that may stand in a pipeline.
+fn value_bytes(reply: &Reply<'_>) -> usize {
+    match reply {
+        Reply::Value(Some(record)) | Reply::Written { before: Before::Record(record), .. } => {
+            record.value.len()
+        }
+        _ => 0,
+    }
+}
+
+fn length(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(0, <[u8]>::len)
 }
 
 /// Names the kind alone: values do not belong into a log.
@@ -99,9 +352,18 @@ impl std::fmt::Debug for Answer {
         f.write_str(match self {
             Answer::Pong => "Pong",
             Answer::Value(_) => "Value",
-            Answer::Exists(_) => "Exists",
+            Answer::Flag(_) => "Flag",
+            Answer::Lifetime(_) => "Lifetime",
             Answer::Written { .. } => "Written",
+            Answer::Counter { .. } => "Counter",
             Answer::Conflict { .. } => "Conflict",
+            Answer::Batch { .. } => "Batch",
+            Answer::Pipeline(_) => "Pipeline",
+            Answer::Page { .. } => "Page",
+            Answer::News { .. } => "News",
+            Answer::Gap { .. } => "Gap",
+            Answer::Tables { .. } => "Tables",
+            Answer::Statistics(_) => "Statistics",
             Answer::Fail { .. } => "Fail",
         })
     }

@@ -20,6 +20,8 @@ pub(super) enum Fate {
     Lost { sent: bool },
 }
 
+/// The batch of a request whose last byte is not in any batch yet.
+pub(super) const NO_BATCH: u64 = u64::MAX;
 /// After a burst that took more slots than this, their memory is given back.
 const KEPT_SLOTS: usize = 1024;
 
@@ -80,6 +82,14 @@ impl Slots {
         }
         self.slots.push(slot);
         self.slots.len() - 1
+    }
+
+    /// The request goes into batch number `batch`, whatever was said before.
+    pub(super) fn set_batch(&mut self, id: u64, batch: u64) {
+        let slot = usize::try_from(id).ok().and_then(|id| self.slots.get_mut(id));
+        if let Some(Slot::Waiting { batch: known, .. }) = slot {
+            *known = batch;
+        }
     }
 
     /// The caller asks: its request's fate, or its waker is kept.
@@ -213,7 +223,7 @@ mod tests {
 
     fn exists(answer: Option<Fate>) -> bool {
         match answer {
-            Some(Fate::Answered(Answer::Exists(exists))) => exists,
+            Some(Fate::Answered(Answer::Flag(exists))) => exists,
             other => panic!("no answer: {other:?}"),
         }
     }
@@ -226,9 +236,9 @@ mod tests {
         let other = slots.insert(Verb::Exists, 0, now());
         assert_ne!(left, other);
         assert_eq!((slots.in_flight(), slots.waiting()), (2, 1));
-        assert!(slots.answer(left as u64, Answer::Exists(true)).unwrap().is_none());
+        assert!(slots.answer(left as u64, Answer::Flag(true)).unwrap().is_none());
         assert!(slots.poll(other, Waker::noop()).is_none());
-        slots.answer(other as u64, Answer::Exists(false)).unwrap();
+        slots.answer(other as u64, Answer::Flag(false)).unwrap();
         assert!(!exists(slots.poll(other, Waker::noop())));
         assert_eq!((slots.in_flight(), slots.waiting()), (0, 0));
         assert_eq!(slots.insert(Verb::Exists, 0, now()), other);
@@ -243,7 +253,7 @@ mod tests {
             if id % 2 == 0 {
                 slots.abandon(id);
             }
-            slots.answer(id as u64, Answer::Exists(true)).unwrap();
+            slots.answer(id as u64, Answer::Flag(true)).unwrap();
             if id % 2 == 1 {
                 assert!(exists(slots.poll(id, Waker::noop())));
             }
@@ -256,13 +266,13 @@ mod tests {
     #[test]
     fn an_answer_nobody_asked_for_is_refused() {
         let mut slots = Slots::default();
-        assert_eq!(slots.answer(0, Answer::Exists(true)).unwrap_err(), Unasked);
+        assert_eq!(slots.answer(0, Answer::Flag(true)).unwrap_err(), Unasked);
         let id = slots.insert(Verb::Exists, 0, now());
-        assert_eq!(slots.answer(7, Answer::Exists(true)).unwrap_err(), Unasked);
-        assert_eq!(slots.answer(u64::MAX, Answer::Exists(true)).unwrap_err(), Unasked);
+        assert_eq!(slots.answer(7, Answer::Flag(true)).unwrap_err(), Unasked);
+        assert_eq!(slots.answer(u64::MAX, Answer::Flag(true)).unwrap_err(), Unasked);
         assert_eq!(slots.answer(id as u64, Answer::Value(None)).unwrap_err(), Unasked);
-        slots.answer(id as u64, Answer::Exists(true)).unwrap();
-        assert_eq!(slots.answer(id as u64, Answer::Exists(true)).unwrap_err(), Unasked);
+        slots.answer(id as u64, Answer::Flag(true)).unwrap();
+        assert_eq!(slots.answer(id as u64, Answer::Flag(true)).unwrap_err(), Unasked);
     }
 
     #[test]
@@ -275,7 +285,7 @@ mod tests {
         assert_eq!(slots.expire(start, &mut Vec::new()), Some(later));
         assert!(matches!(slots.poll(soon, Waker::noop()), Some(Fate::TimedOut)));
         assert!(slots.poll(patient, Waker::noop()).is_none());
-        slots.answer(soon as u64, Answer::Exists(true)).unwrap();
+        slots.answer(soon as u64, Answer::Flag(true)).unwrap();
         assert_eq!(slots.insert(Verb::Exists, 0, start), soon);
     }
 

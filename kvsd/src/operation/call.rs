@@ -3,74 +3,31 @@
 //! The hot path takes an open connection without waiting. Everything else - no connection, a
 //! connection that ended in between - is the slow path, a boxed future.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::draft::Draft;
 use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Observed};
-use crate::protocol::v2::{Condition, FailCode, Previous, Request};
-use crate::types::UnixMillis;
-
-/// What will be asked, in bytes.
-pub(crate) struct Draft {
-    pub(crate) verb: Verb,
-    pub(crate) key: Bytes,
-    pub(crate) value: Bytes,
-    pub(crate) condition: Condition,
-    pub(crate) expires_at: Option<UnixMillis>,
-    pub(crate) previous: Previous,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verb {
-    Ping,
-    Get,
-    Exists,
-    Set,
-    Delete,
-    Take,
-}
-
-impl Verb {
-    /// The name that errors give the operation.
-    fn name(self) -> &'static str {
-        match self {
-            Verb::Ping => "ping",
-            Verb::Get => "get",
-            Verb::Exists => "exists",
-            Verb::Set => "set",
-            Verb::Delete => "delete",
-            Verb::Take => "take",
-        }
-    }
-}
-
-impl Draft {
-    fn request<'a>(&'a self, table: &'a str) -> Request<'a> {
-        let Self { verb, ref key, ref value, condition, expires_at, previous } = *self;
-        match verb {
-            Verb::Ping => Request::Ping,
-            Verb::Get => Request::Get { table, key },
-            Verb::Exists => Request::Exists { table, key },
-            Verb::Set => Request::Set { table, key, value, condition, expires_at, previous },
-            Verb::Delete | Verb::Take => Request::Delete { table, key, condition, previous },
-        }
-    }
-}
+use crate::pool::budget::{Cause, Retries};
+use crate::protocol::v2::{Condition, FailCode};
 
 /// An operation's draft and how far it has come.
 pub(crate) struct Call<'c> {
     client: ClientRef<'c>,
-    verb: Verb,
+    /// The operation's name, for errors.
+    name: &'static str,
+    /// The table, if it is not that of the client's handle.
+    table: Option<Cow<'static, str>>,
     timeout: Duration,
     state: State,
     observed: Observed,
@@ -104,20 +61,17 @@ enum State {
 
 /// A longer time-out counts as this one, a year: clocks overflow.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How often an operation that cannot have been carried out is sent again after its connection was
-/// lost: each connection of a pool may be dead once, a server that drops all of them is not chased.
-const MAX_RESENDS: usize = 3;
 
 impl<'c> Call<'c> {
-    pub(crate) fn new(client: &'c Client, verb: Verb, draft: Result<Draft, Error>) -> Self {
-        let timeout = client.timeout();
-        Self {
-            client: ClientRef::Borrowed(client),
-            verb,
-            timeout,
-            state: State::New(draft),
-            observed: Observed::unbegun(),
-        }
+    pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
+        let (client, timeout) = (ClientRef::Borrowed(client), client.timeout());
+        let (state, observed) = (State::New(draft), Observed::unbegun());
+        Self { client, name, table: None, timeout, state, observed }
+    }
+
+    /// Acts on this table instead of that of the client's handle. Its name was checked.
+    pub(crate) fn on_table(self, table: impl Into<Cow<'static, str>>) -> Self {
+        Self { table: Some(table.into()), ..self }
     }
 
     /// The draft, if it is sound and not on its way yet.
@@ -125,6 +79,12 @@ impl<'c> Call<'c> {
         match &mut self.state {
             State::New(Ok(draft)) => Some(draft),
             State::New(Err(_)) | State::Sent { .. } | State::Slow(_) | State::Done => None,
+        }
+    }
+
+    pub(crate) fn set_condition(&mut self, to: Condition) {
+        if let Some(condition) = self.draft_mut().and_then(Draft::condition_mut) {
+            *condition = to;
         }
     }
 
@@ -140,18 +100,18 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Call<'static> {
-        let Self { client, verb, timeout, state, observed } = self;
+        let Self { client, name, table, timeout, state, observed } = self;
         let client = match client {
             ClientRef::Borrowed(client) => client.clone(),
             ClientRef::Owned(client) => client,
         };
-        Call { client: ClientRef::Owned(client), verb, timeout, state, observed }
+        Call { client: ClientRef::Owned(client), name, table, timeout, state, observed }
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
         let client = self.client.get();
-        let (table, address) = (client.table_name(), client.pool().address());
-        let _entered = self.observed.enter(self.verb.name(), table, address);
+        let table = self.table.as_deref().unwrap_or_else(|| client.table_name());
+        let _entered = self.observed.enter(self.name, table, client.pool().address());
         loop {
             match &mut self.state {
                 State::New(_) => {
@@ -163,14 +123,18 @@ impl<'c> Call<'c> {
                 State::Sent { pending, .. } => {
                     let result = ready!(Pin::new(pending).poll(context));
                     let sent = std::mem::replace(&mut self.state, State::Done);
-                    let (State::Sent { draft, deadline, .. }, Err(error)) = (sent, &result) else {
+                    let (State::Sent { draft, deadline, .. }, Some(cause)) =
+                        (sent, worth_resending(&result))
+                    else {
                         return Poll::Ready(result);
                     };
-                    if !is_worth_resending(error) {
+                    let mut retries = Retries::default();
+                    let budget = self.client().pool().budget();
+                    let Some(pause) = retries.pause(cause, budget, deadline) else {
                         return Poll::Ready(result);
-                    }
-                    observe::sent_again(self.client().pool().address(), self.verb.name());
-                    self.state = self.go_slow(draft, deadline, MAX_RESENDS - 1);
+                    };
+                    observe::sent_again(self.client().pool().address(), self.name);
+                    self.state = self.go_slow(draft, deadline, retries, pause);
                 }
                 State::Slow(slow) => {
                     let result = ready!(slow.as_mut().poll(context));
@@ -190,12 +154,16 @@ impl<'c> Call<'c> {
     }
 
     fn explain(&self, error: Error) -> Error {
-        let error = error.during(self.verb.name());
+        let error = error.during(self.name);
         if error.address().is_some() { error } else { error.at(self.client().pool().address()) }
     }
 
     fn client(&self) -> &Client {
         self.client.get()
+    }
+
+    fn table(&self) -> &str {
+        self.table.as_deref().unwrap_or_else(|| self.client().table_name())
     }
 
     fn start(&self, draft: Draft) -> Result<State, Error> {
@@ -208,8 +176,9 @@ impl<'c> Call<'c> {
             ));
         }
         let deadline = Instant::now() + self.timeout.min(MAX_TIMEOUT);
+        client.pool().budget().earn();
         if let Some(connection) = client.pool().handle_now()? {
-            match connection.send(&draft.request(client.table_name()), deadline) {
+            match connection.send(&draft.request(self.table()), deadline) {
                 Ok(pending) => {
                     return Ok(State::Sent { pending, draft, deadline });
                 }
@@ -217,42 +186,65 @@ impl<'c> Call<'c> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.go_slow(draft, deadline, MAX_RESENDS))
+        Ok(self.go_slow(draft, deadline, Retries::default(), Duration::ZERO))
     }
 
-    fn go_slow(&self, draft: Draft, deadline: Instant, resends: usize) -> State {
-        State::Slow(Box::pin(send_slowly(self.client().clone(), draft, deadline, resends)))
+    fn go_slow(&self, draft: Draft, deadline: Instant, retries: Retries, pause: Duration) -> State {
+        let (client, name) = (self.client().clone(), self.name);
+        let sending = Sending { client, name, table: self.table().to_owned(), draft, deadline };
+        State::Slow(Box::pin(sending.run(retries, pause)))
     }
 }
 
-/// Waits for a connection and sends, again if the connection ends before the request can have been
-/// carried out.
-async fn send_slowly(
+/// What goes the slow way.
+struct Sending {
     client: Client,
+    name: &'static str,
+    table: String,
     draft: Draft,
     deadline: Instant,
-    mut resends: usize,
-) -> Result<Answer, Error> {
-    loop {
-        let waiting = tokio::time::timeout_at(deadline, client.pool().handle());
-        let connection = waiting.await.unwrap_or_else(|_| {
-            let detail = "no connection in time";
-            Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, detail))
-        })?;
-        let sent = connection.send(&draft.request(client.table_name()), deadline);
-        // The handle must not keep a connection open that only this request still uses.
-        drop(connection);
-        let result = match sent {
-            Ok(pending) => pending.await,
-            Err(error) => Err(error),
-        };
-        match result {
-            Err(error) if resends > 0 && is_worth_resending(&error) => {
-                observe::sent_again(client.pool().address(), draft.verb.name());
-                resends -= 1;
+}
+
+impl Sending {
+    /// After a pause, waits for a connection and sends; again if the request was not carried out.
+    async fn run(self, mut retries: Retries, mut pause: Duration) -> Result<Answer, Error> {
+        let Self { client, name, table, draft, deadline } = self;
+        let pool = client.pool();
+        loop {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
-            result => return result,
+            let waiting = tokio::time::timeout_at(deadline, pool.handle());
+            let connection = waiting.await.unwrap_or_else(|_| {
+                let detail = "no connection in time";
+                Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, detail))
+            })?;
+            let sent = connection.send(&draft.request(&table), deadline);
+            // The handle must not keep a connection open that only this request still uses.
+            drop(connection);
+            let result = match sent {
+                Ok(pending) => pending.await,
+                Err(error) => Err(error),
+            };
+            let cause = worth_resending(&result);
+            match cause.and_then(|cause| retries.pause(cause, pool.budget(), deadline)) {
+                Some(next) => pause = next,
+                None => return result,
+            }
+            observe::sent_again(pool.address(), name);
         }
+    }
+}
+
+/// Why the operation should be sent again, if it should: it was not carried out, and another attempt
+/// may do better.
+fn worth_resending(result: &Result<Answer, Error>) -> Option<Cause> {
+    match result {
+        Err(error) if !is_worth_resending(error) => None,
+        Err(error) if error.outcome() == Outcome::NotSent => Some(Cause::Unsent),
+        Err(_) => Some(Cause::Lost),
+        Ok(Answer::Fail { code: FailCode::Busy, .. }) => Some(Cause::Busy),
+        Ok(_) => None,
     }
 }
 
@@ -274,11 +266,11 @@ pub(crate) fn refused(answer: Answer) -> Error {
             };
             Error::new(ErrorKind::Server(code), outcome, message)
         }
-        Answer::Conflict { current } => {
+        Answer::Conflict { current, .. } => {
             Error::new(ErrorKind::Conflict { current }, Outcome::Refused, "")
         }
-        Answer::Pong | Answer::Value(_) | Answer::Exists(_) | Answer::Written { .. } => {
-            unreachable!("the connection checks that an answer fits its request")
+        _ => {
+            Error::new(ErrorKind::Protocol, Outcome::Unknown, "the answer is none to this request")
         }
     }
 }
@@ -292,6 +284,6 @@ impl fmt::Debug for Call<'_> {
             State::Slow(_) => "waiting for a connection",
             State::Done => "done",
         };
-        write!(f, "{} ({state}, at most {:?})", self.verb.name(), self.timeout)
+        write!(f, "{} ({state}, at most {:?})", self.name, self.timeout)
     }
 }

@@ -4,14 +4,16 @@
 //! polled by reference, comes too late and changes nothing. A result is fetched once: polling again
 //! panics, as with any `async fn`.
 //!
-//! `call` holds what they share: draft, deadline, connection, retry. [`mod@read`] and [`mod@write`]
+//! `draft` is what an operation asks; `call` holds what they share: deadline, connection, retry. [`mod@read`] and [`mod@write`]
 //! give each its name, its settings and its result.
 
 mod call;
+mod draft;
 pub mod read;
 pub mod write;
 
-pub(crate) use self::call::{Call, Draft, Verb};
+pub(crate) use self::call::Call;
+pub(crate) use self::draft::Draft;
 
 /// Gives an operation its future, its deadline and its independence from the client's borrow.
 macro_rules! operation {

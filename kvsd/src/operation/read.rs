@@ -65,7 +65,7 @@ pub struct Exists<'c> {
 }
 
 operation!(Exists, bool, |answer| match answer {
-    Answer::Exists(exists) => Ok(exists),
+    Answer::Flag(exists) => Ok(exists),
     answer => Err(refused(answer)),
 });
 

@@ -9,10 +9,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::call::refused;
 use super::read::decode;
-use super::{Call, operation};
+use super::{Call, Draft, operation};
 use crate::connection::answer::{Answer, Previously};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::v2::Condition;
+use crate::protocol::v2::{Condition, Expiry};
 use crate::types::{UnixMillis, Version};
 use crate::value::Value;
 
@@ -55,21 +55,19 @@ impl Set<'_> {
         let millis = time.duration_since(UNIX_EPOCH).ok();
         let millis = millis.and_then(|time| u64::try_from(time.as_millis()).ok());
         match (millis.and_then(UnixMillis::new), self.call.draft_mut()) {
-            (Some(time), Some(draft)) => draft.expires_at = Some(time),
+            (Some(time), Some(Draft::Set { expiry, .. })) => *expiry = Some(Expiry::At(time)),
             (None, _) => self.call.spoil(Error::new(
                 ErrorKind::InvalidArgument,
                 Outcome::NotSent,
                 "an expiry lies between 1970 and some 292 million years later",
             )),
-            (Some(_), None) => {}
+            (Some(_), _) => {}
         }
         self
     }
 
     fn on(mut self, condition: Condition) -> Self {
-        if let Some(draft) = self.call.draft_mut() {
-            draft.condition = condition;
-        }
+        self.call.set_condition(condition);
         self
     }
 }
@@ -91,9 +89,7 @@ impl Delete<'_> {
     /// Only if the record is the one that the write with this version made; otherwise an error of
     /// kind [`ErrorKind::Conflict`].
     pub fn if_version(mut self, version: Version) -> Self {
-        if let Some(draft) = self.call.draft_mut() {
-            draft.condition = Condition::Version(version);
-        }
+        self.call.set_condition(Condition::Version(version));
         self
     }
 }

@@ -38,7 +38,7 @@ async fn a_write_whose_connection_is_lost_is_reported_and_never_repeated() {
     let (exists, ()) = tokio::join!(client.exists("k"), async {
         let asked = session.request().await.unwrap();
         assert_eq!(asked.what, "exists");
-        session.reply(asked.id, Reply::Exists(false)).await;
+        session.reply(asked.id, Reply::Flag(false)).await;
     });
     assert!(!exists.unwrap());
 }
@@ -100,7 +100,7 @@ async fn a_client_that_is_dropped_closes_its_connections() {
     drop(client);
     let (alive, ()) = tokio::join!(clone.exists("k"), async {
         let asked = session.request().await.unwrap();
-        session.reply(asked.id, Reply::Exists(true)).await;
+        session.reply(asked.id, Reply::Flag(true)).await;
     });
     assert!(alive.unwrap());
     drop(clone);

@@ -92,7 +92,7 @@ fn a_connection_whose_runtime_has_stopped_is_replaced() {
         let play = async {
             let mut session = server.welcome().await;
             let asked = session.request().await.unwrap();
-            session.reply(asked.id, Reply::Exists(true)).await;
+            session.reply(asked.id, Reply::Flag(true)).await;
             session
         };
         let (exists, _session) = tokio::join!(client.exists("k"), play);
@@ -123,7 +123,7 @@ async fn connected_by(size: u32) -> (Client, Server, Vec<Session>) {
 /// Answers every request there is with "it exists".
 async fn answer_all(mut session: Session) {
     while let Some(asked) = session.request().await {
-        session.reply(asked.id, Reply::Exists(true)).await;
+        session.reply(asked.id, Reply::Flag(true)).await;
     }
 }
 

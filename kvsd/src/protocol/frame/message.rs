@@ -91,6 +91,13 @@ impl<'a> Fields<'a> {
         self.take(Kind::Time, "a time")
     }
 
+    /// Takes the next `count` frames as a whole; `None` if there are fewer.
+    pub(in crate::protocol) fn split(&mut self, count: usize) -> Option<Self> {
+        let (own, rest) = self.spans.split_at_checked(count)?;
+        self.spans = rest;
+        Some(Self { bytes: self.bytes, spans: own })
+    }
+
     /// Takes the next frame if it is a null frame.
     pub fn null(&mut self) -> bool {
         match self.spans.split_first() {

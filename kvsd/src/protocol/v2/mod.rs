@@ -13,21 +13,53 @@
 //! | `P` | [Ping](Request::Ping) | none |
 //! | `G` | [Get](Request::Get) | table (string), key (bytes) |
 //! | `E` | [Exists](Request::Exists) | table, key |
+//! | `Y` | [Lifetime](Request::Lifetime) | table, key |
 //! | `S` | [Set](Request::Set) | table, key, value (bytes), options |
 //! | `D` | [Delete](Request::Delete) | table, key, options |
+//! | `I` | [Increment](Request::Increment) | table, key, by (integer), options |
+//! | `X` | [Expire](Request::Expire) | table, key, options; without `expires` and `ttl` the record no longer ends |
+//! | `B` | [Batch](Request::Batch) | table, 1 to 1,024 changes |
+//! | `L` | [Pipeline](Request::Pipeline) | 1 to 1,024 requests of the types `G E Y S D I X` |
+//! | `R` | [Scan] | table, then any of `from` or `after` and a key, `to` or `before` and a key, `reverse`, `keys`, `limit` and an integer |
+//! | `W` | [Watch] | table, position, wait (integer, milliseconds), then `key` or `prefix` and bytes, or nothing |
+//! | `C` | [Cancel](Request::Cancel) | none; the id is that of the Watch |
+//! | `N` | [CreateTable](Request::CreateTable) | table |
+//! | `Z` | [DropTable](Request::DropTable) | table |
+//! | `T` | [Tables](Request::Tables) | the name behind which to begin (string), or null |
+//! | `Q` | [Statistics](Request::Statistics) | table |
 //!
 //! Options, each a string frame and what follows it, in any order, each at most once:
 //!
 //! | option | for | means |
 //! |---|---|---|
-//! | `absent` | `S` | only if there is no record |
-//! | `present` | `S` | only if there is one |
-//! | `version` and an integer | `S`, `D` | only if the record is the one of that version |
-//! | `expires` and an integer | `S` | the record ends at that time |
-//! | `previous` | `S`, `D` | answer with the record that stood there |
+//! | `absent` | `S I` | only if there is no record |
+//! | `present` | `S I X` | only if there is one |
+//! | `version` and an integer | `S D I X` | only if the record is the one of that version |
+//! | `expires` and an integer | `S X` | the record ends at that time; one that is past is refused |
+//! | `ttl` and an integer | `S X` | the record ends so many milliseconds after the server takes the request up |
+//! | `previous` | `S D` | answer with the record that stood there |
 //!
-//! The first three exclude each other. **An unknown option or a surplus frame is refused**: to skip
-//! a condition would lose an update.
+//! The first three exclude each other, and so do `expires` and `ttl`. **An unknown option or a
+//! surplus frame is refused**: to skip a condition would lose an update.
+//!
+//! A change of a batch is a string (`set`, `delete`, `increment`, `expire` or `check`), the key,
+//! for `set` the value and for `increment` an integer, and options: any condition for each; for
+//! `set` and `expire` also `expires` or `ttl`. `check` changes nothing.
+//!
+//! A request in a pipeline is an integer, the number of frames behind it; its type, as a string of
+//! one letter; and the frames that it has behind the id where it stands alone. So are the answers.
+//! They are carried out one after the other, as if each had been sent when the one before it was
+//! answered; one that fails does not stop the others.
+//!
+//! A position is an incarnation and a version: an integer whose 64 bits mean nothing, or null for
+//! the table that has the name now, and an integer from 0. Two nulls ask where the table is now.
+//! A Watch is answered when there is a change that it is about, when its wait is over (a server
+//! waits at most 30 s), or when a Cancel comes; Cancel has no answer of its own, and one that comes
+//! too late means nothing.
+//!
+//! A request of more than 64 KiB goes as messages of type `K`, a reply as messages of type `k`, each
+//! with a [part](part) of it; the parts of up to four messages of a direction, and small messages,
+//! may alternate.
 //!
 //! # Replies
 //!
@@ -36,14 +68,26 @@
 //! | `h` | [Welcome] | the version spoken, then pairs of a name (string) and an integer or a string |
 //! | `p` | [Pong](Reply::Pong) | the server's time |
 //! | `g` | [Value](Reply::Value) | null, or version, value (bytes), expiry (integer or null) |
-//! | `e` | [Exists](Reply::Exists) | 0 or 1 |
+//! | `e` | [Flag](Reply::Flag) | 0 or 1; to `E`, `N` and `Z` |
+//! | `y` | [Lifetime](Reply::Lifetime) | 0 for no record; 1 for one that does not end; 2 and the milliseconds left, at least 1 |
 //! | `w` | [Written](Reply::Written) | version, or null if nothing was written; then what stood there before: 0 for no record, 1 for a record, 2 and the record as in `g` |
-//! | `c` | [Conflict](Reply::Conflict) | the version that stands there, or null |
+//! | `i` | [Counter](Reply::Counter) | version, the integer now |
+//! | `c` | [Conflict](Reply::Conflict) | the version that stands there, or null; which change of a batch it is, from 0 |
+//! | `b` | [Batch](Reply::Batch) | version or null; for each change 0 or 1 (there was a record), and the integer now or null |
+//! | `l` | [Pipeline](Reply::Pipeline) | answers of the types `g e y w i c f`, to the first requests; those behind them were not carried out |
+//! | `r` | [Page] | the key behind which to go on, or null at the end; for each record key, version, value or null, expiry or null |
+//! | `n` | [News] | position; for each change key, version, value or null (deleted), expiry or null |
+//! | `o` | [Gap](Reply::Gap) | position |
+//! | `t` | [Names] | 0 or 1 (there are more); names |
+//! | `q` | [Statistics] | null, or keys, live bytes, dead bytes, segments, bytes on disk, last version or null, incarnation, why it takes no writes (string) or null |
 //! | `f` | [Fail](Reply::Fail) | code, message (strings) |
 //!
 //! The names of a Welcome: `server` (string: program and version), `engine` (string), `durability`
 //! (string: when a write is acknowledged) and `max-value-bytes` (integer, always there). Others are
 //! skipped.
+//!
+//! A server ends a Page, News or the answer to a Pipeline once it holds [`ANSWER_BYTES`], so that no
+//! message is longer than the limits say.
 //!
 //! **Surplus frames of a reply are skipped**, so that answers can grow. Times are integers,
 //! milliseconds since 1970; versions are integers from 1. The codes of a Fail are those of
@@ -56,29 +100,48 @@
 //! closed. A second Hello is refused. A server that meets a null frame in the place of user and
 //! password takes the client for nobody; only one that accepts anyone lets it in.
 //!
-//! Next file to read: [`request`], then [`reply`].
+//! Next file to read: [`part`], then [`request`] and [`reply`].
 
+pub mod batch;
 pub mod hello;
+pub mod options;
+pub mod part;
 pub mod reply;
 pub mod request;
+pub mod scan;
+pub mod table;
+pub mod watch;
 
+pub use self::batch::{Action, Change, Changed};
 pub use self::hello::{Hello, Welcome};
-pub use self::reply::{Before, FailCode, Record, Reply};
-pub use self::request::{Condition, Previous, Request};
+pub use self::options::{Condition, Expiry, Previous};
+pub use self::reply::{Before, FailCode, Lifetime, Record, Reply};
+pub use self::request::Request;
+pub use self::scan::{Detail, Order, Page, PageRecord, Scan};
+pub use self::table::{Names, Statistics};
+pub use self::watch::{MAX_WAIT_MILLIS, News, NewsChange, Position, Select, Watch};
 
-use super::BESIDE_VALUE_BYTES;
-use super::frame::{FieldError, Fields, FrameLimits, Message};
+use super::frame::{FieldError, Fields, FrameLimits, FrameWriter, Message};
 use crate::types::{UnixMillis, Version};
 
 /// The version of the protocol that this module speaks.
 pub const VERSION: i64 = 2;
 
-/// What a message may cost after the hello, on a connection for values of `max_value_bytes`.
+/// The most changes of a batch, and the most requests of a pipeline.
+pub const MAX_BATCH: usize = 1024;
+/// The most records of a page, and the most names in one answer.
+pub const MAX_PAGE: usize = 1000;
+/// Once the keys and values in an answer come to this, it takes no more: 1 MiB.
+pub const ANSWER_BYTES: usize = 1024 * 1024;
+
+/// What a message may cost after the hello, its parts joined, on a connection for values of
+/// `max_value_bytes`: one value, and all that may stand beside it. What may stand on the stream at
+/// once: [`part::stream_limits`].
 #[must_use]
 pub fn limits(max_value_bytes: usize) -> FrameLimits {
     FrameLimits {
-        message_bytes: max_value_bytes.saturating_add(BESIDE_VALUE_BYTES),
-        frames: 32,
+        message_bytes: max_value_bytes.saturating_add(2 * ANSWER_BYTES),
+        frames: 16 * 1024,
         line_bytes: 1024,
     }
 }
@@ -130,4 +193,40 @@ fn version(fields: &mut Fields<'_>) -> Result<Version, FieldError> {
 fn time(fields: &mut Fields<'_>) -> Result<UnixMillis, FieldError> {
     let number = u64::try_from(fields.integer()?).ok();
     number.and_then(UnixMillis::new).ok_or(FieldError::OutOfRange { field: "a time" })
+}
+
+fn version_or_null(fields: &mut Fields<'_>) -> Result<Option<Version>, FieldError> {
+    if fields.null() { Ok(None) } else { version(fields).map(Some) }
+}
+
+fn time_or_null(fields: &mut Fields<'_>) -> Result<Option<UnixMillis>, FieldError> {
+    if fields.null() { Ok(None) } else { time(fields).map(Some) }
+}
+
+fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {
+    match fields.integer()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(FieldError::OutOfRange { field: "a flag" }),
+    }
+}
+
+/// What a request or an answer in a pipeline has before its own frames: their number and its type.
+const NESTED_FRAMES: usize = 2;
+
+fn nest(kind: u8, frames: usize, out: &mut FrameWriter<'_>) {
+    let kind = [kind];
+    let kind = std::str::from_utf8(&kind).unwrap_or_default();
+    out.integer(i64::try_from(1 + frames).unwrap_or(i64::MAX)).string(kind);
+}
+
+/// The type and the frames of what comes next in a pipeline.
+fn nested<'a>(fields: &mut Fields<'a>) -> Result<(u8, Fields<'a>), FieldError> {
+    let out_of_range = FieldError::OutOfRange { field: "a number of frames" };
+    let frames = usize::try_from(fields.integer()?).map_err(|_| out_of_range)?;
+    let mut own = fields.split(frames).ok_or(out_of_range)?;
+    match own.string_bytes()? {
+        [kind] => Ok((*kind, own)),
+        _ => Err(FieldError::Wrong { wanted: "a type of one letter" }),
+    }
 }

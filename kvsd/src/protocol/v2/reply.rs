@@ -5,14 +5,26 @@
 
 use bytes::BytesMut;
 
-use super::{RequestId, time, version};
+use super::{
+    Changed, Names, News, Page, Position, RequestId, Statistics, flag, time, time_or_null, version,
+    version_or_null,
+};
 use crate::protocol::cut_fail_message;
 use crate::protocol::frame::{FieldError, Fields, FrameWriter, Message};
 use crate::types::{UnixMillis, Version};
 
 const PONG: u8 = b'p';
 const VALUE: u8 = b'g';
-const EXISTS: u8 = b'e';
+const FLAG: u8 = b'e';
+const LIFETIME: u8 = b'y';
+const COUNTER: u8 = b'i';
+const BATCH: u8 = b'b';
+const PIPELINE: u8 = b'l';
+const PAGE: u8 = b'r';
+const NEWS: u8 = b'n';
+const GAP: u8 = b'o';
+const TABLES: u8 = b't';
+const STATISTICS: u8 = b'q';
 const WRITTEN: u8 = b'w';
 const CONFLICT: u8 = b'c';
 const FAIL: u8 = b'f';
@@ -22,7 +34,7 @@ const PRESENT: i64 = 1;
 const RECORD: i64 = 2;
 
 /// What a server answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// To Ping.
     Pong {
@@ -31,20 +43,56 @@ pub enum Reply<'a> {
     },
     /// To Get: the record, if there is one.
     Value(Option<Record<'a>>),
-    /// To Exists.
-    Exists(bool),
-    /// To a Set or a Delete that happened.
+    /// To Exists: whether there is a record. To CreateTable and DropTable: whether they changed
+    /// anything.
+    Flag(bool),
+    /// To Lifetime.
+    Lifetime(Lifetime),
+    /// To an Increment that happened.
+    Counter {
+        /// The version it got.
+        version: Version,
+        /// What the integer is now.
+        value: i64,
+    },
+    /// To a Set, a Delete or an Expire that happened.
     Written {
         /// The version it got; `None` if nothing had to be written.
         version: Option<Version>,
         /// What stood there before.
         before: Before<'a>,
     },
-    /// To a Set or a Delete whose condition does not hold.
+    /// To a write whose condition does not hold: nothing was written.
     Conflict {
         /// The version of the record that stands there.
         current: Option<Version>,
+        /// Which change of a batch it is, from 0; 0 for a write of one record.
+        change: u64,
     },
+    /// To a Batch that happened.
+    Batch {
+        /// The version it got; `None` if nothing had to be written.
+        version: Option<Version>,
+        /// What came of each change, in their order.
+        changed: Vec<Changed>,
+    },
+    /// To a Pipeline: the answers to its first requests, at least one. Those behind them were not
+    /// carried out, for want of room in the message.
+    Pipeline(Vec<Reply<'a>>),
+    /// To Scan.
+    Page(Page<'a>),
+    /// To Watch.
+    News(News<'a>),
+    /// To a Watch since a position from which on not everything is known any more, or which the
+    /// table has never been at.
+    Gap {
+        /// Where the table is now.
+        now: Position,
+    },
+    /// To Tables.
+    Tables(Names<'a>),
+    /// To Statistics: `None` if there is no such table.
+    Statistics(Option<Statistics<'a>>),
     /// To anything that was refused.
     Fail {
         /// Why, for programs.
@@ -63,6 +111,20 @@ pub struct Record<'a> {
     pub expires_at: Option<UnixMillis>,
     /// The value.
     pub value: &'a [u8],
+}
+
+/// How long a record still has, by the server's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// There is no record.
+    Absent,
+    /// It does not end.
+    Endless,
+    /// It ends in so many milliseconds, at least 1.
+    Left {
+        /// The milliseconds.
+        millis: u64,
+    },
 }
 
 /// What stood at a key before a write.
@@ -93,27 +155,64 @@ impl<'a> Reply<'a> {
     }
 
     fn parse_fields(kind: u8, mut fields: Fields<'a>) -> Result<Option<Self>, FieldError> {
+        let fields = &mut fields;
         Ok(Some(match kind {
-            PONG => Reply::Pong { server_time: time(&mut fields)? },
+            PONG => Reply::Pong { server_time: time(fields)? },
             VALUE => {
-                let record = if fields.null() { None } else { Some(Record::parse(&mut fields)?) };
+                let record = if fields.null() { None } else { Some(Record::parse(fields)?) };
                 Reply::Value(record)
             }
-            EXISTS => Reply::Exists(flag(&mut fields)?),
+            FLAG => Reply::Flag(flag(fields)?),
+            LIFETIME => Reply::Lifetime(Lifetime::parse(fields)?),
+            COUNTER => Reply::Counter { version: version(fields)?, value: fields.integer()? },
             WRITTEN => Reply::Written {
-                version: if fields.null() { None } else { Some(version(&mut fields)?) },
+                version: version_or_null(fields)?,
                 before: match fields.integer()? {
                     ABSENT => Before::Absent,
                     PRESENT => Before::Present,
-                    RECORD => Before::Record(Record::parse(&mut fields)?),
+                    RECORD => Before::Record(Record::parse(fields)?),
                     _ => {
                         return Err(FieldError::OutOfRange { field: "what stood there before" });
                     }
                 },
             },
-            CONFLICT => Reply::Conflict {
-                current: if fields.null() { None } else { Some(version(&mut fields)?) },
-            },
+            CONFLICT => {
+                let current = version_or_null(fields)?;
+                let change = u64::try_from(fields.integer()?)
+                    .map_err(|_| FieldError::OutOfRange { field: "a change's place" })?;
+                Reply::Conflict { current, change }
+            }
+            BATCH => {
+                let version = version_or_null(fields)?;
+                let mut changed = Vec::new();
+                while !fields.is_empty() {
+                    changed.push(Changed::parse(fields)?);
+                }
+                Reply::Batch { version, changed }
+            }
+            PIPELINE => {
+                let mut replies = Vec::new();
+                while !fields.is_empty() {
+                    let (kind, rest) = super::nested(fields)?;
+                    let is_nested = matches!(
+                        kind,
+                        VALUE | FLAG | LIFETIME | COUNTER | WRITTEN | CONFLICT | FAIL
+                    );
+                    let reply = if is_nested { Self::parse_fields(kind, rest)? } else { None };
+                    replies
+                        .push(reply.ok_or(FieldError::Wrong { wanted: "a type in a pipeline" })?);
+                }
+                Reply::Pipeline(replies)
+            }
+            PAGE => Reply::Page(Page::parse(fields)?),
+            NEWS => Reply::News(News::parse(fields)?),
+            GAP => Reply::Gap { now: Position::parse(fields)? },
+            TABLES => Reply::Tables(Names::parse(fields)?),
+            STATISTICS => Reply::Statistics(if fields.null() {
+                None
+            } else {
+                Some(Statistics::parse(fields)?)
+            }),
             FAIL => {
                 Reply::Fail { code: FailCode::parse(fields.string()?), message: fields.string()? }
             }
@@ -124,25 +223,71 @@ impl<'a> Reply<'a> {
     /// Writes the message behind what `out` holds.
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
+        frames.message(2 + self.frames(), self.kind()).integer(id.to_wire());
+        self.encode_fields(&mut frames);
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Reply::Pong { .. } => PONG,
+            Reply::Value(_) => VALUE,
+            Reply::Flag(_) => FLAG,
+            Reply::Lifetime(_) => LIFETIME,
+            Reply::Counter { .. } => COUNTER,
+            Reply::Written { .. } => WRITTEN,
+            Reply::Conflict { .. } => CONFLICT,
+            Reply::Batch { .. } => BATCH,
+            Reply::Pipeline(_) => PIPELINE,
+            Reply::Page(_) => PAGE,
+            Reply::News(_) => NEWS,
+            Reply::Gap { .. } => GAP,
+            Reply::Tables(_) => TABLES,
+            Reply::Statistics(_) => STATISTICS,
+            Reply::Fail { .. } => FAIL,
+        }
+    }
+
+    /// The frames behind the id.
+    fn frames(&self) -> usize {
+        match self {
+            Reply::Pong { .. } | Reply::Value(None) | Reply::Flag(_) => 1,
+            Reply::Statistics(None) => 1,
+            Reply::Value(Some(_)) => Record::FRAMES,
+            Reply::Lifetime(Lifetime::Absent | Lifetime::Endless) => 1,
+            Reply::Lifetime(Lifetime::Left { .. }) => 2,
+            Reply::Counter { .. } | Reply::Conflict { .. } | Reply::Fail { .. } => 2,
+            Reply::Written { before: Before::Absent | Before::Present, .. } => 2,
+            Reply::Written { before: Before::Record(_), .. } => 2 + Record::FRAMES,
+            Reply::Batch { changed, .. } => 1 + changed.len() * Changed::FRAMES,
+            Reply::Pipeline(replies) => {
+                replies.iter().map(|reply| super::NESTED_FRAMES + reply.frames()).sum()
+            }
+            Reply::Page(page) => page.frames(),
+            Reply::News(news) => news.frames(),
+            Reply::Gap { .. } => Position::FRAMES,
+            Reply::Tables(names) => names.frames(),
+            Reply::Statistics(Some(_)) => Statistics::FRAMES,
+        }
+    }
+
+    fn encode_fields(&self, frames: &mut FrameWriter<'_>) {
         match self {
             Reply::Pong { server_time } => {
-                frames.message(3, PONG).integer(id.to_wire()).integer(server_time.to_wire());
+                frames.integer(server_time.to_wire());
             }
-            Reply::Value(None) => {
-                frames.message(3, VALUE).integer(id.to_wire()).null();
+            Reply::Value(None) | Reply::Statistics(None) => {
+                frames.null();
             }
-            Reply::Value(Some(record)) => {
-                frames.message(2 + Record::FRAMES, VALUE).integer(id.to_wire());
-                record.encode(&mut frames);
+            Reply::Value(Some(record)) => record.encode(frames),
+            Reply::Flag(flag) => {
+                frames.integer(i64::from(*flag));
             }
-            Reply::Exists(exists) => {
-                frames.message(3, EXISTS).integer(id.to_wire()).integer(i64::from(*exists));
+            Reply::Lifetime(lifetime) => lifetime.encode(frames),
+            Reply::Counter { version, value } => {
+                frames.integer(version.to_wire()).integer(*value);
             }
             Reply::Written { version, before } => {
-                let record_frames =
-                    if matches!(before, Before::Record(_)) { Record::FRAMES } else { 0 };
-                frames.message(4 + record_frames, WRITTEN).integer(id.to_wire());
-                version_or_null(&mut frames, *version);
+                encode_version_or_null(frames, *version);
                 match before {
                     Before::Absent => {
                         frames.integer(ABSENT);
@@ -152,16 +297,30 @@ impl<'a> Reply<'a> {
                     }
                     Before::Record(record) => {
                         frames.integer(RECORD);
-                        record.encode(&mut frames);
+                        record.encode(frames);
                     }
                 }
             }
-            Reply::Conflict { current } => {
-                frames.message(3, CONFLICT).integer(id.to_wire());
-                version_or_null(&mut frames, *current);
+            Reply::Conflict { current, change } => {
+                encode_version_or_null(frames, *current);
+                frames.integer(i64::try_from(*change).unwrap_or(i64::MAX));
             }
+            Reply::Batch { version, changed } => {
+                encode_version_or_null(frames, *version);
+                changed.iter().for_each(|changed| changed.encode(frames));
+            }
+            Reply::Pipeline(replies) => {
+                for reply in replies {
+                    super::nest(reply.kind(), reply.frames(), frames);
+                    reply.encode_fields(frames);
+                }
+            }
+            Reply::Page(page) => page.encode(frames),
+            Reply::News(news) => news.encode(frames),
+            Reply::Gap { now } => now.encode(frames),
+            Reply::Tables(names) => names.encode(frames),
+            Reply::Statistics(Some(statistics)) => statistics.encode(frames),
             Reply::Fail { code, message } => {
-                frames.message(4, FAIL).integer(id.to_wire());
                 frames.string(code.as_str()).string(cut_fail_message(message));
             }
         }
@@ -180,7 +339,7 @@ impl<'a> Record<'a> {
     fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
         let version = version(fields)?;
         let value = fields.bytes()?;
-        let expires_at = if fields.null() { None } else { Some(time(fields)?) };
+        let expires_at = time_or_null(fields)?;
         Ok(Self { version, expires_at, value })
     }
 
@@ -189,6 +348,33 @@ impl<'a> Record<'a> {
         match self.expires_at {
             Some(time) => frames.integer(time.to_wire()),
             None => frames.null(),
+        };
+    }
+}
+
+impl Lifetime {
+    const ENDLESS: i64 = 1;
+    const LEFT: i64 = 2;
+
+    fn parse(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
+        match fields.integer()? {
+            ABSENT => Ok(Self::Absent),
+            Self::ENDLESS => Ok(Self::Endless),
+            Self::LEFT => match u64::try_from(fields.integer()?) {
+                Ok(millis @ 1..) => Ok(Self::Left { millis }),
+                _ => Err(FieldError::OutOfRange { field: "the time that is left" }),
+            },
+            _ => Err(FieldError::OutOfRange { field: "a lifetime" }),
+        }
+    }
+
+    fn encode(self, frames: &mut FrameWriter<'_>) {
+        match self {
+            Self::Absent => frames.integer(ABSENT),
+            Self::Endless => frames.integer(Self::ENDLESS),
+            Self::Left { millis } => {
+                frames.integer(Self::LEFT).integer(i64::try_from(millis).unwrap_or(i64::MAX))
+            }
         };
     }
 }
@@ -206,6 +392,15 @@ pub enum FailCode {
     Version,
     /// `INVALID`: the request is malformed or asks for what cannot be: a bad table name, key, option.
     Invalid,
+    /// `NOT_AN_INTEGER`: the value is not an integer as it is stored, canonical decimal text of 64
+    /// bits. Nothing was written.
+    NotAnInteger,
+    /// `OVERFLOW`: the integer would leave the range of 64 bits. Nothing was written.
+    Overflow,
+    /// `NO_TABLE`: there is no such table, and this server makes none with a write.
+    NoTable,
+    /// `TOO_MANY_TABLES`: the server has as many tables as it is allowed to. Nothing was written.
+    TooManyTables,
     /// `UNSUPPORTED`: the request's type is unknown to this server.
     Unsupported,
     /// `BUSY`: the server has no room for this now. Nothing was done; try again later.
@@ -233,6 +428,10 @@ impl FailCode {
             FailCode::Protocol => "PROTOCOL",
             FailCode::Version => "VERSION",
             FailCode::Invalid => "INVALID",
+            FailCode::NotAnInteger => "NOT_AN_INTEGER",
+            FailCode::Overflow => "OVERFLOW",
+            FailCode::NoTable => "NO_TABLE",
+            FailCode::TooManyTables => "TOO_MANY_TABLES",
             FailCode::Unsupported => "UNSUPPORTED",
             FailCode::Busy => "BUSY",
             FailCode::DiskFull => "DISK_FULL",
@@ -252,11 +451,15 @@ impl FailCode {
     }
 }
 
-const ALL_CODES: [FailCode; 12] = [
+const ALL_CODES: [FailCode; 16] = [
     FailCode::Unauthenticated,
     FailCode::Protocol,
     FailCode::Version,
     FailCode::Invalid,
+    FailCode::NotAnInteger,
+    FailCode::Overflow,
+    FailCode::NoTable,
+    FailCode::TooManyTables,
     FailCode::Unsupported,
     FailCode::Busy,
     FailCode::DiskFull,
@@ -267,15 +470,7 @@ const ALL_CODES: [FailCode; 12] = [
     FailCode::Internal,
 ];
 
-fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {
-    match fields.integer()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(FieldError::OutOfRange { field: "a flag" }),
-    }
-}
-
-fn version_or_null(frames: &mut FrameWriter<'_>, version: Option<Version>) {
+fn encode_version_or_null(frames: &mut FrameWriter<'_>, version: Option<Version>) {
     match version {
         Some(version) => frames.integer(version.to_wire()),
         None => frames.null(),

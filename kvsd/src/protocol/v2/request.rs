@@ -1,28 +1,34 @@
 //! The requests of version 2: their types, reading and writing them.
 //!
-//! Next file to read: [`super::reply`].
+//! Next file to read: [`super::options`], then [`super::reply`].
 
 use bytes::BytesMut;
 use thiserror::Error;
 
-use super::{RequestId, time, version};
+use super::options::Options;
+use super::{Change, Condition, Expiry, MAX_BATCH, Previous, RequestId, Scan, Watch};
 use crate::protocol::frame::{FieldError, Fields, FrameWriter, Message};
-use crate::types::{UnixMillis, Version};
 
 const PING: u8 = b'P';
 const GET: u8 = b'G';
 const EXISTS: u8 = b'E';
+const LIFETIME: u8 = b'Y';
 const SET: u8 = b'S';
 const DELETE: u8 = b'D';
-
-const ABSENT: &str = "absent";
-const PRESENT: &str = "present";
-const VERSION: &str = "version";
-const EXPIRES: &str = "expires";
-const PREVIOUS: &str = "previous";
+const INCREMENT: u8 = b'I';
+const EXPIRE: u8 = b'X';
+const BATCH: u8 = b'B';
+const PIPELINE: u8 = b'L';
+const SCAN: u8 = b'R';
+const WATCH: u8 = b'W';
+const CANCEL: u8 = b'C';
+const CREATE_TABLE: u8 = b'N';
+const DROP_TABLE: u8 = b'Z';
+const TABLES: u8 = b'T';
+const STATISTICS: u8 = b'Q';
 
 /// What a client asks for. Tables and keys are as they came: checking them is the receiver's part.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Is the server there, and what time has it?
     Ping,
@@ -40,6 +46,13 @@ pub enum Request<'a> {
         /// The key.
         key: &'a [u8],
     },
+    /// How long does a record still have?
+    Lifetime {
+        /// The table.
+        table: &'a str,
+        /// The key.
+        key: &'a [u8],
+    },
     /// Store a value.
     Set {
         /// The table.
@@ -51,7 +64,7 @@ pub enum Request<'a> {
         /// When it may be stored.
         condition: Condition,
         /// When it ends.
-        expires_at: Option<UnixMillis>,
+        expiry: Option<Expiry>,
         /// Whether to answer with what stood there.
         previous: Previous,
     },
@@ -66,30 +79,64 @@ pub enum Request<'a> {
         /// Whether to answer with what stood there.
         previous: Previous,
     },
-}
-
-/// What must hold for a write to happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Condition {
-    /// Nothing.
-    #[default]
-    Any,
-    /// There is no record.
-    Absent,
-    /// There is a record.
-    Present,
-    /// The record is the one that this write made.
-    Version(Version),
-}
-
-/// Whether a write answers with the record that stood there before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Previous {
-    /// It says only whether there was one.
-    #[default]
-    Omit,
-    /// It answers with the record.
-    Return,
+    /// Add to the integer that a record holds as decimal text; without a record, to 0.
+    Increment {
+        /// The table.
+        table: &'a str,
+        /// The key.
+        key: &'a [u8],
+        /// How much, perhaps below 0.
+        by: i64,
+        /// When it may be done.
+        condition: Condition,
+    },
+    /// Let a record end at another time, and keep its value.
+    Expire {
+        /// The table.
+        table: &'a str,
+        /// The key.
+        key: &'a [u8],
+        /// When it ends; `None` for never.
+        expiry: Option<Expiry>,
+        /// When it may be done; never [`Condition::Absent`].
+        condition: Condition,
+    },
+    /// Change several records, together or not at all.
+    Batch {
+        /// The table.
+        table: &'a str,
+        /// What changes: 1 to [`MAX_BATCH`], no key twice.
+        changes: Vec<Change<'a>>,
+    },
+    /// Several requests, carried out one after the other: 1 to [`MAX_BATCH`], each a Get, Exists,
+    /// Lifetime, Set, Delete, Increment or Expire.
+    Pipeline(Vec<Request<'a>>),
+    /// Read a page of a table in the order of its keys.
+    Scan(Scan<'a>),
+    /// Tell what has changed.
+    Watch(Watch<'a>),
+    /// Answer the Watch with this id now. Has no id and no answer of its own.
+    Cancel,
+    /// Make a table.
+    CreateTable {
+        /// The table.
+        table: &'a str,
+    },
+    /// Remove a table and all that is in it.
+    DropTable {
+        /// The table.
+        table: &'a str,
+    },
+    /// Name the tables.
+    Tables {
+        /// Behind which name to begin.
+        after: Option<&'a str>,
+    },
+    /// How much does a table hold?
+    Statistics {
+        /// The table.
+        table: &'a str,
+    },
 }
 
 impl<'a> Request<'a> {
@@ -110,54 +157,195 @@ impl<'a> Request<'a> {
     fn parse_fields(kind: u8, mut fields: Fields<'a>) -> Result<Option<Self>, FieldError> {
         let request = match kind {
             PING => Request::Ping,
-            GET => Request::Get { table: fields.string()?, key: fields.bytes()? },
-            EXISTS => Request::Exists { table: fields.string()?, key: fields.bytes()? },
-            SET => {
-                let (table, key, value) = (fields.string()?, fields.bytes()?, fields.bytes()?);
-                let Options { condition, expires_at, previous } = Options::parse(&mut fields)?;
-                Request::Set { table, key, value, condition, expires_at, previous }
+            BATCH => {
+                let table = fields.string()?;
+                Request::Batch { table, changes: Change::parse_all(&mut fields)? }
             }
-            DELETE => {
-                let (table, key) = (fields.string()?, fields.bytes()?);
-                let Options { condition, expires_at, previous } = Options::parse(&mut fields)?;
-                let fits = matches!(condition, Condition::Any | Condition::Version(_));
-                if !fits || expires_at.is_some() {
-                    return Err(FieldError::UnknownOption);
-                }
-                Request::Delete { table, key, condition, previous }
+            PIPELINE => Request::Pipeline(Self::parse_pipeline(&mut fields)?),
+            SCAN => Request::Scan(Scan::parse(&mut fields)?),
+            WATCH => Request::Watch(Watch::parse(&mut fields)?),
+            CANCEL => Request::Cancel,
+            CREATE_TABLE => Request::CreateTable { table: fields.string()? },
+            DROP_TABLE => Request::DropTable { table: fields.string()? },
+            TABLES => {
+                Request::Tables { after: if fields.null() { None } else { Some(fields.string()?) } }
             }
-            _ => return Ok(None),
+            STATISTICS => Request::Statistics { table: fields.string()? },
+            kind => return Self::parse_single(kind, fields),
         };
         fields.finish()?;
         Ok(Some(request))
     }
 
+    /// What is about one record, and may stand in a pipeline.
+    fn parse_single(kind: u8, mut fields: Fields<'a>) -> Result<Option<Self>, FieldError> {
+        let (is_known, fields) = (
+            matches!(kind, GET | EXISTS | LIFETIME | SET | DELETE | INCREMENT | EXPIRE),
+            &mut fields,
+        );
+        if !is_known {
+            return Ok(None);
+        }
+        let (table, key) = (fields.string()?, fields.bytes()?);
+        let request = match kind {
+            GET => Request::Get { table, key },
+            EXISTS => Request::Exists { table, key },
+            LIFETIME => Request::Lifetime { table, key },
+            SET => {
+                let value = fields.bytes()?;
+                let Options { condition, expiry, previous } = Options::parse(fields)?;
+                Request::Set { table, key, value, condition, expiry, previous }
+            }
+            DELETE => {
+                let Options { condition, previous, .. } =
+                    Options::parse(fields)?.only(|options| {
+                        let fits =
+                            matches!(options.condition, Condition::Any | Condition::Version(_));
+                        fits && options.expiry.is_none()
+                    })?;
+                Request::Delete { table, key, condition, previous }
+            }
+            INCREMENT => {
+                let by = fields.integer()?;
+                let options = Options::parse(fields)?.only(|options| {
+                    options.expiry.is_none() && options.previous == Previous::Omit
+                })?;
+                Request::Increment { table, key, by, condition: options.condition }
+            }
+            _ => {
+                let Options { condition, expiry, .. } =
+                    Options::parse(fields)?.only(|options| {
+                        options.condition != Condition::Absent && options.previous == Previous::Omit
+                    })?;
+                Request::Expire { table, key, expiry, condition }
+            }
+        };
+        fields.finish()?;
+        Ok(Some(request))
+    }
+
+    fn parse_pipeline(fields: &mut Fields<'a>) -> Result<Vec<Self>, FieldError> {
+        let mut requests = Vec::new();
+        while !fields.is_empty() {
+            if requests.len() == MAX_BATCH {
+                return Err(FieldError::OutOfRange { field: "the number of requests" });
+            }
+            let (kind, rest) = super::nested(fields)?;
+            let request = Self::parse_single(kind, rest)?;
+            requests.push(request.ok_or(FieldError::Wrong { wanted: "a type for a pipeline" })?);
+        }
+        if requests.is_empty() {
+            return Err(FieldError::Missing { wanted: "a request" });
+        }
+        Ok(requests)
+    }
+
     /// Writes the message behind what `out` holds.
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
+        frames.message(2 + self.frames(), self.kind()).integer(id.to_wire());
+        self.encode_fields(&mut frames);
+    }
+
+    fn kind(&self) -> u8 {
+        match self {
+            Request::Ping => PING,
+            Request::Get { .. } => GET,
+            Request::Exists { .. } => EXISTS,
+            Request::Lifetime { .. } => LIFETIME,
+            Request::Set { .. } => SET,
+            Request::Delete { .. } => DELETE,
+            Request::Increment { .. } => INCREMENT,
+            Request::Expire { .. } => EXPIRE,
+            Request::Batch { .. } => BATCH,
+            Request::Pipeline(_) => PIPELINE,
+            Request::Scan(_) => SCAN,
+            Request::Watch(_) => WATCH,
+            Request::Cancel => CANCEL,
+            Request::CreateTable { .. } => CREATE_TABLE,
+            Request::DropTable { .. } => DROP_TABLE,
+            Request::Tables { .. } => TABLES,
+            Request::Statistics { .. } => STATISTICS,
+        }
+    }
+
+    /// The frames behind the id.
+    fn frames(&self) -> usize {
+        match self {
+            Request::Ping | Request::Cancel => 0,
+            Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => 2,
+            Request::Set { .. } | Request::Increment { .. } => 3 + self.options().frames(),
+            Request::Delete { .. } | Request::Expire { .. } => 2 + self.options().frames(),
+            Request::Batch { changes, .. } => 1 + changes.iter().map(Change::frames).sum::<usize>(),
+            Request::Pipeline(requests) => {
+                requests.iter().map(|request| super::NESTED_FRAMES + request.frames()).sum()
+            }
+            Request::Scan(scan) => scan.frames(),
+            Request::Watch(watch) => watch.frames(),
+            Request::CreateTable { .. }
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => 1,
+        }
+    }
+
+    fn options(&self) -> Options {
         match *self {
-            Request::Ping => {
-                frames.message(2, PING).integer(id.to_wire());
+            Request::Set { condition, expiry, previous, .. } => {
+                Options { condition, expiry, previous }
             }
-            Request::Get { table, key } => {
-                frames.message(4, GET).integer(id.to_wire()).string(table).bytes(key);
+            Request::Delete { condition, previous, .. } => {
+                Options { condition, expiry: None, previous }
             }
-            Request::Exists { table, key } => {
-                frames.message(4, EXISTS).integer(id.to_wire()).string(table).bytes(key);
+            Request::Increment { condition, .. } => Options { condition, ..Options::default() },
+            Request::Expire { condition, expiry, .. } => {
+                Options { condition, expiry, ..Options::default() }
             }
-            Request::Set { table, key, value, condition, expires_at, previous } => {
-                let options = Options { condition, expires_at, previous };
-                frames.message(5 + options.frames(), SET).integer(id.to_wire());
-                frames.string(table).bytes(key).bytes(value);
-                options.encode(&mut frames);
-            }
-            Request::Delete { table, key, condition, previous } => {
-                let options = Options { condition, expires_at: None, previous };
-                frames.message(4 + options.frames(), DELETE).integer(id.to_wire());
+            _ => Options::default(),
+        }
+    }
+
+    fn encode_fields(&self, frames: &mut FrameWriter<'_>) {
+        match self {
+            Request::Ping | Request::Cancel => {}
+            Request::Get { table, key }
+            | Request::Exists { table, key }
+            | Request::Lifetime { table, key }
+            | Request::Delete { table, key, .. }
+            | Request::Expire { table, key, .. } => {
                 frames.string(table).bytes(key);
-                options.encode(&mut frames);
+            }
+            Request::Set { table, key, value, .. } => {
+                frames.string(table).bytes(key).bytes(value);
+            }
+            Request::Increment { table, key, by, .. } => {
+                frames.string(table).bytes(key).integer(*by);
+            }
+            Request::Batch { table, changes } => {
+                frames.string(table);
+                changes.iter().for_each(|change| change.encode(frames));
+            }
+            Request::Pipeline(requests) => {
+                for request in requests {
+                    super::nest(request.kind(), request.frames(), frames);
+                    request.encode_fields(frames);
+                }
+            }
+            Request::Scan(scan) => scan.encode(frames),
+            Request::Watch(watch) => watch.encode(frames),
+            Request::CreateTable { table }
+            | Request::DropTable { table }
+            | Request::Statistics { table } => {
+                frames.string(table);
+            }
+            Request::Tables { after } => {
+                match after {
+                    Some(after) => frames.string(after),
+                    None => frames.null(),
+                };
             }
         }
+        self.options().encode(frames);
     }
 }
 
@@ -172,74 +360,6 @@ pub struct RequestError {
     pub cause: FieldError,
 }
 
-#[derive(Default)]
-struct Options {
-    condition: Condition,
-    expires_at: Option<UnixMillis>,
-    previous: Previous,
-}
-
-impl Options {
-    fn parse(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
-        let mut options = Self::default();
-        while !fields.is_empty() {
-            match fields.string()? {
-                ABSENT => options.set_condition(Condition::Absent)?,
-                PRESENT => options.set_condition(Condition::Present)?,
-                VERSION => options.set_condition(Condition::Version(version(fields)?))?,
-                EXPIRES if options.expires_at.is_none() => {
-                    options.expires_at = Some(time(fields)?);
-                }
-                PREVIOUS if options.previous == Previous::Omit => {
-                    options.previous = Previous::Return;
-                }
-                EXPIRES | PREVIOUS => return Err(FieldError::ClashingOptions),
-                _ => return Err(FieldError::UnknownOption),
-            }
-        }
-        Ok(options)
-    }
-
-    fn set_condition(&mut self, condition: Condition) -> Result<(), FieldError> {
-        if self.condition != Condition::Any {
-            return Err(FieldError::ClashingOptions);
-        }
-        self.condition = condition;
-        Ok(())
-    }
-
-    fn frames(&self) -> usize {
-        let condition = match self.condition {
-            Condition::Any => 0,
-            Condition::Absent | Condition::Present => 1,
-            Condition::Version(_) => 2,
-        };
-        let expiry = if self.expires_at.is_some() { 2 } else { 0 };
-        condition + expiry + usize::from(self.previous == Previous::Return)
-    }
-
-    fn encode(&self, frames: &mut FrameWriter<'_>) {
-        match self.condition {
-            Condition::Any => {}
-            Condition::Absent => {
-                frames.string(ABSENT);
-            }
-            Condition::Present => {
-                frames.string(PRESENT);
-            }
-            Condition::Version(version) => {
-                frames.string(VERSION).integer(version.to_wire());
-            }
-        }
-        if let Some(time) = self.expires_at {
-            frames.string(EXPIRES).integer(time.to_wire());
-        }
-        if self.previous == Previous::Return {
-            frames.string(PREVIOUS);
-        }
-    }
-}
-
 /// Shows what is asked for and how large it is; never a key or a value.
 impl std::fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -249,16 +369,33 @@ impl std::fmt::Debug for Request<'_> {
             Request::Exists { table, key } => {
                 write!(f, "Exists({table:?}, {} byte key)", key.len())
             }
-            Request::Set { table, key, value, condition, expires_at, previous } => write!(
+            Request::Lifetime { table, key } => {
+                write!(f, "Lifetime({table:?}, {} byte key)", key.len())
+            }
+            Request::Set { table, key, value, condition, expiry, previous } => write!(
                 f,
-                "Set({table:?}, {} byte key, {} byte value, {condition:?}, {expires_at:?}, \
-                 {previous:?})",
+                "Set({table:?}, {} byte key, {} byte value, {condition:?}, {expiry:?}, {previous:?})",
                 key.len(),
                 value.len()
             ),
             Request::Delete { table, key, condition, previous } => {
                 write!(f, "Delete({table:?}, {} byte key, {condition:?}, {previous:?})", key.len())
             }
+            Request::Increment { table, key, by: _, condition } => {
+                write!(f, "Increment({table:?}, {} byte key, {condition:?})", key.len())
+            }
+            Request::Expire { table, key, expiry, condition } => {
+                write!(f, "Expire({table:?}, {} byte key, {expiry:?}, {condition:?})", key.len())
+            }
+            Request::Batch { table, changes } => write!(f, "Batch({table:?}, {changes:?})"),
+            Request::Pipeline(requests) => write!(f, "Pipeline({requests:?})"),
+            Request::Scan(scan) => scan.fmt(f),
+            Request::Watch(watch) => watch.fmt(f),
+            Request::Cancel => f.write_str("Cancel"),
+            Request::CreateTable { table } => write!(f, "CreateTable({table:?})"),
+            Request::DropTable { table } => write!(f, "DropTable({table:?})"),
+            Request::Tables { after } => write!(f, "Tables({after:?})"),
+            Request::Statistics { table } => write!(f, "Statistics({table:?})"),
         }
     }
 }

@@ -6,6 +6,7 @@ mod folder;
 mod reads;
 mod syncs;
 mod tables;
+mod waits;
 mod writes;
 
 use std::os::unix::fs::PermissionsExt;

@@ -1,0 +1,193 @@
+//! What will be asked, in bytes of its own: a request that outlives the call that made it, to be
+//! encoded when there is a connection, and again when there is another.
+//!
+//! Next file to read: `call`.
+
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use crate::protocol::v2::{
+    Action, Change, Condition, Detail, Expiry, Order, Position, Previous, Request, Scan, Select,
+    Watch,
+};
+
+/// A request that owns its bytes and does not say of which table.
+pub(crate) enum Draft {
+    Ping,
+    Get {
+        key: Bytes,
+    },
+    Exists {
+        key: Bytes,
+    },
+    Lifetime {
+        key: Bytes,
+    },
+    Set {
+        key: Bytes,
+        value: Bytes,
+        condition: Condition,
+        expiry: Option<Expiry>,
+        previous: Previous,
+    },
+    Delete {
+        key: Bytes,
+        condition: Condition,
+        previous: Previous,
+    },
+    Increment {
+        key: Bytes,
+        by: i64,
+        condition: Condition,
+    },
+    Expire {
+        key: Bytes,
+        expiry: Option<Expiry>,
+        condition: Condition,
+    },
+    Batch(Vec<ChangeDraft>),
+    /// Get, Exists, Lifetime, Set, Delete, Increment or Expire each.
+    Pipeline(Vec<Draft>),
+    Scan(ScanDraft),
+    Watch(WatchDraft),
+    CreateTable,
+    DropTable,
+    /// Behind which name to begin.
+    Tables {
+        after: Option<Box<str>>,
+    },
+    Statistics,
+}
+
+/// One key's part of a batch.
+pub(crate) struct ChangeDraft {
+    pub(crate) key: Bytes,
+    pub(crate) condition: Condition,
+    pub(crate) action: ActionDraft,
+}
+
+/// What happens to a key of a batch.
+pub(crate) enum ActionDraft {
+    Set { value: Bytes, expiry: Option<Expiry> },
+    Delete,
+    Increment { by: i64 },
+    Expire { expiry: Option<Expiry> },
+    Check,
+}
+
+/// Which records to read.
+#[derive(Clone)]
+pub(crate) struct ScanDraft {
+    pub(crate) from: Bound<Bytes>,
+    pub(crate) to: Bound<Bytes>,
+    pub(crate) order: Order,
+    pub(crate) detail: Detail,
+    pub(crate) limit: Option<u64>,
+}
+
+/// Which changes to tell.
+#[derive(Clone)]
+pub(crate) struct WatchDraft {
+    pub(crate) since: Option<Position>,
+    pub(crate) wait_millis: u64,
+    pub(crate) select: Selection,
+}
+
+/// Which keys a watch is about.
+#[derive(Clone)]
+pub(crate) enum Selection {
+    All,
+    Key(Bytes),
+    Prefix(Bytes),
+}
+
+impl Draft {
+    /// The request, of the table with this name.
+    pub(crate) fn request<'a>(&'a self, table: &'a str) -> Request<'a> {
+        match *self {
+            Draft::Ping => Request::Ping,
+            Draft::Get { ref key } => Request::Get { table, key },
+            Draft::Exists { ref key } => Request::Exists { table, key },
+            Draft::Lifetime { ref key } => Request::Lifetime { table, key },
+            Draft::Set { ref key, ref value, condition, expiry, previous } => {
+                Request::Set { table, key, value, condition, expiry, previous }
+            }
+            Draft::Delete { ref key, condition, previous } => {
+                Request::Delete { table, key, condition, previous }
+            }
+            Draft::Increment { ref key, by, condition } => {
+                Request::Increment { table, key, by, condition }
+            }
+            Draft::Expire { ref key, expiry, condition } => {
+                Request::Expire { table, key, expiry, condition }
+            }
+            Draft::Batch(ref changes) => {
+                Request::Batch { table, changes: changes.iter().map(ChangeDraft::change).collect() }
+            }
+            Draft::Pipeline(ref drafts) => {
+                Request::Pipeline(drafts.iter().map(|draft| draft.request(table)).collect())
+            }
+            Draft::Scan(ref scan) => Request::Scan(scan.scan(table)),
+            Draft::Watch(ref watch) => Request::Watch(watch.watch(table)),
+            Draft::CreateTable => Request::CreateTable { table },
+            Draft::DropTable => Request::DropTable { table },
+            Draft::Tables { ref after } => Request::Tables { after: after.as_deref() },
+            Draft::Statistics => Request::Statistics { table },
+        }
+    }
+
+    /// What must hold for the write, if it is one that knows conditions.
+    pub(crate) fn condition_mut(&mut self) -> Option<&mut Condition> {
+        match self {
+            Draft::Set { condition, .. }
+            | Draft::Delete { condition, .. }
+            | Draft::Increment { condition, .. }
+            | Draft::Expire { condition, .. } => Some(condition),
+            Draft::Ping
+            | Draft::Get { .. }
+            | Draft::Exists { .. }
+            | Draft::Lifetime { .. }
+            | Draft::Batch(_)
+            | Draft::Pipeline(_)
+            | Draft::Scan(_)
+            | Draft::Watch(_)
+            | Draft::CreateTable
+            | Draft::DropTable
+            | Draft::Tables { .. }
+            | Draft::Statistics => None,
+        }
+    }
+}
+
+impl ChangeDraft {
+    fn change(&self) -> Change<'_> {
+        let action = match self.action {
+            ActionDraft::Set { ref value, expiry } => Action::Set { value, expiry },
+            ActionDraft::Delete => Action::Delete,
+            ActionDraft::Increment { by } => Action::Increment { by },
+            ActionDraft::Expire { expiry } => Action::Expire { expiry },
+            ActionDraft::Check => Action::Check,
+        };
+        Change { key: &self.key, condition: self.condition, action }
+    }
+}
+
+impl ScanDraft {
+    fn scan<'a>(&'a self, table: &'a str) -> Scan<'a> {
+        let Self { ref from, ref to, order, detail, limit } = *self;
+        let bytes = |bound: &'a Bound<Bytes>| bound.as_ref().map(AsRef::as_ref);
+        Scan { table, from: bytes(from), to: bytes(to), order, detail, limit }
+    }
+}
+
+impl WatchDraft {
+    fn watch<'a>(&'a self, table: &'a str) -> Watch<'a> {
+        let select = match &self.select {
+            Selection::All => Select::All,
+            Selection::Key(key) => Select::Key(key),
+            Selection::Prefix(prefix) => Select::Prefix(prefix),
+        };
+        Watch { table, since: self.since, wait_millis: self.wait_millis, select }
+    }
+}

@@ -1,0 +1,143 @@
+//! The options of a write: what must hold, when the record ends, what the answer tells.
+//!
+//! Next file to read: [`super::batch`].
+
+use super::{time, version};
+use crate::protocol::frame::{FieldError, Fields, FrameWriter};
+use crate::types::{UnixMillis, Version};
+
+const ABSENT: &str = "absent";
+const PRESENT: &str = "present";
+const VERSION: &str = "version";
+const EXPIRES: &str = "expires";
+const TTL: &str = "ttl";
+const PREVIOUS: &str = "previous";
+
+/// What must hold for a write to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Condition {
+    /// Nothing.
+    #[default]
+    Any,
+    /// There is no record.
+    Absent,
+    /// There is a record.
+    Present,
+    /// The record is the one that this write made.
+    Version(Version),
+}
+
+/// When a record ends, by the server's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// At this time.
+    At(UnixMillis),
+    /// So many milliseconds after the server has taken the request up.
+    After(UnixMillis),
+}
+
+/// Whether a write answers with the record that stood there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Previous {
+    /// It says only whether there was one.
+    #[default]
+    Omit,
+    /// It answers with the record.
+    Return,
+}
+
+#[derive(Default)]
+pub(super) struct Options {
+    pub(super) condition: Condition,
+    pub(super) expiry: Option<Expiry>,
+    pub(super) previous: Previous,
+}
+
+impl Options {
+    /// Reads options up to the end of the message.
+    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
+        let options = Self::parse_some(fields)?;
+        if fields.is_empty() { Ok(options) } else { Err(FieldError::UnknownOption) }
+    }
+
+    /// Reads options up to the first word that is none.
+    pub(super) fn parse_some(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
+        let mut options = Self::default();
+        while !fields.is_empty() {
+            let before = *fields;
+            match fields.string()? {
+                ABSENT => options.set_condition(Condition::Absent)?,
+                PRESENT => options.set_condition(Condition::Present)?,
+                VERSION => options.set_condition(Condition::Version(version(fields)?))?,
+                EXPIRES => options.set_expiry(Expiry::At(time(fields)?))?,
+                TTL => options.set_expiry(Expiry::After(time(fields)?))?,
+                PREVIOUS if options.previous == Previous::Omit => {
+                    options.previous = Previous::Return;
+                }
+                PREVIOUS => return Err(FieldError::ClashingOptions),
+                _ => {
+                    *fields = before;
+                    break;
+                }
+            }
+        }
+        Ok(options)
+    }
+
+    fn set_condition(&mut self, condition: Condition) -> Result<(), FieldError> {
+        if self.condition != Condition::Any {
+            return Err(FieldError::ClashingOptions);
+        }
+        self.condition = condition;
+        Ok(())
+    }
+
+    fn set_expiry(&mut self, expiry: Expiry) -> Result<(), FieldError> {
+        match self.expiry.replace(expiry) {
+            None => Ok(()),
+            Some(_) => Err(FieldError::ClashingOptions),
+        }
+    }
+
+    /// Refuses what a request's type does not have.
+    pub(super) fn only(self, fits: impl FnOnce(&Self) -> bool) -> Result<Self, FieldError> {
+        if fits(&self) { Ok(self) } else { Err(FieldError::UnknownOption) }
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        let condition = match self.condition {
+            Condition::Any => 0,
+            Condition::Absent | Condition::Present => 1,
+            Condition::Version(_) => 2,
+        };
+        let expiry = if self.expiry.is_some() { 2 } else { 0 };
+        condition + expiry + usize::from(self.previous == Previous::Return)
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        match self.condition {
+            Condition::Any => {}
+            Condition::Absent => {
+                frames.string(ABSENT);
+            }
+            Condition::Present => {
+                frames.string(PRESENT);
+            }
+            Condition::Version(version) => {
+                frames.string(VERSION).integer(version.to_wire());
+            }
+        }
+        match self.expiry {
+            None => {}
+            Some(Expiry::At(time)) => {
+                frames.string(EXPIRES).integer(time.to_wire());
+            }
+            Some(Expiry::After(millis)) => {
+                frames.string(TTL).integer(millis.to_wire());
+            }
+        }
+        if self.previous == Previous::Return {
+            frames.string(PREVIOUS);
+        }
+    }
+}

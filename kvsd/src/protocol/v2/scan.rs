@@ -1,0 +1,210 @@
+//! A scan: which records of a table, in which order, and the page that answers.
+//!
+//! Next file to read: [`super::watch`].
+
+use std::ops::Bound;
+
+use super::{time_or_null, version};
+use crate::protocol::frame::{FieldError, Fields, FrameWriter};
+use crate::types::{UnixMillis, Version};
+
+const FROM: &str = "from";
+const AFTER: &str = "after";
+const TO: &str = "to";
+const BEFORE: &str = "before";
+const REVERSE: &str = "reverse";
+const KEYS: &str = "keys";
+const LIMIT: &str = "limit";
+
+/// Which records of a table are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Scan<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// Where the lowest key is.
+    pub from: Bound<&'a [u8]>,
+    /// Where the highest key is.
+    pub to: Bound<&'a [u8]>,
+    /// Which of the two the page begins at.
+    pub order: Order,
+    /// How much of each record is wanted.
+    pub detail: Detail,
+    /// The most records of the page, at least 1; a server may send fewer.
+    pub limit: Option<u64>,
+}
+
+/// In which order keys come: byte by byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The lowest key first.
+    #[default]
+    Ascending,
+    /// The highest key first.
+    Descending,
+}
+
+/// How much of each record a scan reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// All of it.
+    #[default]
+    Records,
+    /// All but the value.
+    Keys,
+}
+
+/// Some records, in the order that was asked for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Page<'a> {
+    /// Behind which key the next page goes on; `None` at the end of the range. A page without
+    /// records need not be the end.
+    pub next: Option<&'a [u8]>,
+    /// The records.
+    pub records: Vec<PageRecord<'a>>,
+}
+
+/// A record of a page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct PageRecord<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The write that made it.
+    pub version: Version,
+    /// The value; `None` with [`Detail::Keys`].
+    pub value: Option<&'a [u8]>,
+    /// When it ends.
+    pub expires_at: Option<UnixMillis>,
+}
+
+impl<'a> Scan<'a> {
+    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+        let table = fields.string()?;
+        let (mut from, mut to) = (Bound::Unbounded, Bound::Unbounded);
+        let (mut order, mut detail, mut limit) = (None, None, None);
+        while !fields.is_empty() {
+            let is_new = match fields.string()? {
+                FROM => set_bound(&mut from, Bound::Included(fields.bytes()?)),
+                AFTER => set_bound(&mut from, Bound::Excluded(fields.bytes()?)),
+                TO => set_bound(&mut to, Bound::Included(fields.bytes()?)),
+                BEFORE => set_bound(&mut to, Bound::Excluded(fields.bytes()?)),
+                REVERSE => order.replace(Order::Descending).is_none(),
+                KEYS => detail.replace(Detail::Keys).is_none(),
+                LIMIT => {
+                    let number = u64::try_from(fields.integer()?).ok().filter(|n| *n > 0);
+                    let number = number.ok_or(FieldError::OutOfRange { field: "limit" })?;
+                    limit.replace(number).is_none()
+                }
+                _ => return Err(FieldError::UnknownOption),
+            };
+            if !is_new {
+                return Err(FieldError::ClashingOptions);
+            }
+        }
+        let (order, detail) = (order.unwrap_or_default(), detail.unwrap_or_default());
+        Ok(Self { table, from, to, order, detail, limit })
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        let bound = |bound: &Bound<_>| if let Bound::Unbounded = bound { 0 } else { 2 };
+        let words = usize::from(self.order == Order::Descending)
+            + usize::from(self.detail == Detail::Keys)
+            + if self.limit.is_some() { 2 } else { 0 };
+        1 + bound(&self.from) + bound(&self.to) + words
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        frames.string(self.table);
+        match self.from {
+            Bound::Included(key) => frames.string(FROM).bytes(key),
+            Bound::Excluded(key) => frames.string(AFTER).bytes(key),
+            Bound::Unbounded => frames,
+        };
+        match self.to {
+            Bound::Included(key) => frames.string(TO).bytes(key),
+            Bound::Excluded(key) => frames.string(BEFORE).bytes(key),
+            Bound::Unbounded => frames,
+        };
+        if self.order == Order::Descending {
+            frames.string(REVERSE);
+        }
+        if self.detail == Detail::Keys {
+            frames.string(KEYS);
+        }
+        if let Some(limit) = self.limit {
+            frames.string(LIMIT).integer(i64::try_from(limit).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn set_bound<'a>(bound: &mut Bound<&'a [u8]>, to: Bound<&'a [u8]>) -> bool {
+    let is_new = *bound == Bound::Unbounded;
+    *bound = to;
+    is_new
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+        let next = if fields.null() { None } else { Some(fields.bytes()?) };
+        let mut records = Vec::new();
+        while !fields.is_empty() {
+            records.push(PageRecord {
+                key: fields.bytes()?,
+                version: version(fields)?,
+                value: if fields.null() { None } else { Some(fields.bytes()?) },
+                expires_at: time_or_null(fields)?,
+            });
+        }
+        Ok(Self { next, records })
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        1 + self.records.len() * PageRecord::FRAMES
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        match self.next {
+            Some(next) => frames.bytes(next),
+            None => frames.null(),
+        };
+        for record in &self.records {
+            frames.bytes(record.key).integer(record.version.to_wire());
+            match record.value {
+                Some(value) => frames.bytes(value),
+                None => frames.null(),
+            };
+            match record.expires_at {
+                Some(time) => frames.integer(time.to_wire()),
+                None => frames.null(),
+            };
+        }
+    }
+}
+
+impl PageRecord<'_> {
+    const FRAMES: usize = 4;
+}
+
+/// Shows what is asked for; never a key.
+impl std::fmt::Debug for Scan<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { table, order, detail, limit, .. } = self;
+        write!(f, "Scan({table:?}, {order:?}, {detail:?}, {limit:?})")
+    }
+}
+
+/// Counts the records; never shows one.
+impl std::fmt::Debug for Page<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = if self.next.is_some() { "more follow" } else { "the last" };
+        write!(f, "Page({} records, {end})", self.records.len())
+    }
+}
+
+/// Shows how large it is; never a key or a value.
+impl std::fmt::Debug for PageRecord<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, version, value, expires_at } = self;
+        let bytes = value.map(<[u8]>::len);
+        write!(f, "({} byte key, {version}, {bytes:?} byte value, {expires_at:?})", key.len())
+    }
+}

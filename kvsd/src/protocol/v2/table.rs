@@ -1,0 +1,97 @@
+//! What a server tells of its tables.
+//!
+//! Next file to read: [`super::reply`].
+
+use super::watch::incarnation;
+use crate::protocol::cut_fail_message;
+use crate::protocol::frame::{FieldError, Fields, FrameWriter};
+use crate::types::Version;
+
+/// Some names of tables, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names<'a> {
+    /// Whether there are tables behind the last of these.
+    pub more: bool,
+    /// The names.
+    pub names: Vec<&'a str>,
+}
+
+/// How much a table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics<'a> {
+    /// Keys with a record, those included that have expired and are not cleared away yet.
+    pub keys: u64,
+    /// Bytes of the records that keys have now, keys included.
+    pub live_bytes: u64,
+    /// Bytes of everything else that was written and is not cleared away yet.
+    pub dead_bytes: u64,
+    /// Files that hold records.
+    pub segments: u64,
+    /// Bytes that these files take on the disk.
+    pub disk_bytes: u64,
+    /// The highest version of a write; `None` before the first.
+    pub last_version: Option<Version>,
+    /// Which of the tables that have had this name it is.
+    pub incarnation: u64,
+    /// Why the table takes no more writes, if it does not.
+    pub stopped: Option<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+        let more = super::flag(fields)?;
+        let mut names = Vec::new();
+        while !fields.is_empty() {
+            names.push(fields.string()?);
+        }
+        Ok(Self { more, names })
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        1 + self.names.len()
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        frames.integer(i64::from(self.more));
+        for name in &self.names {
+            frames.string(name);
+        }
+    }
+}
+
+impl<'a> Statistics<'a> {
+    pub(super) const FRAMES: usize = 8;
+
+    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+        let number = |fields: &mut Fields<'a>| {
+            u64::try_from(fields.integer()?)
+                .map_err(|_| FieldError::OutOfRange { field: "a count" })
+        };
+        Ok(Self {
+            keys: number(fields)?,
+            live_bytes: number(fields)?,
+            dead_bytes: number(fields)?,
+            segments: number(fields)?,
+            disk_bytes: number(fields)?,
+            last_version: super::version_or_null(fields)?,
+            incarnation: incarnation(fields)?,
+            stopped: if fields.null() { None } else { Some(fields.string()?) },
+        })
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        for count in [self.keys, self.live_bytes, self.dead_bytes, self.segments, self.disk_bytes] {
+            frames.integer(number(count));
+        }
+        match self.last_version {
+            Some(version) => frames.integer(version.to_wire()),
+            None => frames.null(),
+        };
+        frames.integer(i64::from_le_bytes(self.incarnation.to_le_bytes()));
+        match self.stopped {
+            Some(why) => frames.string(cut_fail_message(why)),
+            None => frames.null(),
+        };
+    }
+}

@@ -1,0 +1,208 @@
+//! A watch: what has changed in a table since a position, asked for again and again.
+//!
+//! Next file to read: [`super::reply`].
+
+use super::{time_or_null, version};
+use crate::protocol::frame::{FieldError, Fields, FrameWriter};
+use crate::types::{UnixMillis, Version};
+
+const KEY: &str = "key";
+const PREFIX: &str = "prefix";
+
+/// The longest that a server waits for a change, in milliseconds; a longer wait counts as this.
+pub const MAX_WAIT_MILLIS: u64 = 30_000;
+
+/// What changes are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Watch<'a> {
+    /// The table.
+    pub table: &'a str,
+    /// Behind which position; `None` asks for the position now, and nothing else.
+    pub since: Option<Position>,
+    /// How long the server waits for a change if there is none, in milliseconds.
+    pub wait_millis: u64,
+    /// Which keys.
+    pub select: Select<'a>,
+}
+
+/// A place in a table's past: behind one of its writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    /// Which of the tables that have had the name; `None` for the one that has it now.
+    pub incarnation: Option<u64>,
+    /// The version of the write; 0 stands before the first.
+    pub version: u64,
+}
+
+/// Which keys a watch is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Select<'a> {
+    /// All of the table.
+    All,
+    /// This one.
+    Key(&'a [u8]),
+    /// Those that begin so.
+    Prefix(&'a [u8]),
+}
+
+/// What has changed, in the order of the versions. Never ends inside a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct News<'a> {
+    /// Up to where everything is told: where to go on from.
+    pub until: Position,
+    /// The changes.
+    pub changes: Vec<NewsChange<'a>>,
+}
+
+/// One key's change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct NewsChange<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// The write that made the change; those of one batch share it.
+    pub version: Version,
+    /// The new value; `None` if the record was deleted.
+    pub value: Option<&'a [u8]>,
+    /// When the new record ends. That it does is no change of its own.
+    pub expires_at: Option<UnixMillis>,
+}
+
+impl<'a> Watch<'a> {
+    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+        let table = fields.string()?;
+        let incarnation = if fields.null() { None } else { Some(incarnation(fields)?) };
+        let since = if incarnation.is_none() && fields.null() {
+            None
+        } else {
+            Some(Position { incarnation, version: unsigned(fields, "a version")? })
+        };
+        let wait_millis = unsigned(fields, "the wait")?;
+        let select = match fields.is_empty() {
+            true => Select::All,
+            false => match fields.string()? {
+                KEY => Select::Key(fields.bytes()?),
+                PREFIX => Select::Prefix(fields.bytes()?),
+                _ => return Err(FieldError::UnknownOption),
+            },
+        };
+        Ok(Self { table, since, wait_millis, select })
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        let select = if let Select::All = self.select { 0 } else { 2 };
+        2 + Position::FRAMES + select
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        frames.string(self.table);
+        match self.since {
+            Some(position) => position.encode(frames),
+            None => {
+                frames.null().null();
+            }
+        }
+        frames.integer(i64::try_from(self.wait_millis).unwrap_or(i64::MAX));
+        match self.select {
+            Select::All => {}
+            Select::Key(key) => {
+                frames.string(KEY).bytes(key);
+            }
+            Select::Prefix(prefix) => {
+                frames.string(PREFIX).bytes(prefix);
+            }
+        }
+    }
+}
+
+impl Position {
+    pub(super) const FRAMES: usize = 2;
+
+    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
+        let incarnation = if fields.null() { None } else { Some(incarnation(fields)?) };
+        Ok(Self { incarnation, version: unsigned(fields, "a version")? })
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        match self.incarnation {
+            Some(incarnation) => frames.integer(i64::from_le_bytes(incarnation.to_le_bytes())),
+            None => frames.null(),
+        };
+        frames.integer(i64::try_from(self.version).unwrap_or(i64::MAX));
+    }
+}
+
+/// An incarnation is any 64 bits; on the wire they are those of an integer.
+pub(super) fn incarnation(fields: &mut Fields<'_>) -> Result<u64, FieldError> {
+    Ok(u64::from_le_bytes(fields.integer()?.to_le_bytes()))
+}
+
+fn unsigned(fields: &mut Fields<'_>, field: &'static str) -> Result<u64, FieldError> {
+    u64::try_from(fields.integer()?).map_err(|_| FieldError::OutOfRange { field })
+}
+
+impl<'a> News<'a> {
+    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+        let until = Position::parse(fields)?;
+        let mut changes = Vec::new();
+        while !fields.is_empty() {
+            changes.push(NewsChange {
+                key: fields.bytes()?,
+                version: version(fields)?,
+                value: if fields.null() { None } else { Some(fields.bytes()?) },
+                expires_at: time_or_null(fields)?,
+            });
+        }
+        Ok(Self { until, changes })
+    }
+
+    pub(super) fn frames(&self) -> usize {
+        Position::FRAMES + self.changes.len() * NewsChange::FRAMES
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        self.until.encode(frames);
+        for change in &self.changes {
+            frames.bytes(change.key).integer(change.version.to_wire());
+            match change.value {
+                Some(value) => frames.bytes(value),
+                None => frames.null(),
+            };
+            match change.expires_at {
+                Some(time) => frames.integer(time.to_wire()),
+                None => frames.null(),
+            };
+        }
+    }
+}
+
+impl NewsChange<'_> {
+    const FRAMES: usize = 4;
+}
+
+/// Shows what is asked for; never a key.
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { table, since, wait_millis, select } = self;
+        write!(f, "Watch({table:?}, {since:?}, {wait_millis} ms, {select:?})")
+    }
+}
+
+/// Never shows the key.
+impl std::fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Select::All => f.write_str("all keys"),
+            Select::Key(key) => write!(f, "a {} byte key", key.len()),
+            Select::Prefix(prefix) => write!(f, "a {} byte prefix", prefix.len()),
+        }
+    }
+}
+
+/// Shows how large it is; never a key or a value.
+impl std::fmt::Debug for NewsChange<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { key, version, value, expires_at } = self;
+        let bytes = value.map(<[u8]>::len);
+        write!(f, "({} byte key, {version}, {bytes:?} byte value, {expires_at:?})", key.len())
+    }
+}
