@@ -63,7 +63,7 @@ impl fmt::Debug for Stream {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The host's name has no address.
-    #[error("cannot find the host {host}: {source}")]
+    #[error("cannot find the host {host}")]
     Resolve {
         /// The name.
         host: String,
@@ -100,7 +100,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// Another failure of the TLS handshake.
-    #[error("the TLS handshake failed: {source}")]
+    #[error("the TLS handshake failed")]
     Tls {
         /// The error of the TLS library.
         source: io::Error,

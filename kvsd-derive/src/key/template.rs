@@ -111,6 +111,9 @@ fn candidates<'a>(container: &'a Container<'_>) -> Option<Vec<Candidate<'a>>> {
 }
 
 fn unknown(ident: &str, name: &str, candidates: &[Candidate<'_>]) -> String {
+    if name.is_empty() {
+        return "a `{}` in the key template names no field".to_owned();
+    }
     let known = candidates.iter().map(|candidate| format!("`{}`", candidate.name));
     let known = known.collect::<Vec<_>>().join(", ");
     let advice = match known.as_str() {

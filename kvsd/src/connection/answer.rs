@@ -87,7 +87,6 @@ pub(crate) enum Answer {
         before: Previously,
     },
     Counter {
-        version: Version,
         value: i64,
     },
     Conflict {
@@ -191,9 +190,7 @@ impl Answer {
                     Before::Record(record) => Previously::Record(Stored::keep(record, keeper)),
                 },
             },
-            Reply::Counter { version, value } => {
-                Answer::Counter { version: *version, value: *value }
-            }
+            Reply::Counter { value, .. } => Answer::Counter { value: *value },
             Reply::Conflict { current, change } => {
                 Answer::Conflict { current: *current, change: *change }
             }

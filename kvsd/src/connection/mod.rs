@@ -17,6 +17,7 @@
 
 mod alive;
 pub(crate) mod answer;
+mod info;
 mod open;
 mod outbox;
 mod slots;
@@ -42,6 +43,7 @@ use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Ending};
 use crate::protocol::v2::{Action, Change, Request, RequestId};
 
+pub use self::info::ServerInfo;
 pub(crate) use self::open::{Credentials, open};
 
 /// The requests that may be in flight on one connection, abandoned ones included.
@@ -63,6 +65,7 @@ struct Handle {
 struct Shared {
     address: Arc<str>,
     max_value_bytes: usize,
+    info: ServerInfo,
     /// Whether the phase is [`Phase::Open`], to be asked without the lock.
     open: AtomicBool,
     state: Mutex<State>,
@@ -121,6 +124,11 @@ impl Connection {
     /// The largest value that the server takes, in bytes.
     pub(crate) fn max_value_bytes(&self) -> usize {
         self.handle.shared.max_value_bytes
+    }
+
+    /// What the server said of itself.
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.handle.shared.info
     }
 
     /// Puts a request into the outbox.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::alive::Alive;
+use super::info::ServerInfo;
 use super::outbox::Outbox;
 use super::slots::Slots;
 use super::tasks::{self, Incoming};
@@ -51,7 +52,8 @@ pub(crate) async fn open(
         buffer: BytesMut::with_capacity(4096),
         decoder: Decoder::new(WELCOME_LIMITS),
     };
-    let max_value_bytes = opening.greet(credentials).await.map_err(|error| error.at(address))?;
+    let info = opening.greet(credentials).await.map_err(|error| error.at(address))?;
+    let max_value_bytes = info.max_value_bytes;
     let Opening { stream: Stream { reader, writer }, buffer, mut decoder } = opening;
     let whole = v2::limits(max_value_bytes);
     decoder.set_limits(part::stream_limits(whole));
@@ -59,6 +61,7 @@ pub(crate) async fn open(
     let shared = Arc::new(Shared {
         address: Arc::clone(address),
         max_value_bytes,
+        info,
         open: AtomicBool::new(true),
         state: Mutex::new(State {
             phase: Phase::Open,
@@ -86,10 +89,10 @@ struct Opening {
 }
 
 impl Opening {
-    /// Says hello; answers with the largest value that the server takes, in bytes.
-    async fn greet(&mut self, credentials: Option<&Credentials>) -> Result<usize, Error> {
+    /// Says hello; answers with what the server says of itself.
+    async fn greet(&mut self, credentials: Option<&Credentials>) -> Result<ServerInfo, Error> {
         let lost = |error: std::io::Error| {
-            let detail = format!("the connection ended at the hello: {}", error.kind());
+            let detail = "the connection ended at the hello";
             Error::new(ErrorKind::Connect, Outcome::NotSent, detail).with_source(error)
         };
         let mut hello = BytesMut::new();
@@ -106,15 +109,13 @@ impl Opening {
         self.stream.writer.flush().await.map_err(lost)?;
         loop {
             if let Some(message) = self.decoder.decode(&self.buffer).map_err(misunderstand)? {
-                let max_value_bytes = match Welcome::parse(&message) {
-                    Ok((HELLO_ID, welcome)) if welcome.version == v2::VERSION => {
-                        usize::try_from(welcome.max_value_bytes).unwrap_or(usize::MAX)
-                    }
+                let info = match Welcome::parse(&message) {
+                    Ok((HELLO_ID, welcome)) if welcome.version == v2::VERSION => welcome.into(),
                     _ => return Err(turned_away(&message)),
                 };
                 let length = message.byte_len();
                 self.buffer.advance(length);
-                return Ok(max_value_bytes);
+                return Ok(info);
             }
             if self.stream.reader.read_buf(&mut self.buffer).await.map_err(lost)? == 0 {
                 return Err(Error::new(
@@ -171,7 +172,7 @@ fn refuse(cause: ConnectError) -> Error {
         | ConnectError::NotTls { .. }
         | ConnectError::Tls { .. } => ErrorKind::Tls,
     };
-    Error::new(kind, Outcome::NotSent, cause.to_string()).with_source(cause)
+    Error::new(kind, Outcome::NotSent, "").with_source(cause)
 }
 
 /// Never shows the password.

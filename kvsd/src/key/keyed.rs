@@ -86,9 +86,7 @@ pub trait Keyed: Sized {
 
     /// What identifies a record: the parts of its key, in the order of the template. One part
     /// stands alone, several are a tuple.
-    type Parts<'p>
-    where
-        Self: 'p;
+    type Parts<'p>;
 
     /// The key of this record.
     fn key(&self) -> Key<Self>;

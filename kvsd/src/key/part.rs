@@ -81,9 +81,7 @@ pub trait KeyPart {
     /// What [`Keyed::key_of`](super::Keyed::key_of) and
     /// [`Keyed::prefix_of`](super::Keyed::prefix_of) take for a field of this type: `Self` for what
     /// is cheap to copy, a reference or a slice for the rest. It is written as the same bytes.
-    type Arg<'p>: KeyPart
-    where
-        Self: 'p;
+    type Arg<'p>: KeyPart;
 
     /// Appends the part in a place where anything may follow.
     fn append_to(&self, key: &mut KeyWriter);

@@ -84,7 +84,7 @@ impl KeyPart for [u8] {
 macro_rules! as_inner {
     ($([$($params:tt)*] $outer:ty = $inner:ty;)*) => { $(
         impl<$($params)*> KeyPart for $outer {
-            type Arg<'p> = <$inner as KeyPart>::Arg<'p> where Self: 'p;
+            type Arg<'p> = <$inner as KeyPart>::Arg<'p>;
 
             fn append_to(&self, key: &mut KeyWriter) {
                 <$inner as KeyPart>::append_to(self.as_ref(), key);
@@ -120,10 +120,7 @@ impl KeyPart for str {
 }
 
 impl<T: KeyPart + ?Sized> KeyPart for &T {
-    type Arg<'p>
-        = T::Arg<'p>
-    where
-        Self: 'p;
+    type Arg<'p> = T::Arg<'p>;
 
     fn append_to(&self, key: &mut KeyWriter) {
         T::append_to(self, key);

@@ -14,28 +14,35 @@ use crate::transport::Stream;
 
 /// One operation's time and end.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(super) struct Meter(Option<Begun>);
+
+#[derive(Debug)]
+struct Begun {
     operation: &'static str,
     address: Arc<str>,
     at: Instant,
 }
 
 impl Meter {
-    pub(super) fn begin(operation: &'static str, address: &Arc<str>) -> Self {
-        gauge!("kvsd_operations_in_flight", "server" => server(address)).increment(1);
-        Self { operation, address: Arc::clone(address), at: Instant::now() }
+    pub(super) fn idle() -> Self {
+        Self(None)
     }
 
-    pub(super) fn end(&self, outcome: &'static str) {
-        let Self { operation, address, at } = self;
-        gauge!("kvsd_operations_in_flight", "server" => server(address)).decrement(1);
+    pub(super) fn begin(&mut self, operation: &'static str, address: &Arc<str>) {
+        gauge!("kvsd_operations_in_flight", "server" => server(address)).increment(1);
+        self.0 = Some(Begun { operation, address: Arc::clone(address), at: Instant::now() });
+    }
+
+    pub(super) fn end(&mut self, outcome: &'static str) {
+        let Some(Begun { operation, address, at }) = self.0.take() else { return };
+        gauge!("kvsd_operations_in_flight", "server" => server(&address)).decrement(1);
         histogram!(
-            "kvsd_operation_seconds", "server" => server(address), "operation" => *operation
+            "kvsd_operation_seconds", "server" => server(&address), "operation" => operation
         )
         .record(at.elapsed());
         counter!(
             "kvsd_operations_total",
-            "server" => server(address), "operation" => *operation, "outcome" => outcome
+            "server" => server(&address), "operation" => operation, "outcome" => outcome
         )
         .increment(1);
     }

@@ -9,11 +9,13 @@ use crate::transport::Stream;
 pub(super) struct Meter;
 
 impl Meter {
-    pub(super) fn begin(_: &'static str, _: &Arc<str>) -> Self {
+    pub(super) fn idle() -> Self {
         Self
     }
 
-    pub(super) fn end(&self, _: &'static str) {}
+    pub(super) fn begin(&mut self, _: &'static str, _: &Arc<str>) {}
+
+    pub(super) fn end(&mut self, _: &'static str) {}
 }
 
 pub(super) fn sent_again(_: &Arc<str>, _: &'static str) {}

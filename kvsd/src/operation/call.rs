@@ -12,25 +12,33 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::draft::Draft;
+use super::draft::{Draft, Item};
 use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Observed};
 use crate::pool::budget::{Cause, Retries};
-use crate::protocol::v2::{Condition, FailCode};
+use crate::protocol::v2::FailCode;
 
 /// An operation's draft and how far it has come.
 pub(crate) struct Call<'c> {
     client: ClientRef<'c>,
     /// The operation's name, for errors.
     name: &'static str,
-    /// The table, if it is not that of the client's handle.
-    table: Option<Cow<'static, str>>,
+    table: Table,
     timeout: Duration,
+    /// Known from the first poll on.
+    deadline: Option<Instant>,
     state: State,
     observed: Observed,
+}
+
+enum Table {
+    OfHandle,
+    Named(Cow<'static, str>),
+    /// The operation is about none.
+    Nothing,
 }
 
 enum ClientRef<'c> {
@@ -65,13 +73,18 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 impl<'c> Call<'c> {
     pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
         let (client, timeout) = (ClientRef::Borrowed(client), client.timeout());
-        let (state, observed) = (State::New(draft), Observed::unbegun());
-        Self { client, name, table: None, timeout, state, observed }
+        let (table, state, observed) = (Table::OfHandle, State::New(draft), Observed::unbegun());
+        Self { client, name, table, timeout, deadline: None, state, observed }
     }
 
     /// Acts on this table instead of that of the client's handle. Its name was checked.
     pub(crate) fn on_table(self, table: impl Into<Cow<'static, str>>) -> Self {
-        Self { table: Some(table.into()), ..self }
+        Self { table: Table::Named(table.into()), ..self }
+    }
+
+    /// Is about no table: errors name none.
+    pub(crate) fn on_no_table(self) -> Self {
+        Self { table: Table::Nothing, ..self }
     }
 
     /// The draft, if it is sound and not on its way yet.
@@ -79,12 +92,6 @@ impl<'c> Call<'c> {
         match &mut self.state {
             State::New(Ok(draft)) => Some(draft),
             State::New(Err(_)) | State::Sent { .. } | State::Slow(_) | State::Done => None,
-        }
-    }
-
-    pub(crate) fn set_condition(&mut self, to: Condition) {
-        if let Some(condition) = self.draft_mut().and_then(Draft::condition_mut) {
-            *condition = to;
         }
     }
 
@@ -100,18 +107,48 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Call<'static> {
-        let Self { client, name, table, timeout, state, observed } = self;
+        let Self { client, name, table, timeout, deadline, state, observed } = self;
         let client = match client {
             ClientRef::Borrowed(client) => client.clone(),
             ClientRef::Owned(client) => client,
         };
-        Call { client: ClientRef::Owned(client), name, table, timeout, state, observed }
+        let client = ClientRef::Owned(client);
+        Call { client, name, table, timeout, deadline, state, observed }
+    }
+
+    /// The request as part of a pipeline of the handle `client`.
+    pub(super) fn into_item(self, client: &Client) -> Result<Item, Error> {
+        if !self.client().is_of(client) {
+            let detail = "the operation is another client's";
+            return Err(Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, detail));
+        }
+        let own = self.table() != client.table_name();
+        let table = own.then(|| self.table().to_owned().into_boxed_str());
+        match self.state {
+            State::New(draft) => Ok(Item { name: self.name, table, draft: draft? }),
+            State::Sent { .. } | State::Slow(_) | State::Done => {
+                let detail = "the operation was polled already";
+                Err(Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, detail))
+            }
+        }
+    }
+
+    /// Asks for more, within the deadline that the first request had.
+    pub(super) fn again(&mut self, draft: Draft) {
+        self.state = State::New(Ok(draft));
+    }
+
+    /// When the operation must be over; `None` before the first poll.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
-        let client = self.client.get();
-        let table = self.table.as_deref().unwrap_or_else(|| client.table_name());
-        let _entered = self.observed.enter(self.name, table, client.pool().address());
+        if self.is_new() && self.deadline.is_none() {
+            let address = self.client().pool().address();
+            self.observed = Observed::begin(self.name, self.table(), address);
+        }
+        let _entered = self.observed.enter();
         loop {
             match &mut self.state {
                 State::New(_) => {
@@ -154,28 +191,44 @@ impl<'c> Call<'c> {
     }
 
     fn explain(&self, error: Error) -> Error {
-        let error = error.during(self.name);
+        let mut error = error.during(self.name);
+        match &self.table {
+            Table::OfHandle | Table::Named(_) if error.table().is_none() => {
+                error = error.on(self.table());
+            }
+            Table::OfHandle | Table::Named(_) | Table::Nothing => {}
+        }
         if error.address().is_some() { error } else { error.at(self.client().pool().address()) }
     }
 
-    fn client(&self) -> &Client {
+    /// Whether it was not polled yet.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.state, State::New(_))
+    }
+
+    pub(super) fn client(&self) -> &Client {
         self.client.get()
     }
 
     fn table(&self) -> &str {
-        self.table.as_deref().unwrap_or_else(|| self.client().table_name())
+        match &self.table {
+            Table::Named(name) => name,
+            Table::OfHandle | Table::Nothing => self.client().table_name(),
+        }
     }
 
-    fn start(&self, draft: Draft) -> Result<State, Error> {
+    fn start(&mut self, draft: Draft) -> Result<State, Error> {
+        let now = Instant::now();
+        let deadline = match self.deadline {
+            Some(deadline) if deadline <= now => return Err(too_late("no time was left")),
+            Some(deadline) => deadline,
+            None if self.timeout.is_zero() => {
+                return Err(too_late("no time at all was allowed"));
+            }
+            None => now + self.timeout.min(MAX_TIMEOUT),
+        };
+        self.deadline = Some(deadline);
         let client = self.client();
-        if self.timeout.is_zero() {
-            return Err(Error::new(
-                ErrorKind::Timeout,
-                Outcome::NotSent,
-                "no time at all was allowed",
-            ));
-        }
-        let deadline = Instant::now() + self.timeout.min(MAX_TIMEOUT);
         client.pool().budget().earn();
         if let Some(connection) = client.pool().handle_now()? {
             match connection.send(&draft.request(self.table()), deadline) {
@@ -215,10 +268,8 @@ impl Sending {
                 tokio::time::sleep(pause).await;
             }
             let waiting = tokio::time::timeout_at(deadline, pool.handle());
-            let connection = waiting.await.unwrap_or_else(|_| {
-                let detail = "no connection in time";
-                Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, detail))
-            })?;
+            let connection =
+                waiting.await.unwrap_or_else(|_| Err(too_late("no connection in time")))?;
             let sent = connection.send(&draft.request(&table), deadline);
             // The handle must not keep a connection open that only this request still uses.
             drop(connection);
@@ -234,6 +285,10 @@ impl Sending {
             observe::sent_again(pool.address(), name);
         }
     }
+}
+
+fn too_late(detail: &str) -> Error {
+    Error::new(ErrorKind::Timeout, Outcome::NotSent, detail)
 }
 
 /// Why the operation should be sent again, if it should: it was not carried out, and another attempt
@@ -264,7 +319,12 @@ pub(crate) fn refused(answer: Answer) -> Error {
                 FailCode::Unknown => Outcome::Unknown,
                 _ => Outcome::Refused,
             };
-            Error::new(ErrorKind::Server(code), outcome, message)
+            let kind = match code {
+                FailCode::NotAnInteger => ErrorKind::NotAnInteger,
+                FailCode::Overflow => ErrorKind::Overflow,
+                code => ErrorKind::Server(code),
+            };
+            Error::new(kind, outcome, message)
         }
         Answer::Conflict { current, .. } => {
             Error::new(ErrorKind::Conflict { current }, Outcome::Refused, "")

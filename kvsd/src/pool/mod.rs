@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use self::backoff::Backoff;
 use self::budget::Budget;
 use self::opener::{Failures, Opener};
-use crate::connection::{self, Connection, Credentials};
+use crate::connection::{self, Connection, Credentials, ServerInfo};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe;
 use crate::transport::Transport;
@@ -56,6 +56,8 @@ struct Core {
     live: RwLock<Vec<Connection>>,
     next: AtomicUsize,
     max_value_bytes: AtomicUsize,
+    /// What the server said of itself at the latest welcome; `None` before the first.
+    info: Mutex<Option<ServerInfo>>,
     closed: AtomicBool,
     /// Ends the attempts to connect when the pool closes.
     closing: Notify,
@@ -88,6 +90,7 @@ impl Pool {
             live: RwLock::new(Vec::new()),
             next: AtomicUsize::new(0),
             max_value_bytes: AtomicUsize::new(0),
+            info: Mutex::new(None),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
             news: watch::Sender::new(None),
@@ -140,6 +143,12 @@ impl Pool {
     /// The largest value that the server takes, in bytes.
     pub(crate) fn max_value_bytes(&self) -> usize {
         self.core.max_value_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the server said of itself.
+    pub(crate) fn server_info(&self) -> ServerInfo {
+        let info = self.core.info.lock().unwrap_or_else(PoisonError::into_inner);
+        info.clone().unwrap_or_else(|| unreachable!("a pool is made with its first connection"))
     }
 
     /// Takes no new work, and ends every connection once what is in flight is answered.
@@ -278,6 +287,7 @@ impl Core {
             () = closing => return Err(self.closed_error()),
         };
         self.max_value_bytes.store(connection.max_value_bytes(), Ordering::Relaxed);
+        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.info().clone());
         let mut live = self.live_mut();
         // Under the lock, so that a pool that closes finds every connection.
         self.check_closed()?;

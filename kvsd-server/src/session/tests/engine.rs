@@ -244,10 +244,6 @@ impl Engine for MapEngine {
         self.published.subscribe().wait_for(|()| is_behind(())).await.unwrap();
     }
 
-    async fn changed(&self, _: &str, _: Position) {
-        unreachable!("no session watches")
-    }
-
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
         self.state.lock().unwrap().batches.push((table.to_string(), writes.len()));
         self.disk().await;

@@ -58,7 +58,7 @@
 //! too late means nothing.
 //!
 //! A request of more than 64 KiB goes as messages of type `K`, a reply as messages of type `k`, each
-//! with a [part](part) of it; the parts of up to four messages of a direction, and small messages,
+//! with a [part] of it; the parts of up to four messages of a direction, and small messages,
 //! may alternate.
 //!
 //! # Replies
