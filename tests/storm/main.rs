@@ -4,15 +4,19 @@
 //! Tasks run operations of every kind, on keys of their own and on shared ones, each to its end or
 //! dropped on the way, while the network between each client and the server splits, delays, cuts,
 //! refuses and falls silent, and the server is stopped and started again. What each may observe is
-//! in `worker`, `own_key` and `ledger`; what happens to them in `weather` and `server`.
+//! in `worker` and the modules of its arms; what happens to them in `weather` and `server`.
 //!
 //! The ordinary run takes seconds. `KVSD_TEST_STORM_SECONDS=600 cargo test --test storm` blows for
 //! ten minutes, and `KVSD_TEST_STORM_SEED` chooses other choices.
 
+mod count;
 mod ledger;
 mod own_key;
+mod pair;
 mod random;
 mod server;
+mod several;
+mod single;
 mod value;
 mod weather;
 mod worker;
@@ -26,6 +30,7 @@ use kvsd::Client;
 use kvsd::testing::{FaultCounts, Faults};
 use tokio::task::{JoinError, JoinSet};
 
+use count::SHARED_COUNTER;
 use ledger::Ledger;
 use random::Random;
 use server::{Host, Kind, Stop, Way};
@@ -34,7 +39,7 @@ use worker::{GRACE, Sea, TIMEOUT, Worker};
 const CLIENTS: u64 = 3;
 const TASKS: u64 = 192;
 /// The ordinary run ends after so many operations, and not before both.
-const OPERATIONS: u64 = 30_000;
+const OPERATIONS: u64 = 24_000;
 const SHORT: Duration = Duration::from_secs(6);
 /// What the resident memory may have grown by since the first storm, in bytes.
 const ROOM: u64 = 64 * 1024 * 1024;
@@ -161,6 +166,10 @@ impl Storm {
         for worker in &mut all {
             worker.check(&witness).await;
         }
+        let count = witness.get::<i64>(SHARED_COUNTER).await.unwrap().unwrap_or(0);
+        let counted = self.ledger.counted.load(Ordering::Relaxed);
+        let most = counted + self.ledger.perhaps_counted.load(Ordering::Relaxed);
+        assert!((counted..=most).contains(&count), "counted to {count}, not {counted} to {most}");
         for (client, _) in &self.coasts {
             works(client).await;
         }
