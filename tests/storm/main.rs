@@ -39,7 +39,7 @@ use worker::{GRACE, Sea, TIMEOUT, Worker};
 const CLIENTS: u64 = 3;
 const TASKS: u64 = 192;
 /// The ordinary run ends after so many operations, and not before both.
-const OPERATIONS: u64 = 24_000;
+const OPERATIONS: u64 = 20_000;
 const SHORT: Duration = Duration::from_secs(6);
 /// What the resident memory may have grown by since the first storm, in bytes.
 const ROOM: u64 = 64 * 1024 * 1024;
@@ -157,8 +157,8 @@ impl Storm {
             self.restarts += 1;
         };
         let mut all: Vec<_> = first.into_iter().map(returned).collect();
-        all.append(&mut join(&mut workers).await);
         stop.store(true, Ordering::Relaxed);
+        all.append(&mut join(&mut workers).await);
         join(&mut weather).await;
 
         self.fall_silent().await;
@@ -170,9 +170,7 @@ impl Storm {
         let counted = self.ledger.counted.load(Ordering::Relaxed);
         let most = counted + self.ledger.perhaps_counted.load(Ordering::Relaxed);
         assert!((counted..=most).contains(&count), "counted to {count}, not {counted} to {most}");
-        for (client, _) in &self.coasts {
-            works(client).await;
-        }
+        futures_util::future::join_all(self.coasts.iter().map(|(client, _)| works(client))).await;
         witness.close().await;
     }
 
@@ -262,7 +260,7 @@ async fn witness(way: Way) -> Client {
 /// The client is as good as new, without being rebuilt.
 async fn works(client: &Client) {
     let patience = TIMEOUT * 6;
-    for number in 0..200_u64 {
+    for number in 0..100_u64 {
         let key = format!("after/{number}");
         client.set(&key, number).timeout(patience).await.unwrap();
         let read = client.get::<u64>(&key).timeout(patience).await.unwrap();
