@@ -45,13 +45,15 @@ pub enum EngineError {
         cause: String,
     },
     /// There is no such table, and writing does not make one. Nothing was written.
-    #[error("there is no table {table}")]
+    #[error("there is no table {table}, and a write makes none here; create it first")]
     UnknownTable {
         /// The table.
         table: String,
     },
     /// There is no room for another table; nothing was written.
-    #[error("there are {limit} tables already, and no more are allowed")]
+    #[error(
+        "there are {limit} tables already, and no more are allowed; drop one or raise max_tables"
+    )]
     TooManyTables {
         /// The most tables there may be.
         limit: usize,

@@ -31,6 +31,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// What the engine is and promises; the hello announces it.
     fn description(&self) -> Description;
 
+    /// The time that expiry in a table goes by: a record has ended if it ends then or before.
+    fn time(&self, table: &str) -> UnixMillis;
+
     /// Reads a key without waiting, into `buffer` (which only grows; what it held is lost): the fast
     /// path of a point read. An expired record is not found.
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b>;

@@ -63,6 +63,8 @@ pub enum Action {
         /// When it ends; `None` for never.
         at: Option<UnixMillis>,
     },
+    /// Leave the record as it is: only the condition counts. Nothing is written.
+    Check,
 }
 
 /// How much a write's answer tells of the records before it.
@@ -90,7 +92,8 @@ pub enum Before {
 pub enum Written {
     /// It happened.
     Applied {
-        /// The version it got; `None` if nothing had to be written (a delete without a record).
+        /// The version it got; `None` if nothing had to be written (a delete without a record, a
+        /// check).
         version: Option<Version>,
         /// What stood there before, in the order of the changes.
         before: Vec<Before>,

@@ -89,8 +89,8 @@ impl Turn {
 
     /// Whether the write is one that may be carried out now.
     fn admit(&self, write: &Write, reserve: Reserve) -> Result<(), EngineError> {
-        let frees_room = |action: &Action| matches!(action, Action::Delete);
-        if reserve == Reserve::Use && !write.changes.iter().all(|c| frees_room(&c.action)) {
+        let takes_none = |action: &Action| matches!(action, Action::Delete | Action::Check);
+        if reserve == Reserve::Use && !write.changes.iter().all(|c| takes_none(&c.action)) {
             return Err(EngineError::DiskFull);
         }
         if write.changes.len() > 1 {
@@ -119,7 +119,9 @@ impl Turn {
             (Action::Set { value, expires_at }, _) => {
                 Ok(Effect::Set { value: value.clone(), expires: expires(expires_at) })
             }
-            (Action::Delete | Action::Expire { .. }, None) => Ok(Effect::Nothing),
+            (Action::Delete | Action::Expire { .. }, None) | (Action::Check, _) => {
+                Ok(Effect::Nothing)
+            }
             (Action::Delete, Some(_)) => Ok(Effect::Delete),
             (Action::Expire { at }, Some(_)) => Ok(Effect::Set { value, expires: expires(at) }),
             (Action::Increment { by }, live) => {
@@ -177,7 +179,9 @@ fn extent(before: BeforeDetail, action: &Action) -> Extent {
         | (BeforeDetail::Presence, Action::Increment { .. } | Action::Expire { .. }) => {
             Extent::Whole
         }
-        (BeforeDetail::Presence, Action::Set { .. } | Action::Delete) => Extent::Key,
+        (BeforeDetail::Presence, Action::Set { .. } | Action::Delete | Action::Check) => {
+            Extent::Key
+        }
     }
 }
 

@@ -24,6 +24,7 @@ pub(super) fn demand_of(writes: &[Write]) -> Demand {
             Action::Set { value, .. } => value.len(),
             Action::Delete => 0,
             Action::Increment { .. } => MOST_INTEGER_BYTES,
+            Action::Check => continue,
             // Only the disk knows how long the value is; a segment's limits are soft.
             Action::Expire { .. } => 0,
         };
@@ -39,7 +40,7 @@ pub(super) fn on_nothing(write: &Write) -> Option<Written> {
         return Some(Written::Conflict { change, current: None });
     }
     let writes_nothing = |change: &Change| match change.action {
-        Action::Delete | Action::Expire { .. } => true,
+        Action::Delete | Action::Expire { .. } | Action::Check => true,
         Action::Set { .. } | Action::Increment { .. } => false,
     };
     write.changes.iter().all(writes_nothing).then(|| Written::Applied {

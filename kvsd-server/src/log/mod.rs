@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use kvsd::TableName;
+use kvsd::{TableName, UnixMillis};
 
 use crate::engine::{
     BackupError, BackupName, BackupProgress, BackupSummary, ChangePage, Changes, Description,
@@ -146,6 +146,10 @@ impl LogEngine {
 impl Engine for LogEngine {
     fn description(&self) -> Description {
         Description { name: "log", durability: self.policy.name() }
+    }
+
+    fn time(&self, table: &str) -> UnixMillis {
+        self.tables.time(table)
     }
 
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b> {

@@ -62,6 +62,11 @@ impl Table {
         }
     }
 
+    /// The time that expiry goes by: never below one that the table has recorded.
+    pub(super) fn time(&self) -> UnixMillis {
+        time(&self.reader, &*self.clock)
+    }
+
     /// Reads a key from what is in memory.
     pub(super) fn read_now<'b>(&self, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b> {
         if self.is_dropped() {
@@ -113,7 +118,7 @@ impl Table {
         }
         let scan = scan.clone();
         let reader = Arc::clone(&self.reader);
-        let now = reader.time().max(self.clock.now().get());
+        let now = self.time().get();
         let read = move || reader.page(&page_request(&scan, now)).map(scan_page);
         match self.shared.read_pool.run(read).await {
             Ok(Err(_)) if self.is_dropped() => Ok(ScanPage::default()),
@@ -263,5 +268,11 @@ impl Table {
 
 fn is_live(hit: &Hit, reader: &Reader, clock: &dyn Clock) -> bool {
     // The clock is asked only where it matters.
-    hit.expires == NEVER || hit.expires > reader.time().max(clock.now().get())
+    hit.expires == NEVER || hit.expires > time(reader, clock).get()
+}
+
+fn time(reader: &Reader, clock: &dyn Clock) -> UnixMillis {
+    let now = clock.now();
+    // What is recorded was a clock's reading once.
+    UnixMillis::new(reader.time()).map_or(now, |recorded| recorded.max(now))
 }

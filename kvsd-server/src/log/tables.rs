@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use futures_util::future::join_all;
-use kvsd::TableName;
+use kvsd::{TableName, UnixMillis};
 use tokio::sync::Notify;
 
 use super::actor::Shared;
@@ -73,6 +73,11 @@ impl Tables {
     /// A table that is open.
     pub(super) fn find(&self, name: &str) -> Option<Arc<Table>> {
         self.inner.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// The time that expiry in a table goes by, or would go by if it were there.
+    pub(super) fn time(&self, name: &str) -> UnixMillis {
+        self.find(name).map_or_else(|| self.inner.clock.now(), |table| table.time())
     }
 
     /// A table that is open or is made now.

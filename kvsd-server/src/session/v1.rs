@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::Input;
 use super::output::Output;
-use super::{Ended, Service, fail, tidy};
+use super::{Ended, Service, tidy};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
@@ -182,7 +182,7 @@ impl Session<'_> {
     }
 
     fn fail(&mut self, code: FailCode, message: &str) {
-        Reply::Fail { code, message: fail::line(message) }.encode(self.output.buffer());
+        Reply::Fail { code, message }.encode(self.output.buffer());
     }
 }
 

@@ -1,8 +1,8 @@
-//! An engine in a map, whose answers a test can hold back.
+//! An engine in maps, whose answers a test can hold back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,9 +10,9 @@ use kvsd::{TableName, UnixMillis, Version};
 use tokio::sync::watch;
 
 use crate::engine::{
-    Action, Before, BeforeDetail, Changes, Condition, Description, Engine, EngineError, Found,
-    PageLimits, Position, ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
-    Written,
+    Action, Before, BeforeDetail, Change, ChangePage, Changes, Condition, Description, Engine,
+    EngineError, Found, Order, PageLimits, Position, ReadNow, Record, Scan, ScanDetail, ScanPage,
+    TableStatistics, Write, WriteResult, Written,
 };
 
 #[derive(Debug)]
@@ -20,14 +20,17 @@ pub(super) struct MapEngine {
     state: Mutex<State>,
     /// While this is false, writes and reads "from the disk" wait.
     open: watch::Sender<bool>,
+    /// Whoever waits for a change looks again.
+    published: watch::Sender<()>,
+    clock: AtomicU64,
     pub(super) reads: AtomicUsize,
+    /// How often somebody has asked what has changed.
+    pub(super) looks: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    records: HashMap<(String, Vec<u8>), Record>,
-    /// Each table's incarnation.
-    tables: BTreeMap<String, u64>,
+    tables: BTreeMap<String, Table>,
     /// How many tables there have been.
     made: u64,
     version: u64,
@@ -36,12 +39,25 @@ struct State {
     fail: Option<EngineError>,
 }
 
+#[derive(Debug, Default)]
+struct Table {
+    incarnation: u64,
+    version: u64,
+    records: BTreeMap<Bytes, Record>,
+    history: Vec<(u64, Bytes, Option<Record>)>,
+    /// Up to where the history is forgotten.
+    forgotten: u64,
+}
+
 impl Default for MapEngine {
     fn default() -> Self {
         Self {
             state: Mutex::default(),
             open: watch::Sender::new(true),
+            published: watch::Sender::new(()),
+            clock: AtomicU64::new(1_000),
             reads: AtomicUsize::default(),
+            looks: AtomicUsize::default(),
         }
     }
 }
@@ -63,9 +79,29 @@ impl MapEngine {
         }
     }
 
+    /// Waits until so many wait for a change.
+    pub(super) async fn is_watched_by(&self, count: usize) {
+        while self.published.receiver_count() != count {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// From now on everything fails.
     pub(super) fn fail(&self, error: EngineError) {
         self.state.lock().unwrap().fail = Some(error);
+    }
+
+    /// Sets the clock; at first it says 1,000.
+    pub(super) fn set_time(&self, millis: u64) {
+        self.clock.store(millis, Ordering::Relaxed);
+    }
+
+    /// Forgets what has changed so far.
+    pub(super) fn forget_history(&self) {
+        for table in self.state.lock().unwrap().tables.values_mut() {
+            table.history.clear();
+            table.forgotten = table.version;
+        }
     }
 
     pub(super) fn batches(&self) -> Vec<(String, usize)> {
@@ -73,12 +109,21 @@ impl MapEngine {
     }
 
     pub(super) fn put(&self, table: &str, key: &[u8], value: Vec<u8>) {
-        self.state.lock().unwrap().set(table, key, Bytes::from(value), None);
+        let action = Action::Set { value: value.into(), expires_at: None };
+        let key = Bytes::copy_from_slice(key);
+        let changes = vec![Change { key, condition: Condition::Any, action }];
+        let write = Write { changes, before: BeforeDetail::Presence };
+        self.state.lock().unwrap().write(table, write, self.now()).unwrap();
+        self.published.send_replace(());
     }
 
     pub(super) fn value(&self, table: &str, key: &[u8]) -> Option<Bytes> {
         let state = self.state.lock().unwrap();
-        state.records.get(&place(table, key)).map(|record| record.value.clone())
+        state.record(table, key, self.now()).map(|record| record.value.clone())
+    }
+
+    fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
     }
 
     async fn disk(&self) {
@@ -92,6 +137,10 @@ impl Engine for MapEngine {
         Description { name: "map", durability: "never" }
     }
 
+    fn time(&self, _: &str) -> UnixMillis {
+        UnixMillis::new(self.now()).unwrap()
+    }
+
     /// Keys that begin with `disk/` are not in memory.
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b> {
         self.reads.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +152,7 @@ impl Engine for MapEngine {
             return ReadNow::Ready(Err(error.clone()));
         }
         buffer.clear();
-        ReadNow::Ready(Ok(state.records.get(&place(table, key)).map(|record| {
+        ReadNow::Ready(Ok(state.record(table, key, self.now()).map(|record| {
             buffer.extend_from_slice(&record.value);
             let Record { version, expires_at, .. } = *record;
             Found { version, expires_at, value: buffer }
@@ -112,41 +161,119 @@ impl Engine for MapEngine {
 
     async fn read(&self, table: &str, key: &[u8]) -> Result<Option<Record>, EngineError> {
         self.disk().await;
-        Ok(self.state.lock().unwrap().records.get(&place(table, key)).cloned())
+        Ok(self.state.lock().unwrap().record(table, key, self.now()).cloned())
     }
 
-    async fn scan(&self, _: &str, _: &Scan) -> Result<ScanPage, EngineError> {
-        unreachable!("no session scans")
+    async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
+        self.disk().await;
+        let state = self.state.lock().unwrap();
+        state.check()?;
+        let Some(table) = state.tables.get(table) else {
+            return Ok(ScanPage::default());
+        };
+        let mut records = table.records.range((scan.from.clone(), scan.to.clone()));
+        let mut next = || match scan.order {
+            Order::Ascending => records.next(),
+            Order::Descending => records.next_back(),
+        };
+        let (mut shown, mut bytes, mut last) = (Vec::new(), 0, None);
+        while let Some((key, record)) = next() {
+            bytes += key.len() + record.value.len();
+            let is_full = shown.len() == scan.limits.records || bytes > scan.limits.bytes;
+            if is_full && !shown.is_empty() {
+                last = shown.last().map(|(key, _): &(&Bytes, _)| (*key).clone());
+                break;
+            }
+            shown.push((key, record));
+        }
+        let mut page = ScanPage::of_bytes(Vec::new(), shown.len(), last);
+        for (key, record) in shown {
+            let value = match scan.detail {
+                ScanDetail::Keys => &[][..],
+                ScanDetail::Records => &record.value,
+            };
+            page.push(key, value, record.version, record.expires_at);
+        }
+        Ok(page)
     }
 
-    async fn changes(&self, _: &str, _: Position, _: PageLimits) -> Result<Changes, EngineError> {
-        unreachable!("no session watches")
+    async fn changes(
+        &self,
+        table: &str,
+        since: Position,
+        limits: PageLimits,
+    ) -> Result<Changes, EngineError> {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.disk().await;
+        let state = self.state.lock().unwrap();
+        state.check()?;
+        let now = state.position(table);
+        let Some(table) = state.tables.get(table) else {
+            return Ok(match since == now {
+                true => Changes::Page(ChangePage::empty(now)),
+                false => Changes::Gap { now },
+            });
+        };
+        let is_other = since.incarnation.is_some_and(|since| since != table.incarnation);
+        if is_other || !(table.forgotten..=table.version).contains(&since.version) {
+            return Ok(Changes::Gap { now });
+        }
+        let (mut bytes, mut shown, mut until) = (Vec::new(), Vec::new(), now);
+        let history = table.history.iter().filter(|(version, ..)| *version > since.version);
+        for (version, key, record) in history {
+            let is_next = shown.last().is_some_and(|(_, _, shown, _)| shown != version);
+            if is_next && (shown.len() >= limits.records || bytes.len() >= limits.bytes) {
+                until.version = version - 1;
+                break;
+            }
+            bytes.extend_from_slice(key);
+            let value = record.as_ref().map(|record| &record.value);
+            bytes.extend_from_slice(value.map_or(&[], |value| value));
+            let end = record.as_ref().and_then(|record| record.expires_at);
+            shown.push((key.len(), value.map(Bytes::len), *version, end));
+        }
+        let mut page = ChangePage::of_bytes(bytes, shown.len(), until);
+        for (key, value, version, end) in shown {
+            page.push_span(key, value, Version::new(version).unwrap(), end);
+        }
+        Ok(Changes::Page(page))
     }
 
-    async fn changed(&self, _: &str, _: Position) {
-        unreachable!("no session watches")
+    async fn changed(&self, table: &str, since: Position) {
+        let is_behind = |()| self.state.lock().unwrap().position(table) != since;
+        self.published.subscribe().wait_for(|()| is_behind(())).await.unwrap();
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
         self.state.lock().unwrap().batches.push((table.to_string(), writes.len()));
         self.disk().await;
-        let mut state = self.state.lock().unwrap();
-        writes.into_iter().map(|write| state.write(table.as_str(), write)).collect()
+        let results = {
+            let mut state = self.state.lock().unwrap();
+            let write = |write| state.write(table.as_str(), write, self.now());
+            writes.into_iter().map(write).collect()
+        };
+        self.published.send_replace(());
+        results
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
         self.disk().await;
         let mut state = self.state.lock().unwrap();
         state.check()?;
-        Ok(state.make(table.as_str()))
+        let is_new = !state.tables.contains_key(table.as_str());
+        state.table(table.as_str());
+        Ok(is_new)
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
         self.disk().await;
-        let mut state = self.state.lock().unwrap();
-        state.check()?;
-        state.records.retain(|(of, _), _| of != table.as_str());
-        Ok(state.tables.remove(table.as_str()).is_some())
+        let dropped = {
+            let mut state = self.state.lock().unwrap();
+            state.check()?;
+            state.tables.remove(table.as_str()).is_some()
+        };
+        self.published.send_replace(());
+        Ok(dropped)
     }
 
     async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
@@ -158,19 +285,18 @@ impl Engine for MapEngine {
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
         let state = self.state.lock().unwrap();
         state.check()?;
-        let Some(incarnation) = state.tables.get(table) else {
+        let Some(table) = state.tables.get(table) else {
             return Ok(None);
         };
-        let records = state.records.iter().filter(|((of, _), _)| of == table);
-        let bytes = records.clone().map(|((_, key), record)| key.len() + record.value.len());
+        let bytes = table.records.iter().map(|(key, record)| key.len() + record.value.len());
         Ok(Some(TableStatistics {
-            keys: records.clone().count() as u64,
+            keys: table.records.len() as u64,
             live_bytes: bytes.sum::<usize>() as u64,
             dead_bytes: 0,
             segments: 0,
             disk_bytes: 0,
-            last_version: Version::new(state.version),
-            incarnation: *incarnation,
+            last_version: Version::new(table.version),
+            incarnation: table.incarnation,
             stopped: None,
         }))
     }
@@ -185,86 +311,91 @@ impl State {
         self.fail.clone().map_or(Ok(()), Err)
     }
 
-    /// Makes a table, unless there is one.
-    fn make(&mut self, table: &str) -> bool {
-        let is_new = !self.tables.contains_key(table);
-        if is_new {
+    /// The table of this name, which is made if there is none.
+    fn table(&mut self, name: &str) -> &mut Table {
+        self.tables.entry(name.to_owned()).or_insert_with(|| {
             self.made += 1;
-            self.tables.insert(table.to_owned(), self.made);
-        }
-        is_new
+            Table {
+                incarnation: self.made,
+                version: self.version,
+                forgotten: self.version,
+                ..Table::default()
+            }
+        })
     }
 
-    fn write(&mut self, table: &str, write: Write) -> WriteResult {
+    fn position(&self, table: &str) -> Position {
+        let table = self.tables.get(table);
+        Position {
+            incarnation: table.map(|table| table.incarnation),
+            version: table.map_or(0, |table| table.version),
+        }
+    }
+
+    fn record(&self, table: &str, key: &[u8], now: u64) -> Option<&Record> {
+        let record = self.tables.get(table)?.records.get(key)?;
+        record.expires_at.is_none_or(|end| end.get() > now).then_some(record)
+    }
+
+    fn write(&mut self, name: &str, write: Write, now: u64) -> WriteResult {
         self.check()?;
-        let mut counters = Vec::new();
-        let [change] = <[_; 1]>::try_from(write.changes).unwrap();
-        let current = self.records.get(&place(table, &change.key)).cloned();
-        let version = current.as_ref().map(|record| record.version);
-        let holds = match change.condition {
-            Condition::Any => true,
-            Condition::Absent => version.is_none(),
-            Condition::Present => version.is_some(),
-            Condition::Version(wanted) => version == Some(wanted),
-        };
-        if !holds {
-            return Ok(Written::Conflict { change: 0, current: version });
+        let version = Version::new(self.version + 1).unwrap();
+        let (mut before, mut counters, mut effects) = (Vec::new(), Vec::new(), Vec::new());
+        for (place, Change { key, condition, action }) in write.changes.into_iter().enumerate() {
+            let current = self.record(name, &key, now).cloned();
+            let standing = current.as_ref().map(|record| record.version);
+            let holds = match condition {
+                Condition::Any => true,
+                Condition::Absent => standing.is_none(),
+                Condition::Present => standing.is_some(),
+                Condition::Version(wanted) => standing == Some(wanted),
+            };
+            if !holds {
+                return Ok(Written::Conflict { change: place, current: standing });
+            }
+            let record = |value, expires_at| Some(Record { version, expires_at, value });
+            match (action, &current) {
+                (Action::Set { value, expires_at }, _) => {
+                    effects.push((key, record(value, expires_at)));
+                }
+                (Action::Delete, Some(_)) => effects.push((key, None)),
+                (Action::Expire { at }, Some(current)) => {
+                    effects.push((key, record(current.value.clone(), at)));
+                }
+                (Action::Delete | Action::Expire { .. }, None) | (Action::Check, _) => {}
+                (Action::Increment { by }, current) => {
+                    let not = EngineError::NotAnInteger { table: name.to_owned() };
+                    let stored = current.as_ref().map_or(&b"0"[..], |record| &record.value);
+                    let number: Option<i64> =
+                        std::str::from_utf8(stored).ok().and_then(|it| it.parse().ok());
+                    let after = number
+                        .ok_or(not)?
+                        .checked_add(by)
+                        .ok_or_else(|| EngineError::Overflow { table: name.to_owned() })?;
+                    counters.push(after);
+                    let expires_at = current.as_ref().and_then(|record| record.expires_at);
+                    effects.push((key, record(after.to_string().into(), expires_at)));
+                }
+            }
+            before.push(match (current, write.before) {
+                (None, _) => Before::Absent,
+                (Some(_), BeforeDetail::Presence) => Before::Present,
+                (Some(record), BeforeDetail::Record) => Before::Record(record),
+            });
         }
-        let version = match change.action {
-            Action::Set { value, expires_at } => {
-                Some(self.set(table, &change.key, value, expires_at))
+        let version = (!effects.is_empty()).then_some(version);
+        if let Some(version) = version {
+            let table = self.table(name);
+            table.version = version.get();
+            for (key, record) in effects {
+                table.history.push((version.get(), key.clone(), record.clone()));
+                match record {
+                    Some(record) => drop(table.records.insert(key, record)),
+                    None => drop(table.records.remove(&key)),
+                }
             }
-            Action::Delete => current.as_ref().map(|_| {
-                self.records.remove(&place(table, &change.key));
-                self.next_version()
-            }),
-            Action::Increment { by } => {
-                let not = || EngineError::NotAnInteger { table: table.to_owned() };
-                let stored = current.as_ref().map(|record| record.value.clone());
-                let before = match stored {
-                    Some(value) => std::str::from_utf8(&value).map_err(|_| not())?.parse(),
-                    None => Ok(0_i64),
-                };
-                let after = before
-                    .map_err(|_| not())?
-                    .checked_add(by)
-                    .ok_or_else(|| EngineError::Overflow { table: table.to_owned() })?;
-                counters.push(after);
-                let expires_at = current.as_ref().and_then(|record| record.expires_at);
-                Some(self.set(table, &change.key, after.to_string().into(), expires_at))
-            }
-            Action::Expire { at } => current
-                .as_ref()
-                .map(|record| record.value.clone())
-                .map(|value| self.set(table, &change.key, value, at)),
-        };
-        let before = match (current, write.before) {
-            (None, _) => Before::Absent,
-            (Some(_), BeforeDetail::Presence) => Before::Present,
-            (Some(record), BeforeDetail::Record) => Before::Record(record),
-        };
-        Ok(Written::Applied { version, before: vec![before], counters })
+            self.version = version.get();
+        }
+        Ok(Written::Applied { version, before, counters })
     }
-
-    fn set(
-        &mut self,
-        table: &str,
-        key: &[u8],
-        value: Bytes,
-        expires_at: Option<UnixMillis>,
-    ) -> Version {
-        let version = self.next_version();
-        self.make(table);
-        self.records.insert(place(table, key), Record { version, expires_at, value });
-        version
-    }
-
-    fn next_version(&mut self) -> Version {
-        self.version += 1;
-        Version::new(self.version).unwrap()
-    }
-}
-
-fn place(table: &str, key: &[u8]) -> (String, Vec<u8>) {
-    (table.to_owned(), key.to_vec())
 }

@@ -177,7 +177,7 @@ fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
         key,
         value,
         condition: Condition::Any,
-        expires_at: None,
+        expiry: None,
         previous: Previous::Omit,
     }
 }
@@ -185,5 +185,5 @@ fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
 /// A Hello of somebody who gives no name, with the id 0.
 const HELLO: &[u8] = b"*6\r\n#H:0\r\n:2\r\n:2\r\n||";
 /// Limits for what the server says: it is trusted here.
-const ANY: FrameLimits = FrameLimits { message_bytes: 1 << 30, frames: 64, line_bytes: 1024 };
+const ANY: FrameLimits = FrameLimits { message_bytes: 1 << 30, frames: 1 << 20, line_bytes: 1024 };
 const PIPE_BYTES: usize = 64 * 1024;

@@ -76,8 +76,8 @@ async fn what_arrives_together_is_written_together_and_each_answer_has_its_id() 
         set(&key, &key).encode(id_of(id), &mut bytes);
         let table = if id % 2 == 0 { "even" } else { "odd" };
         let request = match set(&key, b"x") {
-            Request::Set { key, value, condition, expires_at, previous, .. } => {
-                Request::Set { table, key, value, condition, expires_at, previous }
+            Request::Set { key, value, condition, expiry, previous, .. } => {
+                Request::Set { table, key, value, condition, expiry, previous }
             }
             other => other,
         };
@@ -157,7 +157,7 @@ async fn a_refused_request_says_why_and_the_connection_goes_on() {
         assert!(reply.contains("Invalid") && reply.contains(reason), "{reply}");
     }
     for (message, code, reason) in [
-        (&b"*2\r\n#Z:7\r\n"[..], "Unsupported", "no such request"),
+        (&b"*2\r\n#A:7\r\n"[..], "Unsupported", "no such request"),
         (b"*2\r\n#g:7\r\n", "Unsupported", "no such request"),
         (b"*2\r\n#G:7\r\n", "Invalid", "a string is missing"),
         (b"*3\r\n#P:7\r\n+x\r\n", "Invalid", "more frames"),
@@ -184,7 +184,10 @@ async fn what_the_engine_cannot_do_has_its_own_code() {
         (EngineError::ReadOnly { table: cause(), cause: cause() }, "ReadOnly"),
         (EngineError::UnknownOutcome { cause: cause() }, "Unknown"),
         (EngineError::Closed, "Closing"),
-        (EngineError::TooManyTables { limit: 3 }, "Invalid"),
+        (EngineError::NotAnInteger { table: cause() }, "NotAnInteger"),
+        (EngineError::Overflow { table: cause() }, "Overflow"),
+        (EngineError::UnknownTable { table: cause() }, "NoTable"),
+        (EngineError::TooManyTables { limit: 3 }, "TooManyTables"),
         (EngineError::Io { context: cause(), cause: cause() }, "Internal"),
     ] {
         let bench = Bench::new();
@@ -205,17 +208,17 @@ async fn conditions_reach_the_engine() {
     let bench = Bench::new();
     let mut peer = bench.connect_v2().await;
     let write = |condition| match set(b"k", b"v") {
-        Request::Set { table, key, value, expires_at, previous, .. } => {
-            Request::Set { table, key, value, condition, expires_at, previous }
+        Request::Set { table, key, value, expiry, previous, .. } => {
+            Request::Set { table, key, value, condition, expiry, previous }
         }
         other => other,
     };
     let version = |number| Condition::Version(Version::new(number).unwrap());
     for (id, (condition, answer)) in (0..).zip([
-        (Condition::Present, "Conflict { current: None }"),
+        (Condition::Present, "Conflict { current: None, change: 0 }"),
         (Condition::Absent, "Written { version: Some(Version(1)), before: Absent }"),
-        (Condition::Absent, "Conflict { current: Some(Version(1)) }"),
-        (version(9), "Conflict { current: Some(Version(1)) }"),
+        (Condition::Absent, "Conflict { current: Some(Version(1)), change: 0 }"),
+        (version(9), "Conflict { current: Some(Version(1)), change: 0 }"),
         (version(1), "Written { version: Some(Version(2)), before: Present }"),
         (Condition::Present, "Written { version: Some(Version(3)), before: Present }"),
     ]) {
@@ -226,7 +229,7 @@ async fn conditions_reach_the_engine() {
     let previous = Previous::Return;
     let delete = |condition| Request::Delete { table: "default", key: b"k", condition, previous };
     peer.request(10, &delete(condition)).await;
-    assert_eq!(peer.reply().await.1, "Conflict { current: Some(Version(3)) }");
+    assert_eq!(peer.reply().await.1, "Conflict { current: Some(Version(3)), change: 0 }");
     peer.request(11, &delete(version(3))).await;
     assert_eq!(peer.reply_bytes().await, b"*7\r\n#w:11\r\n:4\r\n:2\r\n:3\r\n$1\r\nv\r\n|");
 }

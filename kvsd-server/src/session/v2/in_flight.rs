@@ -1,28 +1,21 @@
-//! The requests that the engine is carrying out.
+//! The requests that are being carried out.
 //!
-//! Owns the futures of the engine's calls, one for each batch of writes and each read that waits
-//! for the disk, and what they may hold in memory: at [`MAX_REQUESTS`], [`MAX_BYTES`] or
-//! [`MAX_RECORD_BYTES`] the session takes no further message until answers have made room.
+//! Owns their futures, one for each group of writes and one for each other request, and what they
+//! may hold in memory: at [`MAX_REQUESTS`], [`MAX_BYTES`] or [`MAX_RECORD_BYTES`] the session takes
+//! no further message until answers have made room.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use kvsd::protocol::v2::{self, Previous, Reply, RequestId};
+use kvsd::protocol::v2::{Previous, RequestId, limits};
 
-use super::requests::{answer_read, refuse_for};
-use super::writes::Batch;
-use crate::engine::{Before, Engine, EngineError, Found, Record, WriteResult, Written};
+use super::answer::Answer;
+use super::watches::{TableWatch, Told, Watches};
+use super::writes::Group;
+use crate::engine::{Engine, WriteResult};
 use crate::session::output::Output;
-
-/// What a read is to be answered with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ReadKind {
-    Value,
-    Presence,
-}
 
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -31,20 +24,25 @@ pub(super) struct InFlight {
     requests: usize,
     held: Held,
     max_records: usize,
+    /// Watches wait for long and hold little: they count apart.
+    watches: Watches,
+    /// The longest message.
+    max_message_bytes: usize,
 }
 
 /// What requests are taken to hold in memory until they are answered.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The answers to come that are whole records: how large they are shows only afterwards.
-    records: usize,
+    pub(super) records: usize,
 }
 
-/// What a call to the engine has come to.
+/// What a future has come to.
 enum Done {
     Writes { ids: Vec<RequestId>, held: Held, results: Vec<WriteResult> },
-    Read { id: RequestId, kind: ReadKind, result: Result<Option<Record>, EngineError> },
+    Request { id: RequestId, held: Held, answer: Answer },
+    Watch { id: RequestId, answer: Answer, told: Option<Told> },
 }
 
 impl InFlight {
@@ -56,11 +54,18 @@ impl InFlight {
         let calls = FuturesUnordered::new();
         calls.push(Box::pin(std::future::pending()) as Pin<Box<dyn Future<Output = Done> + Send>>);
         let max_records = (MAX_RECORD_BYTES / max_value_bytes.max(1)).max(1);
-        Self { calls, requests: 0, held: Held::default(), max_records }
+        Self {
+            calls,
+            requests: 0,
+            held: Held::default(),
+            max_records,
+            watches: Watches::new(),
+            max_message_bytes: limits(max_value_bytes).message_bytes,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.requests == 0
+        self.requests == 0 && self.watches.is_empty()
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -72,7 +77,7 @@ impl InFlight {
     /// to hold.
     pub(super) fn count_write(&mut self, bytes: usize, previous: Previous) -> Held {
         let held = match previous {
-            Previous::Omit => Held { bytes, records: 0 },
+            Previous::Omit => Held::of_bytes(bytes),
             Previous::Return => Held { bytes: bytes + READ_BYTES, records: 1 },
         };
         self.requests += 1;
@@ -81,29 +86,57 @@ impl InFlight {
     }
 
     /// Hands writes that were counted to the engine.
-    pub(super) fn write(&mut self, engine: Arc<dyn Engine>, batch: Batch) {
+    pub(super) fn write(&mut self, engine: Arc<dyn Engine>, group: Group) {
         self.calls.push(Box::pin(async move {
-            let Batch { table, ids, writes, held } = batch;
+            let Group { table, ids, writes, held } = group;
             let results = engine.write(&table, writes).await;
             Done::Writes { ids, held, results }
         }));
     }
 
-    /// Has the engine read a record from the disk.
-    pub(super) fn read(
+    /// Carries out a request that holds so much.
+    pub(super) fn run(
         &mut self,
-        engine: Arc<dyn Engine>,
         id: RequestId,
-        kind: ReadKind,
-        table: String,
-        key: Bytes,
+        held: Held,
+        request: impl Future<Output = Answer> + Send + 'static,
     ) {
         self.requests += 1;
-        self.held.add(&READ);
+        self.held.add(&held);
         self.calls.push(Box::pin(async move {
-            let result = engine.read(&table, &key).await;
-            Done::Read { id, kind, result }
+            let answer = request.await;
+            Done::Request { id, held, answer }
         }));
+    }
+
+    /// Lets a watch wait for its news; the refusal if there is no room for it.
+    pub(super) fn watch(
+        &mut self,
+        id: RequestId,
+        watch: TableWatch,
+        engine: Arc<dyn Engine>,
+    ) -> Result<(), Answer> {
+        let (place, message_bytes) = (self.watches.begin(id)?, self.max_message_bytes);
+        self.calls.push(Box::pin(async move {
+            let (answer, told) = watch.run(engine, place, message_bytes).await;
+            Done::Watch { id, answer, told }
+        }));
+        Ok(())
+    }
+
+    /// Lets the watch with this id tell what it has, if there is one that waits.
+    pub(super) fn cancel(&mut self, id: RequestId) {
+        self.watches.cancel(id);
+    }
+
+    /// Lets all watches tell what they have.
+    pub(super) fn cancel_all(&mut self) {
+        self.watches.cancel_all();
+    }
+
+    /// The answers so far are on their way, or there is room for more.
+    pub(super) fn forget_told(&mut self) {
+        self.watches.forget_told();
     }
 
     /// Starts what is new and answers what is done.
@@ -115,14 +148,17 @@ impl InFlight {
                     self.requests -= ids.len();
                     self.held.remove(&held);
                     for (id, result) in ids.into_iter().zip(results) {
-                        answer_write(id, result, output);
+                        Answer::of_write(result).encode(id, output.buffer());
                     }
                 }
-                Done::Read { id, kind, result } => {
+                Done::Request { id, held, answer } => {
                     self.requests -= 1;
-                    self.held.remove(&READ);
-                    let found = result.as_ref().map(|record| record.as_ref().map(found));
-                    answer_read(id, kind, found.map_err(Clone::clone), output);
+                    self.held.remove(&held);
+                    answer.encode(id, output.buffer());
+                }
+                Done::Watch { id, answer, told } => {
+                    self.watches.end(id, told);
+                    answer.encode(id, output.buffer());
                 }
             }
         }
@@ -130,6 +166,11 @@ impl InFlight {
 }
 
 impl Held {
+    /// What holds so many bytes, and waits for no record.
+    pub(super) fn of_bytes(bytes: usize) -> Self {
+        Self { bytes, records: 0 }
+    }
+
     pub(super) fn add(&mut self, more: &Self) {
         self.bytes += more.bytes;
         self.records += more.records;
@@ -141,40 +182,14 @@ impl Held {
     }
 }
 
-fn answer_write(id: RequestId, result: WriteResult, output: &mut Output) {
-    let written = match result {
-        Ok(written) => written,
-        Err(error) => return refuse_for(id, &error, output),
-    };
-    let reply = match &written {
-        Written::Applied { version, before, .. } => Reply::Written {
-            version: *version,
-            before: match before.first() {
-                None | Some(Before::Absent) => v2::Before::Absent,
-                Some(Before::Present) => v2::Before::Present,
-                Some(Before::Record(record)) => v2::Before::Record(v2::Record {
-                    version: record.version,
-                    expires_at: record.expires_at,
-                    value: &record.value,
-                }),
-            },
-        },
-        Written::Conflict { current, .. } => Reply::Conflict { current: *current },
-    };
-    reply.encode(id, output.buffer());
-}
-
-fn found(record: &Record) -> Found<'_> {
-    Found { version: record.version, expires_at: record.expires_at, value: &record.value }
-}
-
-/// The requests of one session that the engine may be carrying out.
+/// The requests of one session that may be carried out at a time.
 const MAX_REQUESTS: usize = 4096;
-/// What they may hold in memory: 8 MiB, and the write that passes it.
+/// What they may hold in memory: 8 MiB, and the request that passes it.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 /// What a record that the engine is to find is taken to hold as a rule.
-const READ_BYTES: usize = 64 * 1024;
-const READ: Held = Held { bytes: READ_BYTES, records: 1 };
+pub(super) const READ_BYTES: usize = 64 * 1024;
+/// What a read that waits for the disk is taken to hold.
+pub(super) const READ: Held = Held { bytes: READ_BYTES, records: 1 };
 /// What the records that the engine is to find may hold, were each of them as large as can be: 16
 /// of 10 MiB, which is enough to keep all threads busy that read from the disk.
 const MAX_RECORD_BYTES: usize = 160 * 1024 * 1024;

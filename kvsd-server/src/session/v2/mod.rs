@@ -11,8 +11,16 @@
 //! not read from until it has caught up (`MAX_OUTPUT_BYTES`, `in_flight`): that is the only brake,
 //! and it bounds what a client can make the server hold. Next file to read: `requests`.
 
+mod answer;
+mod batches;
 mod in_flight;
+mod pipeline;
+mod points;
 mod requests;
+mod rules;
+mod scans;
+mod tables;
+mod watches;
 mod writes;
 
 use std::io;
@@ -123,6 +131,9 @@ where
         }
         self.take_messages();
         self.requests.submit(&mut self.in_flight);
+        if !matches!(self.phase, Phase::Open) {
+            self.in_flight.cancel_all();
+        }
         self.in_flight.poll(cx, &mut self.output);
         self.say_the_last_word();
         let flushed = match self.output.poll_flush(cx, self.stream) {
@@ -130,6 +141,9 @@ where
             Poll::Ready(Ok(())) => Poll::Ready(()),
             Poll::Pending => Poll::Pending,
         };
+        if self.output.len() < MAX_OUTPUT_BYTES {
+            self.in_flight.forget_told();
+        }
         Ok((read, flushed))
     }
 

@@ -1,24 +1,30 @@
 //! What is done with each request: checked, then answered at once or handed on.
 //!
-//! A point read whose record is at hand is answered here, without a hop, a future or an allocation.
-//! Everything else goes to `in_flight`. Next file to read: `writes`.
+//! Each kind of request has a file of its own; this one says which. Everything that may wait goes
+//! to `in_flight`. Next file to read: `rules`.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use kvsd::protocol::frame::Message;
-use kvsd::protocol::v2::{self, FailCode, Previous, Reply, Request, RequestId, hello};
-use kvsd::types::{check_key, check_table_name};
+use kvsd::protocol::v2::{FailCode, Reply, Request, RequestId, hello};
 
-use super::in_flight::{InFlight, ReadKind};
+use super::answer::Answer;
+use super::batches::Batch;
+use super::in_flight::{InFlight, READ};
+use super::pipeline::{Begun, Pipeline};
+use super::points::Point;
+use super::rules::{Rules, Single};
+use super::scans::TableScan;
+use super::tables::TableRequest;
+use super::watches::TableWatch;
 use super::writes::Writes;
 use crate::clock;
-use crate::engine::{Action, BeforeDetail, Change, Condition, EngineError, Found, ReadNow, Write};
 use crate::session::output::Output;
-use crate::session::{Ended, Service, fail, tidy};
+use crate::session::{Ended, Service, tidy};
 
 pub(super) struct Requests<'s> {
     service: &'s Service,
+    rules: Rules<'s>,
     writes: Writes,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
@@ -26,7 +32,8 @@ pub(super) struct Requests<'s> {
 
 impl<'s> Requests<'s> {
     pub(super) fn new(service: &'s Service) -> Self {
-        Self { service, writes: Writes::default(), scratch: Vec::new() }
+        let rules = Rules::of(service);
+        Self { service, rules, writes: Writes::default(), scratch: Vec::new() }
     }
 
     /// Answers a request, or takes it on. An error ends the session.
@@ -42,50 +49,90 @@ impl<'s> Requests<'s> {
                 return Err(Ended::Misplaced("a second Hello"));
             }
             Ok((id, None)) => {
-                refuse(id, FailCode::Unsupported, "this server has no such request", output);
+                let message = "this server has no such request";
+                Reply::Fail { code: FailCode::Unsupported, message }.encode(id, output.buffer());
                 return Ok(());
             }
             Err(error) => {
                 let Some(id) = error.id else {
                     return Err(Ended::Misplaced("a request without an id"));
                 };
-                refuse(id, FailCode::Invalid, &error.cause.to_string(), output);
+                Answer::invalid(error.cause.to_string()).encode(id, output.buffer());
                 return Ok(());
             }
         };
-        if let Err(reason) = self.check(&request) {
-            refuse(id, FailCode::Invalid, &reason, output);
-            return Ok(());
+        if let Err(reason) = self.carry_out(id, &request, in_flight, output) {
+            Answer::invalid(reason).encode(id, output.buffer());
         }
+        Ok(())
+    }
+
+    /// An error is the rule that the request breaks: nothing was done.
+    fn carry_out(
+        &mut self,
+        id: RequestId,
+        request: &Request<'_>,
+        in_flight: &mut InFlight,
+        output: &mut Output,
+    ) -> Result<(), String> {
+        let engine = || Arc::clone(&self.service.engine);
         match request {
             Request::Ping => {
                 Reply::Pong { server_time: clock::now() }.encode(id, output.buffer());
             }
-            Request::Get { table, key } => {
-                self.read(id, ReadKind::Value, table, key, in_flight, output);
+            Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => {
+                let point = Point::check(request)?;
+                if !point.answer_now(id, &*self.service.engine, &mut self.scratch, output) {
+                    in_flight.run(id, READ, point.read_later(engine()));
+                }
             }
-            Request::Exists { table, key } => {
-                self.read(id, ReadKind::Presence, table, key, in_flight, output);
-            }
-            Request::Set { table, key, value, condition, expires_at, previous } => {
-                let bytes = key.len() + value.len();
-                let action = Action::Set { value: Bytes::copy_from_slice(value), expires_at };
-                let write = write(key, condition, action, previous);
+            Request::Set { .. }
+            | Request::Delete { .. }
+            | Request::Increment { .. }
+            | Request::Expire { .. } => {
+                let Single { table, write, bytes, previous } = self.rules.write(request)?;
                 self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
             }
-            Request::Delete { table, key, condition, previous } => {
-                let bytes = key.len();
-                let write = write(key, condition, Action::Delete, previous);
-                self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
+            Request::Batch { table, changes } => {
+                let batch = Batch::check(&self.rules, table, changes)?;
+                in_flight.run(id, batch.held(), batch.run(engine()));
+            }
+            Request::Pipeline(requests) => {
+                match Pipeline::begin(&self.rules, requests, &mut self.scratch) {
+                    Begun::Answered(answer) => answer.encode(id, output.buffer()),
+                    Begun::Waits(pipeline) => {
+                        in_flight.run(id, pipeline.held(), pipeline.run(engine()));
+                    }
+                }
+            }
+            Request::Scan(scan) => {
+                let scan = TableScan::check(scan)?;
+                match scan.answer_now() {
+                    Some(answer) => answer.encode(id, output.buffer()),
+                    None => in_flight.run(id, scan.held(), scan.run(engine())),
+                }
+            }
+            Request::Watch(watch) => {
+                if let Err(busy) = in_flight.watch(id, TableWatch::check(watch)?, engine()) {
+                    busy.encode(id, output.buffer());
+                }
+            }
+            Request::Cancel => in_flight.cancel(id),
+            Request::CreateTable { .. }
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => {
+                let request = TableRequest::check(request)?;
+                in_flight.run(id, request.held(), request.run(engine()));
             }
         }
         Ok(())
     }
 
-    /// Hands the writes that were gathered to the engine, one batch a table.
+    /// Hands the writes that were gathered to the engine, one call a table.
     pub(super) fn submit(&mut self, in_flight: &mut InFlight) {
-        for batch in self.writes.drain() {
-            in_flight.write(Arc::clone(&self.service.engine), batch);
+        for group in self.writes.drain() {
+            in_flight.write(Arc::clone(&self.service.engine), group);
         }
     }
 
@@ -93,84 +140,4 @@ impl<'s> Requests<'s> {
     pub(super) fn tidy(&mut self) {
         tidy(&mut self.scratch);
     }
-
-    /// Checks what the grammar does not: names, keys and sizes.
-    fn check(&self, request: &Request<'_>) -> Result<(), String> {
-        let (table, key, value) = match request {
-            Request::Ping => return Ok(()),
-            Request::Get { table, key }
-            | Request::Exists { table, key }
-            | Request::Delete { table, key, .. } => (table, key, &[][..]),
-            Request::Set { table, key, value, .. } => (table, key, *value),
-        };
-        check_table_name(table).map_err(|error| error.to_string())?;
-        check_key(key).map_err(|error| error.to_string())?;
-        let limit = self.service.max_value_bytes;
-        if value.len() > limit {
-            let bytes = value.len();
-            return Err(format!("a value has at most {limit} bytes here, this one has {bytes}"));
-        }
-        Ok(())
-    }
-
-    fn read(
-        &mut self,
-        id: RequestId,
-        kind: ReadKind,
-        table: &str,
-        key: &[u8],
-        in_flight: &mut InFlight,
-        output: &mut Output,
-    ) {
-        match self.service.engine.read_now(table, key, &mut self.scratch) {
-            ReadNow::Ready(result) => answer_read(id, kind, result, output),
-            ReadNow::WouldBlock => {
-                let (table, key) = (table.to_owned(), Bytes::copy_from_slice(key));
-                in_flight.read(Arc::clone(&self.service.engine), id, kind, table, key);
-            }
-        }
-    }
-}
-
-/// Answers a Get or an Exists with what the engine found.
-pub(super) fn answer_read(
-    id: RequestId,
-    kind: ReadKind,
-    result: Result<Option<Found<'_>>, EngineError>,
-    output: &mut Output,
-) {
-    let reply = match (result, kind) {
-        (Ok(found), ReadKind::Value) => Reply::Value(found.map(|found| v2::Record {
-            version: found.version,
-            expires_at: found.expires_at,
-            value: found.value,
-        })),
-        (Ok(found), ReadKind::Presence) => Reply::Exists(found.is_some()),
-        (Err(error), _) => return refuse_for(id, &error, output),
-    };
-    reply.encode(id, output.buffer());
-}
-
-/// Answers with the Fail that an engine's error stands for.
-pub(super) fn refuse_for(id: RequestId, error: &EngineError, output: &mut Output) {
-    refuse(id, fail::code(error), &error.to_string(), output);
-}
-
-fn refuse(id: RequestId, code: FailCode, reason: &str, output: &mut Output) {
-    Reply::Fail { code, message: fail::line(reason) }.encode(id, output.buffer());
-}
-
-/// The engine's form of a write. What it names is copied: the read buffer is wanted for more.
-fn write(key: &[u8], condition: v2::Condition, action: Action, previous: Previous) -> Write {
-    let condition = match condition {
-        v2::Condition::Any => Condition::Any,
-        v2::Condition::Absent => Condition::Absent,
-        v2::Condition::Present => Condition::Present,
-        v2::Condition::Version(version) => Condition::Version(version),
-    };
-    let before = match previous {
-        Previous::Omit => BeforeDetail::Presence,
-        Previous::Return => BeforeDetail::Record,
-    };
-    Write { changes: vec![Change { key: Bytes::copy_from_slice(key), condition, action }], before }
 }

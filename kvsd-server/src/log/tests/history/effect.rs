@@ -47,7 +47,7 @@ pub(super) fn carry_out(
             (Action::Set { value, expires_at }, _) => {
                 changed.push((&change.key, record(value.clone(), expires_at.map(UnixMillis::get))));
             }
-            (Action::Delete | Action::Expire { .. }, None) => {}
+            (Action::Delete | Action::Expire { .. }, None) | (Action::Check, _) => {}
             (Action::Delete, Some(_)) => changed.push((&change.key, None)),
             (Action::Expire { at }, Some(current)) => {
                 let expires = at.map(UnixMillis::get);

@@ -102,6 +102,7 @@ impl Run {
             7..9 => Action::Increment { by: self.random.below(9) as i64 - 4 },
             9 => Action::Increment { by: i64::MAX - self.random.below(3) as i64 },
             10 => Action::Set { value: Bytes::from_static(b"-7"), expires_at },
+            11 => Action::Check,
             _ => {
                 let length = match self.random.below(10) {
                     0 => 0,

@@ -1,0 +1,93 @@
+//! Batches: changes of one table that happen together or not at all.
+//!
+//! Each is one write of the engine, under one version. Next file to read: `pipeline`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use kvsd::TableName;
+use kvsd::protocol::v2::{self, ANSWER_BYTES, Changed};
+
+use super::answer::Answer;
+use super::in_flight::Held;
+use super::rules::{Rules, bytes_of};
+use crate::engine::{Action, Before, BeforeDetail, Change, Engine, EngineError, Write, Written};
+
+/// A batch that breaks no rule.
+#[derive(Debug)]
+pub(super) struct Batch {
+    table: TableName,
+    changes: Vec<Change>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Checks a batch.
+    pub(super) fn check(
+        rules: &Rules<'_>,
+        table: &str,
+        changes: &[v2::Change<'_>],
+    ) -> Result<Self, String> {
+        let table = TableName::parse(table).map_err(|error| error.to_string())?;
+        let mut places = HashMap::with_capacity(changes.len());
+        let mut checked = Vec::with_capacity(changes.len());
+        let mut bytes = 0;
+        for (place, change) in changes.iter().enumerate() {
+            if let Some(first) = places.insert(change.key, place) {
+                return Err(format!(
+                    "change {place}, counted from 0: it has the key of change {first}; a batch \
+                     names a key once"
+                ));
+            }
+            let change = rules.change(table.as_str(), change);
+            let change = change.map_err(|why| format!("change {place}, counted from 0: {why}"))?;
+            bytes += bytes_of(&change);
+            checked.push(change);
+        }
+        // So that a watch can tell of all of it in one message.
+        let limit = rules.max_value_bytes.saturating_add(ANSWER_BYTES);
+        if bytes > limit {
+            return Err(format!(
+                "a batch has at most {limit} bytes of keys and values here, this one has {bytes}; \
+                 send several"
+            ));
+        }
+        Ok(Self { table, changes: checked, bytes })
+    }
+
+    /// What it is taken to hold in memory.
+    pub(super) fn held(&self) -> Held {
+        Held::of_bytes(self.bytes + self.changes.len() * CHANGE_BYTES)
+    }
+
+    /// Carries it out.
+    pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
+        let is_counter = |change: &Change| matches!(change.action, Action::Increment { .. });
+        let counted: Vec<bool> = self.changes.iter().map(is_counter).collect();
+        let write = Write { changes: self.changes, before: BeforeDetail::Presence };
+        match engine.write(&self.table, vec![write]).await.pop() {
+            Some(Ok(Written::Applied { version, before, counters })) => {
+                let mut counters = counters.into_iter();
+                let changed = before.iter().zip(counted).map(|(before, counted)| Changed {
+                    existed: !matches!(before, Before::Absent),
+                    counter: if counted { counters.next() } else { None },
+                });
+                Answer::Batch { version, changed: changed.collect() }
+            }
+            Some(Ok(Written::Conflict { change, current })) => {
+                Answer::Conflict { current, change: change as u64 }
+            }
+            Some(Err(error)) => error.into(),
+            None => no_answer(),
+        }
+    }
+}
+
+/// The engine answers each write; should it not, nobody knows what has become of it.
+pub(super) fn no_answer() -> Answer {
+    debug_assert!(false, "the engine answers each write");
+    EngineError::UnknownOutcome { cause: "the engine gave no answer".to_owned() }.into()
+}
+
+/// What a change holds beside its key and value.
+const CHANGE_BYTES: usize = 128;

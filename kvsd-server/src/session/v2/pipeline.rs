@@ -1,0 +1,204 @@
+//! Pipelines: requests that are carried out one after the other, and answered together.
+//!
+//! What can be answered at once is; from the first request on that may wait, one future does the
+//! rest. Writes to one table that follow each other are handed to the engine together. Next file to
+//! read: `scans`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kvsd::TableName;
+use kvsd::protocol::v2::{ANSWER_BYTES, Previous, Request};
+
+use super::answer::Answer;
+use super::batches::no_answer;
+use super::in_flight::{Held, READ_BYTES};
+use super::points::{Point, PointKind};
+use super::rules::{Rules, Single};
+use crate::engine::{Engine, Write};
+
+/// A pipeline that waits for something.
+#[derive(Debug, Default)]
+pub(super) struct Pipeline {
+    answers: Answers,
+    steps: Vec<Step>,
+    /// The tables that the steps name by their places. Steps that follow each other share one.
+    tables: Vec<TableName>,
+    /// How many bytes of keys and values the steps hold.
+    bytes: usize,
+    /// How many steps may be answered with a record.
+    records: usize,
+    max_value_bytes: usize,
+}
+
+/// A request that is not carried out yet.
+#[derive(Debug)]
+enum Step {
+    Read { kind: PointKind, table: usize, key: Bytes },
+    Write { table: usize, write: Write, previous: Previous },
+    Refused(Answer),
+}
+
+/// The answers so far.
+#[derive(Debug, Default)]
+struct Answers {
+    all: Vec<Answer>,
+    bytes: usize,
+}
+
+/// What a pipeline has come to on the spot.
+#[derive(Debug)]
+pub(super) enum Begun {
+    Answered(Answer),
+    Waits(Pipeline),
+}
+
+impl Pipeline {
+    /// Carries out the reads that it begins with, as far as none of them waits, and takes in the
+    /// rest.
+    pub(super) fn begin(
+        rules: &Rules<'_>,
+        requests: &[Request<'_>],
+        scratch: &mut Vec<u8>,
+    ) -> Begun {
+        let mut pipeline = Self { max_value_bytes: rules.max_value_bytes, ..Self::default() };
+        for request in requests {
+            if pipeline.steps.is_empty() {
+                if pipeline.answers.are_full() {
+                    break;
+                }
+                if let Some(answer) = read_at_once(rules, request, scratch) {
+                    pipeline.answers.push(answer);
+                    continue;
+                }
+            }
+            pipeline.take_in(rules, request);
+        }
+        match pipeline.steps.is_empty() {
+            true => Begun::Answered(pipeline.answers.into_one()),
+            false => Begun::Waits(pipeline),
+        }
+    }
+
+    fn take_in(&mut self, rules: &Rules<'_>, request: &Request<'_>) {
+        let step = match is_read(request) {
+            true => Point::check(request).and_then(|point| self.read_step(point)),
+            false => rules.write(request).and_then(|single| self.write_step(single)),
+        };
+        self.steps.push(step.unwrap_or_else(|why| Step::Refused(Answer::invalid(why))));
+    }
+
+    fn read_step(&mut self, Point { kind, table, key }: Point<'_>) -> Result<Step, String> {
+        let table = self.place_of(table)?;
+        self.bytes += key.len();
+        self.records += 1;
+        Ok(Step::Read { kind, table, key: Bytes::copy_from_slice(key) })
+    }
+
+    fn write_step(&mut self, single: Single<'_>) -> Result<Step, String> {
+        let Single { table, write, bytes, previous } = single;
+        let table = self.place_of(table)?;
+        self.bytes += bytes;
+        self.records += usize::from(previous == Previous::Return);
+        Ok(Step::Write { table, write, previous })
+    }
+
+    fn place_of(&mut self, table: &str) -> Result<usize, String> {
+        if self.tables.last().is_none_or(|last| last.as_str() != table) {
+            self.tables.push(TableName::parse(table).map_err(|error| error.to_string())?);
+        }
+        Ok(self.tables.len() - 1)
+    }
+
+    /// What it is taken to hold in memory: of the records that it finds, the last one only may be
+    /// as large as can be.
+    pub(super) fn held(&self) -> Held {
+        let answers = (self.records * READ_BYTES).min(ANSWER_BYTES);
+        let steps = self.bytes + self.steps.len() * STEP_BYTES;
+        Held { bytes: self.answers.bytes + steps + answers, records: self.records.min(1) }
+    }
+
+    /// Carries out what is left, until the answer is full.
+    pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
+        let Self { mut answers, steps, tables, max_value_bytes, .. } = self;
+        let mut steps = steps.into_iter().peekable();
+        let mut scratch = Vec::new();
+        while !answers.are_full() {
+            let Some(step) = steps.next() else {
+                break;
+            };
+            let (table, write, previous) = match step {
+                Step::Refused(answer) => {
+                    answers.push(answer);
+                    continue;
+                }
+                Step::Read { kind, table, key } => {
+                    let point = Point { kind, table: tables[table].as_str(), key: &key };
+                    answers.push(match point.read_now(&*engine, &mut scratch) {
+                        Some(answer) => answer,
+                        None => point.read(&*engine).await,
+                    });
+                    continue;
+                }
+                Step::Write { table, write, previous } => (table, write, previous),
+            };
+            // How much is in the answer if every record is as large as can be: what is carried out
+            // must be answered.
+            let room = |previous| match previous {
+                Previous::Omit => 0,
+                Previous::Return => max_value_bytes,
+            };
+            let mut most = answers.bytes.saturating_add(room(previous));
+            let mut writes = vec![write];
+            while most < ANSWER_BYTES {
+                let follows =
+                    |step: &Step| matches!(step, Step::Write { table: of, .. } if *of == table);
+                let Some(Step::Write { write, previous, .. }) = steps.next_if(follows) else {
+                    break;
+                };
+                most = most.saturating_add(room(previous));
+                writes.push(write);
+            }
+            let mut left = writes.len();
+            for result in engine.write(&tables[table], writes).await {
+                left -= 1;
+                answers.push(Answer::of_write(result));
+            }
+            (0..left).for_each(|_| answers.push(no_answer()));
+        }
+        answers.into_one()
+    }
+}
+
+impl Answers {
+    fn push(&mut self, answer: Answer) {
+        self.bytes += answer.bytes();
+        self.all.push(answer);
+    }
+
+    fn are_full(&self) -> bool {
+        self.bytes >= ANSWER_BYTES
+    }
+
+    fn into_one(self) -> Answer {
+        Answer::Pipeline(self.all)
+    }
+}
+
+fn is_read(request: &Request<'_>) -> bool {
+    matches!(request, Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. })
+}
+
+/// The answer to a read that need not wait.
+fn read_at_once(rules: &Rules<'_>, request: &Request<'_>, scratch: &mut Vec<u8>) -> Option<Answer> {
+    if !is_read(request) {
+        return None;
+    }
+    match Point::check(request) {
+        Ok(point) => point.read_now(rules.engine, scratch),
+        Err(why) => Some(Answer::invalid(why)),
+    }
+}
+
+/// What a step holds beside its key and value.
+const STEP_BYTES: usize = 256;

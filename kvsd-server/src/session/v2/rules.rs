@@ -1,0 +1,141 @@
+//! What the grammar does not say of a request: names, keys, sizes and ends; and the engine's form
+//! of what passes.
+//!
+//! A refusal names the rule and the way out, never a key or a value. What a write names is copied:
+//! the read buffer is wanted for more. Next file to read: `points`.
+
+use bytes::Bytes;
+use kvsd::UnixMillis;
+use kvsd::protocol::v2::{self, Expiry, Previous, Request};
+use kvsd::types::{MAX_KEY_BYTES, check_key, check_table_name};
+
+use crate::engine::{Action, BeforeDetail, Change, Condition, Engine, Write};
+use crate::session::Service;
+
+/// The rules of a server.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules<'s> {
+    pub(super) engine: &'s dyn Engine,
+    pub(super) max_value_bytes: usize,
+}
+
+/// A write of one record that breaks no rule.
+#[derive(Debug)]
+pub(super) struct Single<'a> {
+    pub(super) table: &'a str,
+    pub(super) write: Write,
+    /// How many bytes of keys and values it holds.
+    pub(super) bytes: usize,
+    pub(super) previous: Previous,
+}
+
+impl<'s> Rules<'s> {
+    pub(super) fn of(service: &'s Service) -> Self {
+        Self { engine: &*service.engine, max_value_bytes: service.max_value_bytes }
+    }
+
+    /// Checks a Set, Delete, Increment or Expire.
+    pub(super) fn write<'a>(&self, request: &Request<'a>) -> Result<Single<'a>, String> {
+        let (table, key, condition, action, previous) = match *request {
+            Request::Set { table, key, value, condition, expiry, previous } => {
+                (table, key, condition, v2::Action::Set { value, expiry }, previous)
+            }
+            Request::Delete { table, key, condition, previous } => {
+                (table, key, condition, v2::Action::Delete, previous)
+            }
+            Request::Increment { table, key, by, condition } => {
+                (table, key, condition, v2::Action::Increment { by }, Previous::Omit)
+            }
+            Request::Expire { table, key, expiry, condition } => {
+                (table, key, condition, v2::Action::Expire { expiry }, Previous::Omit)
+            }
+            _ => return Err("this request writes no record".to_owned()),
+        };
+        check_table(table)?;
+        let change = self.change(table, &v2::Change { key, condition, action })?;
+        let bytes = bytes_of(&change);
+        let before = match previous {
+            Previous::Omit => BeforeDetail::Presence,
+            Previous::Return => BeforeDetail::Record,
+        };
+        Ok(Single { table, write: Write { changes: vec![change], before }, bytes, previous })
+    }
+
+    /// A change as the engine takes it.
+    pub(super) fn change(&self, table: &str, change: &v2::Change<'_>) -> Result<Change, String> {
+        check_key(change.key).map_err(|error| error.to_string())?;
+        let condition = match change.condition {
+            v2::Condition::Any => Condition::Any,
+            v2::Condition::Absent => Condition::Absent,
+            v2::Condition::Present => Condition::Present,
+            v2::Condition::Version(version) => Condition::Version(version),
+        };
+        let action = match change.action {
+            v2::Action::Set { value, expiry } => {
+                self.check_value(value)?;
+                let expires_at = self.end(table, expiry)?;
+                Action::Set { value: Bytes::copy_from_slice(value), expires_at }
+            }
+            v2::Action::Delete => Action::Delete,
+            v2::Action::Increment { by } => Action::Increment { by },
+            v2::Action::Expire { expiry } => Action::Expire { at: self.end(table, expiry)? },
+            v2::Action::Check => Action::Check,
+        };
+        Ok(Change { key: Bytes::copy_from_slice(change.key), condition, action })
+    }
+
+    fn check_value(&self, value: &[u8]) -> Result<(), String> {
+        let (limit, bytes) = (self.max_value_bytes, value.len());
+        if bytes > limit {
+            return Err(format!("a value has at most {limit} bytes here, this one has {bytes}"));
+        }
+        Ok(())
+    }
+
+    /// When a record is to end.
+    fn end(&self, table: &str, expiry: Option<Expiry>) -> Result<Option<UnixMillis>, String> {
+        let Some(expiry) = expiry else {
+            return Ok(None);
+        };
+        let now = self.engine.time(table);
+        let end = match expiry {
+            Expiry::At(time) => time,
+            Expiry::After(millis) => {
+                let end = now.get().saturating_add(millis.get()).min(i64::MAX as u64);
+                UnixMillis::new(end).unwrap_or(now)
+            }
+        };
+        if end <= now {
+            return Err("an expiry in the past: to end a record now, delete it".to_owned());
+        }
+        Ok(Some(end))
+    }
+}
+
+pub(super) fn check_table(table: &str) -> Result<(), String> {
+    check_table_name(table).map_err(|error| error.to_string())
+}
+
+/// Checks what both tells where a record is.
+pub(super) fn check_place(table: &str, key: &[u8]) -> Result<(), String> {
+    check_table(table)?;
+    check_key(key).map_err(|error| error.to_string())
+}
+
+/// Checks the start of keys, or where a range of them begins or ends. It may be empty.
+pub(super) fn check_part(what: &str, part: &[u8]) -> Result<(), String> {
+    let bytes = part.len();
+    if bytes > MAX_KEY_BYTES {
+        return Err(format!("{what} has at most {MAX_KEY_BYTES} bytes, this one has {bytes}"));
+    }
+    Ok(())
+}
+
+/// How many bytes of keys and values a change holds.
+pub(super) fn bytes_of(change: &Change) -> usize {
+    let value = match &change.action {
+        Action::Set { value, .. } => value.len(),
+        Action::Delete | Action::Increment { .. } | Action::Expire { .. } | Action::Check => 0,
+    };
+    change.key.len() + value
+}

@@ -1,0 +1,66 @@
+//! Tables as a whole: making, dropping, naming and measuring them.
+//!
+//! Next file to read: `answer`.
+
+use std::sync::Arc;
+
+use kvsd::TableName;
+use kvsd::protocol::v2::{MAX_PAGE, Request};
+
+use super::answer::Answer;
+use super::in_flight::Held;
+use crate::engine::Engine;
+
+/// A request about a table, or all of them, that breaks no rule.
+#[derive(Debug)]
+pub(super) enum TableRequest {
+    Create(TableName),
+    Drop(TableName),
+    List { after: Option<String> },
+    Statistics(TableName),
+}
+
+impl TableRequest {
+    /// Checks a request.
+    pub(super) fn check(request: &Request<'_>) -> Result<Self, String> {
+        let name = |table| TableName::parse(table).map_err(|error| error.to_string());
+        match *request {
+            Request::CreateTable { table } => name(table).map(Self::Create),
+            Request::DropTable { table } => name(table).map(Self::Drop),
+            Request::Statistics { table } => name(table).map(Self::Statistics),
+            Request::Tables { after } => Ok(Self::List { after: after.map(str::to_owned) }),
+            _ => Err("this request is not about tables".to_owned()),
+        }
+    }
+
+    /// What it is taken to hold in memory.
+    pub(super) fn held(&self) -> Held {
+        match self {
+            Self::Create(_) | Self::Drop(_) | Self::Statistics(_) => Held::of_bytes(1024),
+            Self::List { .. } => Held::of_bytes(MAX_PAGE * kvsd::types::MAX_TABLE_NAME_BYTES),
+        }
+    }
+
+    /// Carries it out.
+    pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
+        let answer = match self {
+            Self::Create(table) => engine.create_table(&table).await.map(Answer::Flag),
+            Self::Drop(table) => engine.drop_table(&table).await.map(Answer::Flag),
+            Self::Statistics(table) => {
+                engine.table_statistics(table.as_str()).await.map(Answer::Statistics)
+            }
+            Self::List { after } => engine.tables().await.map(|names| list(names, after)),
+        };
+        answer.unwrap_or_else(Answer::from)
+    }
+}
+
+/// The names behind `after`, which need not be one of them.
+fn list(mut names: Vec<TableName>, after: Option<String>) -> Answer {
+    if let Some(after) = after {
+        names.retain(|name| name.as_str() > after.as_str());
+    }
+    let more = names.len() > MAX_PAGE;
+    names.truncate(MAX_PAGE);
+    Answer::Tables { more, names }
+}
