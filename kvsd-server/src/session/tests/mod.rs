@@ -3,14 +3,20 @@
 //! The engine here keeps tables in a map and can hold its answers back, which a disk does when it
 //! likes and not when a test wants it.
 
+mod batches;
 mod closing;
 mod engine;
 mod hostile;
 mod parts;
+mod pipeline;
+mod points;
 mod pressure;
+mod scans;
 mod storm;
+mod tables;
 mod v1;
 mod v2;
+mod watches;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,6 +141,31 @@ impl Peer {
         self.next(show).await.1
     }
 
+    /// The next answer, which is to this request, as far as the test looks at it.
+    async fn answer<T>(&mut self, to: u64, take: impl Fn(Reply<'_>) -> T) -> T {
+        let own = |message: &Message<'_>| match Reply::parse(message).unwrap() {
+            (Some(id), Some(reply)) if id == id_of(to) => take(reply),
+            other => panic!("{other:?} where the answer to {to} was due"),
+        };
+        self.next(own).await.1
+    }
+
+    /// Asks, and has the answer as [`Reply`] shows it.
+    async fn ask(&mut self, request: &Request<'_>) -> String {
+        self.request(77, request).await;
+        self.answer(77, |reply| format!("{reply:?}")).await
+    }
+
+    /// As [`Peer::ask`]; the value of the record.
+    async fn value(&mut self, key: &[u8]) -> Option<Vec<u8>> {
+        self.get(77, key).await;
+        self.answer(77, |reply| match reply {
+            Reply::Value(record) => record.map(|record| record.value.to_vec()),
+            other => panic!("{other:?}"),
+        })
+        .await
+    }
+
     async fn next<T>(&mut self, take: impl Fn(&Message<'_>) -> T) -> (Vec<u8>, T) {
         loop {
             let found = self
@@ -181,6 +212,10 @@ fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
         expiry: None,
         previous: Previous::Omit,
     }
+}
+
+fn get<'a>(table: &'a str, key: &'a [u8]) -> Request<'a> {
+    Request::Get { table, key }
 }
 
 /// A Hello of somebody who gives no name, with the id 0.

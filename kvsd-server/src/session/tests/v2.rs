@@ -347,7 +347,3 @@ async fn a_breach_of_the_protocol_ends_the_session_after_the_answers_that_are_du
         assert_eq!(bench.engine.value("default", b"b"), None);
     }
 }
-
-fn get<'a>(table: &'a str, key: &'a [u8]) -> Request<'a> {
-    Request::Get { table, key }
-}
