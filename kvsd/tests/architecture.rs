@@ -42,7 +42,8 @@ const SDK: &[Row] = &[
         crates: &["std", "async_trait", "bb8", "tokio", "tracing"] },
     // An operation borrows the client that makes it, and the builder makes the client.
     Row { modules: &["client", "config", "operation"],
-        uses: &["types", "protocol", "value", "error", "transport", "tcp", "connection", "pool"],
+        uses: &["types", "protocol", "value", "key", "error", "transport", "tcp", "connection",
+            "pool"],
         crates: &["std", "bytes", "percent_encoding", "tokio::time", "tracing"] },
 ];
 

@@ -52,7 +52,7 @@ impl<'c> Convoy<'c> {
         match (expiry, Arc::get_mut(&mut self.items)) {
             (Err(error), _) => self.spoil(error),
             (Ok(expiry), Some(items)) => {
-                items.iter_mut().for_each(|item| item.draft.set_expiry(expiry));
+                items.iter_mut().for_each(|item| item.draft.set_expiry(Some(expiry)));
             }
             (Ok(_), None) => {}
         }
