@@ -63,8 +63,9 @@ impl<'c> Convoy<'c> {
         Convoy { call: call.into_owned(), items, current, answers, fault }
     }
 
-    pub(crate) fn explain(&self, error: Error) -> Error {
-        self.call.explain(error)
+    /// As [`Call::finish`].
+    pub(crate) fn finish<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.call.finish(result)
     }
 
     /// What is asked, unless a message is on its way.
