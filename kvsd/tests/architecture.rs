@@ -47,8 +47,8 @@ const SDK: &[Row] = &[
         crates: &["std", "async_trait", "bb8", "tokio"] },
     // An operation borrows the client that makes it, and the builder makes the client.
     Row { modules: &["client", "config", "operation"],
-        uses: &["types", "protocol", "value", "error", "transport", "testing", "observe", "tcp",
-            "connection", "pool"],
+        uses: &["types", "protocol", "value", "key", "error", "transport", "testing", "observe",
+            "tcp", "connection", "pool"],
         crates: &["std", "bytes", "percent_encoding", "tokio::time", "tracing"] },
     Row { modules: &["blocking"], uses: &[],
         crates: &["std", "futures_core", "tokio::runtime"] },

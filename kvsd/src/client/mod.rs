@@ -1,11 +1,13 @@
 //! The client: a cheap handle on a pool, whose methods make operations.
 //!
 //! This file connects, closes and names tables; `records` has the operations on one record,
-//! `several` those on more, `tables` those on tables. Next file to read: [`crate::operation`].
+//! `typed` those on records that know their keys, `several` those on more than one, `tables` those
+//! on tables. Next file to read: [`crate::operation`].
 
 mod records;
 mod several;
 mod tables;
+mod typed;
 
 use std::fmt;
 use std::sync::Arc;

@@ -38,7 +38,7 @@ async fn a_connection_whose_server_is_gone_is_lost_within_15_s_and_replaced() {
     assert_eq!(seconds(start), 15);
     let (exists, ()) = tokio::join!(client.exists("k"), async {
         let asked = session.request().await.unwrap();
-        session.reply(asked.id, Reply::Exists(true)).await;
+        session.reply(asked.id, Reply::Flag(true)).await;
     });
     assert!(exists.unwrap());
     drop(silent);
@@ -92,7 +92,7 @@ async fn a_busy_connection_is_not_asked() {
         for _ in 0..100 {
             let asked = session.request().await.unwrap();
             assert_eq!(asked.what, "exists");
-            session.reply(asked.id, Reply::Exists(true)).await;
+            session.reply(asked.id, Reply::Flag(true)).await;
         }
     };
     let work = async {

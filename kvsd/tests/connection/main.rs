@@ -10,5 +10,6 @@ mod hostile;
 mod parts;
 mod pool;
 mod requests;
+mod several;
 #[path = "../support/mod.rs"]
 mod support;

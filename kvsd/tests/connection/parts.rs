@@ -83,7 +83,7 @@ async fn answers_in_parts_find_their_callers_among_small_ones() {
             session.send(&b).await;
             session.send(&a).await;
             if turn == 1 {
-                session.reply(c.id, Reply::Exists(true)).await;
+                session.reply(c.id, Reply::Flag(true)).await;
             }
         }
     };

@@ -99,6 +99,8 @@ pub(crate) struct Asked {
     pub(crate) id: RequestId,
     pub(crate) what: String,
     pub(crate) key: Vec<u8>,
+    /// 1, but for a pipeline.
+    pub(crate) requests: usize,
 }
 
 impl Session {
@@ -132,6 +134,7 @@ impl Session {
         self.next(|message| {
             let (id, request) = Request::parse(&message).unwrap();
             let request = request.expect("a known request");
+            let requests = if let Request::Pipeline(all) = &request { all.len() } else { 1 };
             let (what, key) = match request {
                 Request::Ping => ("ping", &b""[..]),
                 Request::Get { key, .. } => ("get", key),
@@ -151,7 +154,7 @@ impl Session {
                 Request::Tables { .. } => ("tables", &b""[..]),
                 Request::Statistics { .. } => ("statistics", &b""[..]),
             };
-            Asked { id, what: what.into(), key: key.to_vec() }
+            Asked { id, what: what.into(), key: key.to_vec(), requests }
         })
         .await
     }

@@ -29,7 +29,7 @@ fn request_part(number: u64, remaining: u64, bytes: &[u8]) -> Vec<u8> {
 fn set(number: u64, value: &[u8]) -> Vec<u8> {
     let mut out = BytesMut::new();
     let (condition, previous) = (Condition::Any, Previous::Omit);
-    Request::Set { table: "t", key: b"k", value, condition, expires_at: None, previous }
+    Request::Set { table: "t", key: b"k", value, condition, expiry: None, previous }
         .encode(id(number), &mut out);
     out.to_vec()
 }
