@@ -41,9 +41,10 @@ const SDK: &[Row] = &[
     Row { modules: &["pool"], uses: &["connection", "transport", "error"],
         crates: &["std", "async_trait", "bb8", "tokio", "tracing"] },
     // An operation borrows the client that makes it, and the builder makes the client.
-    Row { modules: &["client", "config", "operation"],
-        uses: &["types", "protocol", "value", "error", "transport", "tcp", "connection", "pool"],
-        crates: &["std", "bytes", "percent_encoding", "tokio::time", "tracing"] },
+    Row { modules: &["client", "config", "operation", "stream"],
+        uses: &["types", "protocol", "value", "key", "error", "transport", "tcp", "connection",
+            "pool"],
+        crates: &["std", "bytes", "futures_core", "percent_encoding", "tokio::time", "tracing"] },
 ];
 
 /// The server, from the bottom to the top.

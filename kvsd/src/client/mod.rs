@@ -1,10 +1,11 @@
 //! The client: a cheap handle on a pool, whose methods make operations.
 //!
 //! This file connects, closes and names tables; `records` has the operations on one record,
-//! `several` those on more, `tables` those on tables. Next file to read: [`crate::operation`].
+//! `several` those on more, `streams` those on any number, `tables` those on tables. Next file to read: [`crate::operation`].
 
 mod records;
 mod several;
+mod streams;
 mod tables;
 
 use std::fmt;
