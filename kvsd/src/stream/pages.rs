@@ -66,6 +66,9 @@ struct Asked {
     since: Since,
 }
 
+/// Records, and behind which key the page after them goes on.
+type Page = (Option<Bytes>, Vec<PageRecord>);
+
 /// Since when a page is on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Since {
@@ -118,7 +121,7 @@ impl Pages {
                     return Poll::Ready(None);
                 }
                 Next::Asked(asked) => match ready!(asked.poll(context)) {
-                    Ok(Answer::Page { next, records }) => {
+                    Ok((next, records)) => {
                         let draft = asked.draft.clone();
                         self.turn(draft, next, records);
                     }
@@ -126,7 +129,6 @@ impl Pages {
                         let draft = asked.draft.clone();
                         self.next = self.ask(draft, Since::Needed);
                     }
-                    Ok(other) => return Poll::Ready(Some(Err(self.fail(refused(other))))),
                     Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
                 },
             }
@@ -207,11 +209,15 @@ impl Asked {
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
-        match self.answer.take() {
-            Some(answer) => Poll::Ready(answer),
-            None => self.call.poll(context),
-        }
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Page, Error>> {
+        let answer = match self.answer.take() {
+            Some(answer) => answer,
+            None => ready!(self.call.poll(context)),
+        };
+        Poll::Ready(match answer? {
+            Answer::Page { next, records } => Ok((next, records)),
+            other => Err(refused(other)),
+        })
     }
 }
 

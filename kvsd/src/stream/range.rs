@@ -30,6 +30,9 @@ pub struct KeyRange {
     to: Bound<Bytes>,
 }
 
+/// Where the lowest key is, and where the highest.
+type Bounds = (Bound<Bytes>, Bound<Bytes>);
+
 impl KeyRange {
     /// The keys that begin with `prefix`; all keys, if it is empty.
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
@@ -55,7 +58,7 @@ impl KeyRange {
     }
 
     /// The bounds as a server takes them; `None` if no key lies between them.
-    pub(super) fn bounds(&self) -> Result<Option<(Bound<Bytes>, Bound<Bytes>)>, Error> {
+    pub(super) fn bounds(&self) -> Result<Option<Bounds>, Error> {
         for bound in [&self.from, &self.to] {
             if length(bound) > MAX_KEY_BYTES {
                 return Err(invalid(format!("a range ends at keys of {MAX_KEY_BYTES} bytes")));

@@ -8,5 +8,6 @@ mod ends;
 mod hostile;
 mod pool;
 mod requests;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;
