@@ -38,6 +38,8 @@
 //! | [`key`] | records that know their keys; how keys are written |
 //! | [`Error`] | what went wrong, and whether the operation happened all the same |
 //! | [`transport`] | the seam below the client, for networks of your own |
+//! | [`observe`] | the spans, events and metrics (feature `metrics`) that the client gives |
+//! | `testing` (feature) | testing your program: an embedded server, a network that fails on demand |
 //! | [`protocol`] | what goes over the wire, as specification and as code |
 //!
 //! # Operations
@@ -62,6 +64,8 @@
 //! | an operation in all: connection, queue, answer | 10 s | [`ClientBuilder::timeout`], `.timeout(..)` |
 //! | opening a connection, TLS and welcome included | 5 s | - |
 //! | a pause after connections that failed | 50 ms, doubling up to 2 s | - |
+//! | silence of a server, busy or idle, before it is asked whether it is there | 10 s | [`ClientBuilder::keep_alive`] |
+//! | its silence after that, before the connection counts as lost | 5 s | - |
 //! | closing a connection that has stopped answering | 5 s | - |
 //! | connections of a client | 2 | [`ClientBuilder::pool_size`] |
 //! | requests in flight on a connection | 32,768 | - |
@@ -74,28 +78,40 @@
 //!
 //! # Retries
 //!
-//! An operation is sent again, at most three times and within its deadline, only when its
-//! connection was lost, or the server took its leave, and it cannot have been carried out: a read,
-//! or a write that never left. Everything else is the caller's decision; [`Error::outcome`] and [`Error::is_retryable`] say
-//! what is known.
+//! An operation is sent again, within its deadline, only when it cannot have been carried out:
+//!
+//! - its connection was lost, or the server took its leave, before a write had left or while a read
+//!   waited: at most three times, at once and then after a pause;
+//! - the server said that it is [busy](protocol::v2::FailCode::Busy): after a pause.
+//!
+//! Pauses are random, from 20 ms doubling up to a second. All operations of a client together are
+//! sent again at most once for every ten that begin, besides a reserve of 100; those that never left
+//! do not count. Whoever is past that gets the error at once. Everything else is the caller's
+//! decision; [`Error::outcome`] and [`Error::is_retryable`] say what is known.
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod client;
 mod config;
 mod connection;
 mod error;
 pub mod key;
+pub mod observe;
 pub mod operation;
 mod pool;
 pub mod protocol;
 pub mod stream;
 mod tcp;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod transport;
 pub mod types;
 pub mod value;
 
 pub use client::Client;
 pub use config::{
-    CONNECT_TIMEOUT, ClientBuilder, DEFAULT_POOL_SIZE, DEFAULT_PORT, DEFAULT_TIMEOUT, MAX_POOL_SIZE,
+    CONNECT_TIMEOUT, ClientBuilder, DEFAULT_KEEP_ALIVE, DEFAULT_POOL_SIZE, DEFAULT_PORT,
+    DEFAULT_TIMEOUT, MAX_POOL_SIZE,
 };
 pub use connection::ServerInfo;
 pub use error::{ConfigError, Error, ErrorKind, Outcome};

@@ -42,6 +42,14 @@ impl Stream {
     ) -> Self {
         Self { reader: Box::new(reader), writer: Box::new(writer) }
     }
+
+    /// Its halves, for a transport that puts something of its own around those of another.
+    #[must_use]
+    pub fn into_split(
+        self,
+    ) -> (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>) {
+        (self.reader, self.writer)
+    }
 }
 
 impl fmt::Debug for Stream {

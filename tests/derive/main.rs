@@ -4,8 +4,12 @@
 //! Sees the public API only.
 
 mod accepted;
+mod chains;
+mod codecs;
 mod damage;
 mod errors;
+mod evolution;
+mod foreign;
 mod json;
 mod keys;
 mod layout;

@@ -1,6 +1,6 @@
 //! The client's operations on one record.
 //!
-//! Next file to read: `several`.
+//! Next file to read: `typed`.
 
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
@@ -212,7 +212,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn delete(&self, key: impl AsRef<[u8]>) -> Delete<'_> {
-        Delete { call: self.call("delete", key.as_ref(), |key| delete(key, Previous::Omit)) }
+        Delete { call: self.call("delete", key.as_ref(), delete) }
     }
 
     /// Removes the record at `key` and resolves with its value: `None` if there was none.
@@ -242,7 +242,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn take<T: Value>(&self, key: impl AsRef<[u8]>) -> Take<'_, T> {
-        let call = self.call("take", key.as_ref(), |key| delete(key, Previous::Return));
+        let call = self.call("take", key.as_ref(), take);
         Take { call, value: PhantomData }
     }
 
@@ -470,6 +470,10 @@ impl Client {
     }
 }
 
-fn delete(key: Bytes, previous: Previous) -> Draft {
-    Draft::Delete { key, condition: Condition::Any, previous }
+pub(super) fn delete(key: Bytes) -> Draft {
+    Draft::Delete { key, condition: Condition::Any, previous: Previous::Omit }
+}
+
+fn take(key: Bytes) -> Draft {
+    Draft::Delete { key, condition: Condition::Any, previous: Previous::Return }
 }

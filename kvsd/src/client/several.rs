@@ -5,6 +5,7 @@
 use std::marker::PhantomData;
 
 use super::Client;
+use super::records::delete;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::{ErrorKind, Outcome};
@@ -12,7 +13,7 @@ use crate::operation::batch::Batch;
 use crate::operation::many::{DeleteMany, GetMany, SetMany};
 use crate::operation::pipeline::Pipeline;
 use crate::operation::{Convoy, Draft, Item, argument};
-use crate::protocol::v2::{Condition, Previous};
+use crate::protocol::v2::Previous;
 use crate::value::{Encode, Value};
 
 /// # Several records
@@ -105,10 +106,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn delete_many(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> DeleteMany<'_> {
-        let drafts = keys.into_iter().map(|key| {
-            let (condition, previous) = (Condition::Any, Previous::Omit);
-            Ok(Draft::Delete { key: argument::key(key.as_ref())?, condition, previous })
-        });
+        let drafts = keys.into_iter().map(|key| argument::key(key.as_ref()).map(delete));
         DeleteMany { call: Convoy::new(self, "delete_many", items("delete", drafts)) }
     }
 

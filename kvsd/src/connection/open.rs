@@ -3,16 +3,23 @@
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::alive::Alive;
 use super::info::ServerInfo;
+use super::outbox::Outbox;
 use super::slots::Slots;
-use super::{Connection, Handle, Phase, Shared, State, tasks};
+use super::tasks::{self, Incoming};
+use super::{Connection, Handle, Phase, Shared, State};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe;
 use crate::protocol::frame::{Decoder, FrameError, FrameLimits};
+use crate::protocol::v2::part::{self, Assembler, Sender};
 use crate::protocol::v2::{self, FailCode, Hello, Reply, RequestId, Welcome};
 use crate::transport::{ConnectError, Stream, Transport};
 
@@ -27,7 +34,8 @@ pub(crate) struct Credentials {
 const WELCOME_LIMITS: FrameLimits =
     FrameLimits { message_bytes: 4096, frames: 64, line_bytes: 1024 };
 
-/// Opens a connection and says hello.
+/// Opens a connection and says hello. Whenever the server has been silent for `keep_alive`, it is
+/// asked whether it is there.
 ///
 /// # Cancel safety
 ///
@@ -36,17 +44,20 @@ pub(crate) async fn open(
     transport: &dyn Transport,
     address: &Arc<str>,
     credentials: Option<&Credentials>,
+    keep_alive: Option<Duration>,
 ) -> Result<Connection, Error> {
     let stream = transport.connect().await.map_err(|cause| refuse(cause).at(address))?;
     let mut opening = Opening {
-        stream,
+        stream: observe::counted(stream, address),
         buffer: BytesMut::with_capacity(4096),
         decoder: Decoder::new(WELCOME_LIMITS),
     };
     let info = opening.greet(credentials).await.map_err(|error| error.at(address))?;
     let max_value_bytes = info.max_value_bytes;
     let Opening { stream: Stream { reader, writer }, buffer, mut decoder } = opening;
-    decoder.set_limits(v2::limits(max_value_bytes));
+    let whole = v2::limits(max_value_bytes);
+    decoder.set_limits(part::stream_limits(whole));
+    let assembler = Assembler::new(Sender::Server, whole);
     let shared = Arc::new(Shared {
         address: Arc::clone(address),
         max_value_bytes,
@@ -54,18 +65,19 @@ pub(crate) async fn open(
         open: AtomicBool::new(true),
         state: Mutex::new(State {
             phase: Phase::Open,
-            outbox: BytesMut::new(),
-            writing: 0,
+            outbox: Outbox::default(),
             taken: 0,
             slots: Slots::default(),
+            alive: Alive::new(keep_alive, Instant::now()),
             earliest: None,
         }),
         write: Notify::new(),
         keep: Notify::new(),
         ended: Notify::new(),
     });
+    observe::connected(address);
     tokio::spawn(tasks::write(Arc::clone(&shared), writer));
-    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, decoder));
+    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, Incoming { decoder, assembler }));
     tokio::spawn(tasks::keep(Arc::clone(&shared)));
     Ok(Connection { handle: Arc::new(Handle { shared }) })
 }

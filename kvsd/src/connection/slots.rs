@@ -20,6 +20,8 @@ pub(super) enum Fate {
     Lost { sent: bool },
 }
 
+/// The batch of a request whose last byte is not in any batch yet.
+pub(super) const NO_BATCH: u64 = u64::MAX;
 /// After a burst that took more slots than this, their memory is given back.
 const KEPT_SLOTS: usize = 1024;
 
@@ -80,6 +82,14 @@ impl Slots {
         }
         self.slots.push(slot);
         self.slots.len() - 1
+    }
+
+    /// The request goes into batch number `batch`, whatever was said before.
+    pub(super) fn set_batch(&mut self, id: u64, batch: u64) {
+        let slot = usize::try_from(id).ok().and_then(|id| self.slots.get_mut(id));
+        if let Some(Slot::Waiting { batch: known, .. }) = slot {
+            *known = batch;
+        }
     }
 
     /// The caller asks: its request's fate, or its waker is kept.

@@ -234,7 +234,7 @@ impl Future for Batch<'_> {
             }
         }
         let answer = ready!(self.call.poll(context));
-        Poll::Ready(answer.and_then(finish).map_err(|error| self.call.explain(error)))
+        Poll::Ready(self.call.finish(answer.and_then(finish)))
     }
 }
 

@@ -52,7 +52,7 @@ impl<'c> Convoy<'c> {
         match (expiry, Arc::get_mut(&mut self.items)) {
             (Err(error), _) => self.spoil(error),
             (Ok(expiry), Some(items)) => {
-                items.iter_mut().for_each(|item| item.draft.set_expiry(expiry));
+                items.iter_mut().for_each(|item| item.draft.set_expiry(Some(expiry)));
             }
             (Ok(_), None) => {}
         }
@@ -63,8 +63,9 @@ impl<'c> Convoy<'c> {
         Convoy { call: call.into_owned(), items, current, answers, fault }
     }
 
-    pub(crate) fn explain(&self, error: Error) -> Error {
-        self.call.explain(error)
+    /// As [`Call::finish`].
+    pub(crate) fn finish<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        self.call.finish(result)
     }
 
     /// What is asked, unless a message is on its way.

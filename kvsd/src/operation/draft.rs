@@ -165,10 +165,10 @@ impl Draft {
         }
     }
 
-    /// Ends the record that is set, or kept, at this time.
-    pub(crate) fn set_expiry(&mut self, to: Expiry) {
-        if let Draft::Set { expiry, .. } | Draft::Expire { expiry, .. } = self {
-            *expiry = Some(to);
+    /// Ends the record that is set at this time; `None` for never.
+    pub(crate) fn set_expiry(&mut self, to: Option<Expiry>) {
+        if let Draft::Set { expiry, .. } = self {
+            *expiry = to;
         }
     }
 

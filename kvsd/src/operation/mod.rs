@@ -66,9 +66,7 @@ macro_rules! operation {
                 context: &mut std::task::Context<'_>,
             ) -> std::task::Poll<Self::Output> {
                 let answer = std::task::ready!(self.call.poll(context));
-                std::task::Poll::Ready(
-                    answer.and_then(Self::finish).map_err(|error| self.call.explain(error)),
-                )
+                std::task::Poll::Ready(self.call.finish(answer.and_then(Self::finish)))
             }
         }
 

@@ -121,10 +121,8 @@ impl Future for Pipeline<'_> {
             self.call.load(items);
         }
         let answers = ready!(self.call.poll(context));
-        Poll::Ready(match answers {
-            Ok(answers) => Ok(Answers::new(self.number, answers, &self.call)),
-            Err(error) => Err(self.call.explain(error)),
-        })
+        let answers = self.call.finish(answers)?;
+        Poll::Ready(Ok(Answers::new(self.number, answers, &self.call)))
     }
 }
 

@@ -138,8 +138,11 @@ impl Future for ListTables<'_> {
                     let after = self.names.last().map(|name| name.as_str().into());
                     self.call.again(Draft::Tables { after });
                 }
-                Ok(false) => return Poll::Ready(Ok(std::mem::take(&mut self.names))),
-                Err(error) => return Poll::Ready(Err(self.call.explain(error))),
+                Ok(false) => {
+                    let names = std::mem::take(&mut self.names);
+                    return Poll::Ready(self.call.finish(Ok(names)));
+                }
+                Err(error) => return Poll::Ready(self.call.finish(Err(error))),
             }
         }
     }

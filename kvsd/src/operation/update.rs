@@ -243,11 +243,10 @@ impl<T: Value, F: FnMut(Option<T>) -> Change<T>> Future for Update<'_, T, F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { rounds, change } = self.get_mut();
         let result = ready!(rounds.poll(context, |value| Ok::<_, Infallible>(change(value))));
-        Poll::Ready(match result {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(never)) => match never {},
-            Err(error) => Err(rounds.call.explain(error)),
-        })
+        Poll::Ready(rounds.call.finish(result).map(|value| match value {
+            Ok(value) => value,
+            Err(never) => match never {},
+        }))
     }
 }
 
@@ -260,6 +259,6 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { rounds, change } = self.get_mut();
         let result = ready!(rounds.poll(context, change));
-        Poll::Ready(result.map_err(|error| rounds.call.explain(error)))
+        Poll::Ready(rounds.call.finish(result))
     }
 }

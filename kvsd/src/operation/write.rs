@@ -68,7 +68,7 @@ macro_rules! set {
             /// is over a whole millisecond is rounded up. Zero fails with
             /// [`ErrorKind::InvalidArgument`].
             pub fn ttl(mut self, ttl: Duration) -> Self {
-                self.call.set_expiry(argument::ttl(ttl));
+                self.call.set_expiry(argument::ttl(ttl).map(Some));
                 self
             }
 
@@ -76,7 +76,13 @@ macro_rules! set {
             /// [`ErrorKind::InvalidArgument`] or, if only the server's clock says so, with
             /// [`ErrorKind::Server`].
             pub fn expire_at(mut self, time: SystemTime) -> Self {
-                self.call.set_expiry(argument::expire_at(time));
+                self.call.set_expiry(argument::expire_at(time).map(Some));
+                self
+            }
+
+            /// Does not end the record, though its type has a time to live.
+            pub fn endless(mut self) -> Self {
+                self.call.set_expiry(Ok(None));
                 self
             }
         }
@@ -161,7 +167,7 @@ impl Increment<'_> {
 }
 
 impl Call<'_> {
-    fn set_expiry(&mut self, expiry: Result<Expiry, Error>) {
+    fn set_expiry(&mut self, expiry: Result<Option<Expiry>, Error>) {
         match expiry {
             Ok(expiry) => {
                 if let Some(draft) = self.draft_mut() {

@@ -6,6 +6,7 @@
 //! back. Its settings and why: ARCHITECTURE.md. Next file to read: `opener`, then `connection`.
 
 mod backoff;
+pub(crate) mod budget;
 mod opener;
 
 use std::fmt;
@@ -18,9 +19,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+use self::budget::Budget;
 use self::opener::{Failures, Opener};
 use crate::connection::{self, Connection, Credentials, ServerInfo};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe;
 use crate::transport::Transport;
 
 /// What a pool is made with.
@@ -31,12 +34,15 @@ pub(crate) struct PoolConfig {
     pub(crate) size: u32,
     /// From the first byte of a connection to its welcome.
     pub(crate) connect_timeout: Duration,
+    /// How long a server may be silent before it is asked whether it is there; `None` for ever.
+    pub(crate) keep_alive: Option<Duration>,
 }
 
 /// The connections to one server. They close when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pool {
     core: Arc<Core>,
+    budget: Budget,
 }
 
 struct Core {
@@ -91,7 +97,7 @@ impl Pool {
             backoff: Mutex::new(Backoff::default()),
             me: Weak::clone(me),
         });
-        let pool = Self { core };
+        let pool = Self { core, budget: Budget::default() };
         pool.handle().await?;
         Ok(pool)
     }
@@ -123,6 +129,11 @@ impl Pool {
     /// Nothing is lost; an attempt that has begun goes on.
     pub(crate) async fn handle(&self) -> Result<Connection, Error> {
         self.core.check_out().await
+    }
+
+    /// What operations may spend on being sent again.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub(crate) fn address(&self) -> &Arc<str> {
@@ -254,13 +265,16 @@ impl Core {
         let not_before = self.backoff().not_before;
         let attempt = async {
             if let Some(time) = not_before {
+                observe::backing_off(&self.address, time.saturating_duration_since(Instant::now()));
                 tokio::time::sleep_until(time).await;
             }
+            let _opening = observe::opening(&self.address);
             let limit = self.config.connect_timeout;
             let opening = connection::open(
                 &*self.config.transport,
                 &self.address,
                 self.config.credentials.as_ref(),
+                self.config.keep_alive,
             );
             tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
                 let detail = format!("no connection and welcome within {limit:?}");

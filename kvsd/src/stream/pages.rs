@@ -113,7 +113,10 @@ impl Pages {
             match &mut self.next {
                 Next::Begin => match self.first() {
                     Ok(next) => self.next = next,
-                    Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
+                    Err(error) => {
+                        self.next = Next::Whole(How::Before);
+                        return Poll::Ready(Some(Err(self.source.explain(error))));
+                    }
                 },
                 Next::Whole(How::Before) => return Poll::Ready(None),
                 Next::Whole(How::AtEnd) => {
@@ -129,7 +132,10 @@ impl Pages {
                         let draft = asked.draft.clone();
                         self.next = self.ask(draft, Since::Needed);
                     }
-                    Err(error) => return Poll::Ready(Some(Err(self.fail(error)))),
+                    Err(error) => {
+                        self.next = Next::Whole(How::Before);
+                        return Poll::Ready(Some(Err(error)));
+                    }
                 },
             }
         }
@@ -188,16 +194,6 @@ impl Pages {
             }
         };
     }
-
-    /// Ends the scan where it stands.
-    fn fail(&mut self, error: Error) -> Error {
-        let error = match &self.next {
-            Next::Asked(asked) => asked.call.explain(error),
-            Next::Begin | Next::Whole(_) => self.source.explain(error),
-        };
-        self.next = Next::Whole(How::Before);
-        error
-    }
 }
 
 impl Asked {
@@ -214,10 +210,11 @@ impl Asked {
             Some(answer) => answer,
             None => ready!(self.call.poll(context)),
         };
-        Poll::Ready(match answer? {
+        let page = answer.and_then(|answer| match answer {
             Answer::Page { next, records } => Ok((next, records)),
             other => Err(refused(other)),
-        })
+        });
+        Poll::Ready(self.call.finish(page))
     }
 }
 

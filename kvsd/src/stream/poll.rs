@@ -181,10 +181,9 @@ impl Changes {
                         Answer::Gap { now } => Ok((now, None)),
                         other => Err(refused(other)),
                     });
-                    return Poll::Ready(Some(match answer {
+                    return Poll::Ready(Some(match call.finish(answer) {
                         Ok((until, changes)) => Ok(self.take(until, changes)),
                         Err(error) => {
-                            let error = call.explain(error);
                             self.fail(&error);
                             Err(error)
                         }

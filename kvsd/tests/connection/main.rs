@@ -4,8 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
+mod alive;
 mod ends;
 mod hostile;
+mod parts;
 mod pool;
 mod requests;
 mod streams;

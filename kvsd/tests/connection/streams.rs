@@ -105,15 +105,15 @@ async fn a_page_that_came_to_nothing_ahead_of_its_time_is_asked_for_again_and_th
         let asked = session.request().await.unwrap();
         session.reply(asked.id, page(&["k1"], Some("k1"))).await;
         let asked = session.request().await.unwrap();
-        session.reply(asked.id, fail(FailCode::Busy)).await;
+        session.reply(asked.id, fail(FailCode::DiskFull)).await;
     });
     assert_eq!(key_of(first), "k1");
     let (failed, ()) = tokio::join!(scan.next(), async {
         let asked = session.request().await.unwrap();
-        session.reply(asked.id, fail(FailCode::Busy)).await;
+        session.reply(asked.id, fail(FailCode::DiskFull)).await;
     });
     let error = failed.unwrap().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Server(FailCode::Busy));
+    assert_eq!(error.kind(), ErrorKind::Server(FailCode::DiskFull));
     assert_eq!((error.operation(), error.table()), (Some("scan"), Some("default")));
     assert!(scan.next().await.is_none(), "an error is the last item");
     let mut rest = client.scan::<String>("k").after(scan.token());
@@ -202,8 +202,9 @@ async fn a_watch_tells_each_failure_pauses_and_goes_on_where_it_was() {
     assert_eq!(told(item), ("a".into(), 5));
     let mut pauses = Vec::new();
     for _ in 0..8 {
-        let (kind, pause) = failed_with(&client, &mut session, &mut watch, FailCode::Busy).await;
-        assert_eq!(kind, ErrorKind::Server(FailCode::Busy));
+        let (kind, pause) =
+            failed_with(&client, &mut session, &mut watch, FailCode::DiskFull).await;
+        assert_eq!(kind, ErrorKind::Server(FailCode::DiskFull));
         pauses.push(pause.as_millis());
     }
     assert_eq!(

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use kvsd::protocol::frame::{Decoder, Message};
+use kvsd::protocol::v2::part::{Arrival, Assembler, Sender, stream_limits};
 use kvsd::protocol::v2::{self, Before, Hello, Record, Reply, Request, RequestId, Welcome};
 use kvsd::transport::{ConnectError, Stream, Transport};
 use kvsd::{Client, ClientBuilder, Version};
@@ -30,7 +31,8 @@ pub(crate) struct Server {
     attempts: Arc<AtomicUsize>,
 }
 
-/// A builder for a client of a played server, and that server.
+/// A builder for a client of a played server, and that server. The client never asks by itself
+/// whether the server is there: most tests count its requests, and time passes fast.
 pub(crate) fn builder() -> (ClientBuilder, Server) {
     let (sender, arrivals) = mpsc::channel(100);
     let (refusing, attempts) = (Arc::default(), Arc::default());
@@ -39,7 +41,8 @@ pub(crate) fn builder() -> (ClientBuilder, Server) {
         refusing: Arc::clone(&refusing),
         attempts: Arc::clone(&attempts),
     };
-    (Client::builder().transport(pipes).pool_size(1), Server { arrivals, refusing, attempts })
+    let builder = Client::builder().transport(pipes).pool_size(1).keep_alive(Duration::MAX);
+    (builder, Server { arrivals, refusing, attempts })
 }
 
 /// A client with one connection, the server, and its end of that connection.
@@ -57,7 +60,9 @@ impl Server {
         Session {
             stream,
             buffer: BytesMut::new(),
-            decoder: Decoder::new(v2::limits(MAX_VALUE_BYTES)),
+            decoder: Decoder::new(stream_limits(v2::limits(MAX_VALUE_BYTES))),
+            assembler: Assembler::new(Sender::Client, v2::limits(MAX_VALUE_BYTES)),
+            parts: 0,
         }
     }
 
@@ -84,6 +89,9 @@ pub(crate) struct Session {
     stream: DuplexStream,
     buffer: BytesMut,
     decoder: Decoder,
+    assembler: Assembler,
+    /// How many parts have come.
+    pub(crate) parts: usize,
 }
 
 /// A request that owns what it asks for.
@@ -152,6 +160,12 @@ impl Session {
         .await
     }
 
+    /// Takes so many bytes, whatever they are.
+    pub(crate) async fn receive(&mut self, bytes: usize) {
+        let mut taken = vec![0; bytes];
+        self.stream.read_exact(&mut taken).await.unwrap();
+    }
+
     /// Answers a request.
     pub(crate) async fn reply(&mut self, id: RequestId, reply: Reply<'_>) {
         let mut out = BytesMut::new();
@@ -168,9 +182,18 @@ impl Session {
     async fn next<T>(&mut self, take: impl Fn(Message<'_>) -> T) -> Option<T> {
         loop {
             if let Some(message) = self.decoder.decode(&self.buffer).expect("well-formed bytes") {
-                let (taken, length) = (take(message), message.byte_len());
+                let length = message.byte_len();
+                let taken = match self.assembler.take(&message).expect("well-formed parts") {
+                    Arrival::Whole => Some(take(message)),
+                    Arrival::Part => None,
+                    Arrival::Assembled(mut whole) => Some(take(whole.open().unwrap().0)),
+                };
+                self.parts += usize::from(message.kind() == Sender::Client.kind());
                 self.buffer.advance(length);
-                return Some(taken);
+                match taken {
+                    None => continue,
+                    taken => return taken,
+                }
             }
             let reading = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
             if reading.expect("the client sends or hangs up").unwrap_or(0) == 0 {

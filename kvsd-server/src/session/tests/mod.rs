@@ -6,6 +6,7 @@
 mod closing;
 mod engine;
 mod hostile;
+mod parts;
 mod pressure;
 mod storm;
 mod v1;

@@ -3,7 +3,6 @@
 //! Turns what the engine says into a [`Reply`]; never decides what is answered. Next file to read:
 //! `in_flight`.
 
-use bytes::BytesMut;
 use kvsd::protocol::v2::{
     self, FailCode, Lifetime, Names, News, NewsChange, Page, PageRecord, Reply, RequestId,
     Statistics,
@@ -16,6 +15,7 @@ use crate::engine::{
     TableStatistics, WriteResult, Written,
 };
 use crate::session::fail;
+use crate::session::output::Output;
 
 /// What a request is answered with.
 #[derive(Debug)]
@@ -85,9 +85,9 @@ impl Answer {
         }
     }
 
-    /// Writes the message behind what `out` holds.
-    pub(super) fn encode(&self, id: RequestId, out: &mut BytesMut) {
-        self.reply().encode(id, out);
+    /// Answers the request with this id.
+    pub(super) fn send(&self, id: RequestId, output: &mut Output) {
+        output.answer(id, &self.reply());
     }
 
     fn reply(&self) -> Reply<'_> {
