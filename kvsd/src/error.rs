@@ -35,6 +35,8 @@ struct Inner {
     operation: Option<&'static str>,
     table: Option<Box<str>>,
     place: Option<usize>,
+    /// Told when it is asked for, never shown.
+    key: Option<Box<[u8]>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -110,6 +112,7 @@ impl Error {
                 operation: None,
                 table: None,
                 place: None,
+                key: None,
                 source: None,
             }),
         }
@@ -137,6 +140,12 @@ impl Error {
 
     pub(crate) fn at_place(mut self, place: usize) -> Self {
         self.inner.place = Some(place);
+        self
+    }
+
+    /// Of several records it is about the one at this key.
+    pub(crate) fn of_key(mut self, key: &[u8]) -> Self {
+        self.inner.key = Some(key.into());
         self
     }
 
@@ -216,11 +225,19 @@ impl Error {
     pub fn place(&self) -> Option<usize> {
         self.inner.place
     }
+
+    /// The key of the record that a [scan](crate::Client::scan) or a [watch](crate::Client::watch)
+    /// has come upon and whose value is none of the type that was asked for. It is never part of
+    /// what the error shows.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.inner.key.as_deref()
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, outcome, detail, address, operation, table, place, source: _ } =
+        let Inner { kind, outcome, detail, address, operation, table, place, key: _, source: _ } =
             &*self.inner;
         if let Some(operation) = operation {
             write!(f, "{operation}: ")?;
@@ -286,7 +303,7 @@ impl fmt::Display for ErrorKind {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, outcome, detail, address, operation, table, place, source } =
+        let Inner { kind, outcome, detail, address, operation, table, place, key: _, source } =
             &*self.inner;
         f.debug_struct("Error")
             .field("kind", kind)

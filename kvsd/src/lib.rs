@@ -33,6 +33,7 @@
 //! |---|---|
 //! | [`Client`], [`ClientBuilder`] | connecting; one method for each operation |
 //! | [`operation`] | what those methods return: futures with settings |
+//! | [`stream`] | scans and watches: records, and changes to come, as streams |
 //! | [`value`] | what can be stored, and how; the derive |
 //! | [`key`] | records that know their keys; how keys are written |
 //! | [`Error`] | what went wrong, and whether the operation happened all the same |
@@ -118,6 +119,7 @@ pub mod observe;
 pub mod operation;
 mod pool;
 pub mod protocol;
+pub mod stream;
 mod tcp;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -137,6 +139,7 @@ pub use operation::lifetime::Ttl;
 pub use operation::read::{Stored, Versioned};
 pub use operation::tables::TableStatistics;
 pub use operation::update::Change;
+pub use stream::{Entry, Event, KeyRange, ScanToken, WatchToken};
 pub use types::{KeyError, NameError, TableName, UnixMillis, Version};
 #[cfg(feature = "json")]
 pub use value::Json;

@@ -46,10 +46,11 @@ const SDK: &[Row] = &[
     Row { modules: &["pool"], uses: &["connection", "transport", "error", "observe"],
         crates: &["std", "async_trait", "bb8", "tokio"] },
     // An operation borrows the client that makes it, and the builder makes the client.
-    Row { modules: &["client", "config", "operation"],
+    Row { modules: &["client", "config", "operation", "stream"],
         uses: &["types", "protocol", "value", "key", "error", "transport", "testing", "observe",
             "tcp", "connection", "pool"],
-        crates: &["std", "bytes", "percent_encoding", "tokio::time", "tracing"] },
+        crates: &["std", "bytes", "futures_core", "percent_encoding", "thiserror", "tokio::time",
+            "tracing"] },
     Row { modules: &["blocking"], uses: &[],
         crates: &["std", "futures_core", "tokio::runtime"] },
 ];

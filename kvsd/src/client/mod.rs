@@ -1,11 +1,12 @@
 //! The client: a cheap handle on a pool, whose methods make operations.
 //!
 //! This file connects, closes and names tables; `records` has the operations on one record,
-//! `typed` those on records that know their keys, `several` those on more than one, `tables` those
-//! on tables. Next file to read: [`crate::operation`].
+//! `typed` those on records that know their keys, `several` those on more than one, `streams` those
+//! on any number, `tables` those on tables. Next file to read: [`crate::operation`].
 
 mod records;
 mod several;
+mod streams;
 mod tables;
 mod typed;
 

@@ -1,6 +1,6 @@
 //! The client's operations on several records.
 //!
-//! Next file to read: `tables`.
+//! Next file to read: `streams`.
 
 use std::marker::PhantomData;
 

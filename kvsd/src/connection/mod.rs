@@ -242,7 +242,20 @@ impl Shared {
         if let Phase::Open = state.phase {
             self.open.store(false, Ordering::Relaxed);
             state.phase = Phase::Draining;
+            // They would hold up the end for as long as nothing happens.
+            for watch in state.slots.watches() {
+                self.cancel(&mut state, watch);
+            }
             self.after_departure(state);
+        }
+    }
+
+    /// Lets the server answer a watch at once.
+    fn cancel(&self, state: &mut State, watch: usize) {
+        if let Phase::Open | Phase::Draining = state.phase {
+            let id = RequestId::new(watch as u64).unwrap_or_else(|| unreachable!("slots are few"));
+            state.outbox.put(id, &Request::Cancel);
+            self.write.notify_one();
         }
     }
 
@@ -310,7 +323,8 @@ impl State {
 
 /// A request that was sent: resolves with its answer.
 ///
-/// Dropping it leaves the request with the server; its answer is thrown away when it comes.
+/// Dropping it leaves the request with the server, but for a watch, which is cancelled; its answer
+/// is thrown away when it comes.
 #[must_use]
 pub(crate) struct Pending {
     shared: Arc<Shared>,
@@ -353,7 +367,9 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             let mut state = self.shared.lock();
-            state.slots.abandon(slot);
+            if state.slots.abandon(slot) == Some(Verb::Watch) {
+                self.shared.cancel(&mut state, slot);
+            }
             self.shared.after_departure(state);
         }
     }

@@ -116,17 +116,32 @@ impl Slots {
         }
     }
 
-    /// The caller goes away before it has fetched its request's fate.
-    pub(super) fn abandon(&mut self, id: usize) {
+    /// The caller goes away before it has fetched its request's fate: what the server may still be
+    /// busy with.
+    pub(super) fn abandon(&mut self, id: usize) -> Option<Verb> {
         match self.slots[id] {
             Slot::Waiting { verb, .. } => {
                 self.waiting -= 1;
                 self.slots[id] = Slot::Abandoned { verb };
+                Some(verb)
             }
-            Slot::Expired { verb } => self.slots[id] = Slot::Abandoned { verb },
-            Slot::Ready(_) => self.release(id),
+            Slot::Expired { verb } => {
+                self.slots[id] = Slot::Abandoned { verb };
+                Some(verb)
+            }
+            Slot::Ready(_) => {
+                self.release(id);
+                None
+            }
             Slot::Free | Slot::Abandoned { .. } => unreachable!("a caller leaves its own slot"),
         }
+    }
+
+    /// The watches that somebody waits for.
+    pub(super) fn watches(&self) -> Vec<usize> {
+        let is_watch = |slot: &Slot| matches!(slot, Slot::Waiting { verb: Verb::Watch, .. });
+        let slots = self.slots.iter().enumerate();
+        slots.filter(|(_, slot)| is_watch(slot)).map(|(id, _)| id).collect()
     }
 
     /// The answer to request `id` has come: the waker of the caller that waits for it.

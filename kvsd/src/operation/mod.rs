@@ -23,9 +23,9 @@ pub mod tables;
 pub mod update;
 pub mod write;
 
-pub(crate) use self::call::Call;
+pub(crate) use self::call::{Call, refused};
 pub(crate) use self::convoy::Convoy;
-pub(crate) use self::draft::{Draft, Item};
+pub(crate) use self::draft::{Draft, Item, ScanDraft, Selection, WatchDraft};
 
 /// Gives an operation its future, its deadline and its independence from the client's borrow. Its
 /// field `call` is a [`Call`], or something else that answers and can be asked the same.

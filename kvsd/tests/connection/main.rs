@@ -11,5 +11,6 @@ mod parts;
 mod pool;
 mod requests;
 mod several;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! A server made of pipes, played by the test: each connection that the client opens arrives here.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -146,8 +147,11 @@ impl Session {
                 Request::Expire { key, .. } => ("expire", key),
                 Request::Batch { .. } => ("batch", &b""[..]),
                 Request::Pipeline(_) => ("pipeline", &b""[..]),
-                Request::Scan(_) => ("scan", &b""[..]),
-                Request::Watch(_) => ("watch", &b""[..]),
+                Request::Scan(scan) => ("scan", lower_bound(&scan)),
+                Request::Watch(watch) => {
+                    let key = format!("{:?}, {} ms", watch.since, watch.wait_millis);
+                    return Asked { id, what: "watch".into(), key: key.into() };
+                }
                 Request::Cancel => ("cancel", &b""[..]),
                 Request::CreateTable { .. } => ("create table", &b""[..]),
                 Request::DropTable { .. } => ("drop table", &b""[..]),
@@ -238,6 +242,14 @@ pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Ou
     match polled {
         std::task::Poll::Ready(output) => Some(output),
         std::task::Poll::Pending => None,
+    }
+}
+
+/// Where a scan begins; from there, or behind it.
+fn lower_bound<'a>(scan: &v2::Scan<'a>) -> &'a [u8] {
+    match scan.from {
+        Bound::Included(key) | Bound::Excluded(key) => key,
+        Bound::Unbounded => b"",
     }
 }
 
