@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd::protocol::v2::{self, Previous, Reply, RequestId};
 
 use super::requests::{answer_read, refuse_for};
@@ -121,6 +122,15 @@ impl InFlight {
                 Done::Read { id, kind, result } => {
                     self.requests -= 1;
                     self.held.remove(&READ);
+                    let result = match (kind, result) {
+                        (ReadKind::Value, Ok(Some(record))) if is_large(&record) => {
+                            let Record { version, expires_at, value } = record;
+                            let record = v2::Record { version, expires_at, value: &[] };
+                            output.answer_with(id, &Reply::Value(Some(record)), value);
+                            continue;
+                        }
+                        (_, result) => result,
+                    };
                     let found = result.as_ref().map(|record| record.as_ref().map(found));
                     answer_read(id, kind, found.map_err(Clone::clone), output);
                 }
@@ -162,6 +172,11 @@ fn answer_write(id: RequestId, result: WriteResult, output: &mut Output) {
         Written::Conflict { current, .. } => Reply::Conflict { current: *current },
     };
     output.answer(id, &reply);
+}
+
+/// Whether an answer with the record goes in parts for its value alone.
+fn is_large(record: &Record) -> bool {
+    record.value.len() > MAX_PART_BYTES
 }
 
 fn found(record: &Record) -> Found<'_> {
