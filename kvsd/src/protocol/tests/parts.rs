@@ -166,8 +166,8 @@ fn a_value_that_is_not_copied_makes_the_same_parts() {
     for key in [&b"k"[..], b"$0\r\n\r\n"] {
         let set = |value| {
             let (condition, previous) = (Condition::Absent, Previous::Return);
-            let expires_at = Some(time(1));
-            let set = Request::Set { table: "t", key, value, condition, expires_at, previous };
+            let expiry = Some(v2::Expiry::At(time(1)));
+            let set = Request::Set { table: "t", key, value, condition, expiry, previous };
             let mut out = BytesMut::new();
             set.encode(id(7), &mut out);
             out
