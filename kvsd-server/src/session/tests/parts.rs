@@ -118,6 +118,20 @@ async fn a_small_answer_passes_a_large_one_and_large_ones_take_turns() {
 }
 
 #[tokio::test]
+async fn a_large_value_from_the_disk_is_the_same_value() {
+    let bench = Bench::new();
+    let value = vec![b'v'; MIB];
+    bench.engine.put("default", b"disk/large", value.clone());
+    let mut peer = bench.connect_v2().await;
+    peer.get(1, b"disk/large").await;
+    let mut listener = Listener::new();
+    while listener.values.is_empty() {
+        listener.hear(&mut peer).await;
+    }
+    assert!(listener.values == [(1, value)]);
+}
+
+#[tokio::test]
 async fn the_record_before_a_write_comes_in_parts_too() {
     use kvsd::protocol::v2::{Condition, Previous};
     let bench = Bench::new();

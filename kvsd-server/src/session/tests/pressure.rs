@@ -202,18 +202,20 @@ fn writes_that_answer_with_the_record_before_are_bounded_by_the_largest_value() 
 fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_value() {
     let value = vec![b'v'; 32 * 1024];
     let read = Request::Get { table: "default", key: b"disk/k" };
-    // Two writes of 32 KiB each, and a thousand reads, which are taken to find a MiB together.
-    for (requests, most) in [
-        (vec![set(b"a", &value), set(b"b", &value)], (8 << 20) / (64 << 10) + 1),
-        (vec![read; 1000], 8),
+    // Two writes of 32 KiB each; a thousand reads, which are taken to find a MiB together; and one
+    // read, which may find as much as a value may have.
+    for (max_value_bytes, requests, count, most) in [
+        (10 << 20, vec![set(b"a", &value), set(b"b", &value)], 300, (8 << 20) / (64 << 10) + 1),
+        (10 << 20, vec![read.clone(); 1000], 30, 8),
+        (64 << 20, vec![read], 5000, 2),
     ] {
         let runtime = runtime();
         let _entered = runtime.enter();
-        let bench = Bench::new();
+        let bench = Bench::with_limit(max_value_bytes);
         bench.engine.put("default", b"disk/k", b"v".to_vec());
         bench.engine.hold();
         let mut bytes = BytesMut::from(HELLO);
-        for id in 1..=300 {
+        for id in 1..=count {
             Request::Pipeline(requests.clone()).encode(id_of(id), &mut bytes);
         }
         let (mut stream, mut session) = bench.by_hand();
@@ -223,7 +225,7 @@ fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_valu
         bench.engine.release();
         let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
         ids.sort_unstable();
-        assert_eq!(ids, (1..=300).collect::<Vec<_>>());
+        assert_eq!(ids, (1..=count).collect::<Vec<_>>());
     }
 }
 
@@ -232,7 +234,7 @@ fn pages_that_wait_for_the_disk_are_bounded() {
     let runtime = runtime();
     let _entered = runtime.enter();
     let bench = Bench::new();
-    bench.engine.put("default", b"k", vec![b'v'; 100_000]);
+    bench.engine.put("default", b"k", b"v".to_vec());
     bench.engine.hold();
     let scan = v2::Scan {
         table: "default",
@@ -243,7 +245,7 @@ fn pages_that_wait_for_the_disk_are_bounded() {
         limit: None,
     };
     let mut bytes = BytesMut::from(HELLO);
-    for id in 1..=500 {
+    for id in 1..=10_000 {
         Request::Scan(scan).encode(id_of(id), &mut bytes);
     }
     let (mut stream, mut session) = bench.by_hand();
@@ -251,7 +253,7 @@ fn pages_that_wait_for_the_disk_are_bounded() {
     assert_eq!(bench.engine.waiting(), 8, "pages of a MiB wait");
     bench.engine.release();
     let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
-    assert_eq!(ids.len(), 500);
+    assert_eq!(ids.len(), 10_000);
 }
 
 #[test]

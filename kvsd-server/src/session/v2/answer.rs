@@ -3,6 +3,7 @@
 //! Turns what the engine says into a [`Reply`]; never decides what is answered. Next file to read:
 //! `in_flight`.
 
+use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd::protocol::v2::{
     self, FailCode, Lifetime, Names, News, NewsChange, Page, PageRecord, Reply, RequestId,
     Statistics,
@@ -86,8 +87,15 @@ impl Answer {
     }
 
     /// Answers the request with this id.
-    pub(super) fn send(&self, id: RequestId, output: &mut Output) {
-        output.answer(id, &self.reply());
+    pub(super) fn send(self, id: RequestId, output: &mut Output) {
+        match self {
+            Self::Value(Some(record)) if record.value.len() > MAX_PART_BYTES => {
+                let Record { version, expires_at, value } = record;
+                let record = v2::Record { version, expires_at, value: &[] };
+                output.answer_with(id, &Reply::Value(Some(record)), value);
+            }
+            answer => output.answer(id, &answer.reply()),
+        }
     }
 
     fn reply(&self) -> Reply<'_> {
