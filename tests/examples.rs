@@ -65,6 +65,20 @@ fn the_quickstart_shows_each_line_with_what_it_did() {
 }
 
 #[test]
+fn the_evolution_example_reads_what_last_year_stored() {
+    let shown = printed(&run("evolution", &[""; 0]));
+    for expected in [
+        "  records.get::<Record>(\"record/7\").await?\n    -> Some(Record { id: 7, title: \"Ada\"",
+        "the stored Record has version 2, and this program knows up to 1",
+        "the stored Record of version 1 cannot become one of version 2",
+        "because: no minute has 75 seconds",
+        "the stored value is a Note, not a Record",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
+    }
+}
+
+#[test]
 fn the_remote_example_without_a_server_says_how_to_start_one() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = run("remote", &[format!("kvsd://{closed}")]);

@@ -1,18 +1,21 @@
 //! A stream of version 2 in both directions: whatever a parser takes says the same once it is
-//! written and read again.
+//! written and read again, and what comes in parts is never more than the limit.
 #![no_main]
 
 use bytes::BytesMut;
 use kvsd::protocol::frame::{Decoder, Message};
 use kvsd::protocol::v2::hello::HELLO;
+use kvsd::protocol::v2::part::{stream_limits, Arrival, Assembler, Part, Sender};
 use kvsd::protocol::v2::{self, Hello, Reply, Request, Welcome};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|stream: &[u8]| {
+    join(Sender::Client, stream);
+    join(Sender::Server, stream);
     let mut decoder = Decoder::new(v2::limits(4096));
     let mut rest = stream;
     while let Ok(Some(message)) = decoder.decode(rest) {
-        for write_again in [hello, welcome, request, reply] {
+        for write_again in [hello, welcome, request, reply, part] {
             let Some(written) = write_again(&message) else {
                 continue;
             };
@@ -27,6 +30,39 @@ fuzz_target!(|stream: &[u8]| {
         rest = &rest[message.byte_len()..];
     }
 });
+
+/// Joins what comes in parts, and reads what they make.
+fn join(sender: Sender, stream: &[u8]) {
+    let whole = v2::limits(128 * 1024);
+    let mut decoder = Decoder::new(stream_limits(whole));
+    let mut assembler = Assembler::new(sender, whole);
+    let mut rest = stream;
+    while let Ok(Some(message)) = decoder.decode(rest) {
+        match assembler.take(&message) {
+            Ok(Arrival::Whole | Arrival::Part) => {}
+            Ok(Arrival::Assembled(mut whole)) => {
+                if let Ok((message, backing)) = whole.open() {
+                    if let Ok((_, Some(Request::Set { value, .. }))) = Request::parse(&message) {
+                        assert_eq!(backing.keep(value), value);
+                    }
+                    let _ = reply(&message);
+                }
+            }
+            Err(_) => return,
+        }
+        rest = &rest[message.byte_len()..];
+    }
+}
+
+fn part(message: &Message<'_>) -> Option<BytesMut> {
+    let sender = [Sender::Client, Sender::Server]
+        .into_iter()
+        .find(|sender| sender.kind() == message.kind())?;
+    let (id, part) = Part::parse(message).ok()?;
+    let mut out = BytesMut::new();
+    part.encode(sender, id, &mut out);
+    Some(out)
+}
 
 fn hello(message: &Message<'_>) -> Option<BytesMut> {
     let (id, hello) = Hello::parse(message)

@@ -62,7 +62,7 @@ pub(crate) struct Variant<'a> {
 
 impl<'a> Container<'a> {
     pub(crate) fn read(input: &'a DeriveInput, errors: &mut Errors) -> Self {
-        let kvsd = KvsdContainer::read(&input.ident, &input.attrs, errors);
+        let kvsd = KvsdContainer::read(input, errors);
         let serde = Serde::read(&input.attrs, errors);
         let data = match &input.data {
             syn::Data::Struct(data) => {

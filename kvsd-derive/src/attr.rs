@@ -1,12 +1,15 @@
 //! The attributes: `#[kvsd(..)]`, which is ours, and `#[serde(..)]`, which we only read.
 //!
 //! It tells what is written and refuses what no `#[kvsd(..)]` knows; whether serde's may stay is
-//! decided in `check.rs`, the next file to read.
+//! decided in `check.rs`. Next file to read: `evolve.rs`.
 
+use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, Expr, ExprLit, ExprPath, Ident, Lit, LitStr, Meta, Path, Token};
+use syn::{Attribute, DeriveInput, Expr, ExprLit, ExprPath, Lit, LitStr, Meta, Path, Token};
 
+use crate::evolve::{self, Entry, Evolution};
+use crate::key::{self, KeyAttrs};
 use crate::tokens;
 
 /// Collects errors, so that all of them are shown at once, each on its token.
@@ -30,7 +33,27 @@ impl Errors {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Codec {
     Bincode,
+    Postcard,
     Json,
+}
+
+impl Codec {
+    /// Whether its bytes mean something by their place alone.
+    pub(crate) fn is_positional(self) -> bool {
+        match self {
+            Self::Bincode | Self::Postcard => true,
+            Self::Json => false,
+        }
+    }
+
+    /// The name in `#[kvsd(codec = ..)]`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bincode => "bincode",
+            Self::Postcard => "postcard",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// A type's `#[kvsd(..)]`.
@@ -38,26 +61,34 @@ pub(crate) struct KvsdContainer {
     pub(crate) codec: Codec,
     pub(crate) name: String,
     pub(crate) krate: Path,
+    pub(crate) key: KeyAttrs,
+    pub(crate) evolution: Evolution,
 }
 
 impl KvsdContainer {
-    pub(crate) fn read(ident: &Ident, attrs: &[Attribute], errors: &mut Errors) -> Self {
-        let metas = kvsd_metas(attrs, &["codec", "name", "crate"], "a type", errors);
+    pub(crate) fn read(input: &DeriveInput, errors: &mut Errors) -> Self {
+        let mut known = vec!["codec", "name", "crate"];
+        known.extend(key::NAMES);
+        known.extend(evolve::NAMES);
+        let metas = kvsd_metas(&input.attrs, &known, "a type", errors);
         let mut codec = Codec::Bincode;
-        let mut name = LitStr::new(&tokens::plain(ident), ident.span());
+        let mut name = LitStr::new(&tokens::plain(&input.ident), input.ident.span());
         let mut krate = syn::parse_quote!(::kvsd);
-        for meta in &metas {
-            let read = if meta.path().is_ident("codec") {
-                read_codec(meta).map(|read| codec = read)
-            } else if meta.path().is_ident("name") {
-                read_text(meta).map(|read| name = read)
-            } else {
-                read_path(meta).map(|read| krate = read)
+        let key = KeyAttrs::read(&metas, errors);
+        let of_keys = |meta: &&Meta| key::NAMES.iter().any(|name| meta.path().is_ident(name));
+        let mut evolution = Evolution::new();
+        for meta in metas.iter().filter(|meta| !of_keys(meta)) {
+            let read = match tokens::canonical(meta.path()).as_str() {
+                "codec" => read_codec(meta).map(|read| codec = read),
+                "name" => read_text(meta).map(|read| name = read),
+                "crate" => read_path(meta).map(|read| krate = read),
+                other => evolution.read(other, meta),
             };
             read.unwrap_or_else(|error| errors.push(error));
         }
         check_name(&name).unwrap_or_else(|error| errors.push(error));
-        Self { codec, name: name.value(), krate }
+        evolution.check(&input.generics, errors);
+        Self { codec, name: name.value(), krate, key, evolution }
     }
 }
 
@@ -85,7 +116,7 @@ pub(crate) struct Serde(Meta);
 
 impl Serde {
     pub(crate) fn read(attrs: &[Attribute], errors: &mut Errors) -> Vec<Self> {
-        metas(attrs, "serde", errors).into_iter().map(Self).collect()
+        metas(attrs, "serde", errors, Meta::parse).into_iter().map(Self).collect()
     }
 
     pub(crate) fn is(&self, name: &str) -> bool {
@@ -127,10 +158,17 @@ pub(crate) fn is_custom(entries: &[Serde]) -> bool {
     CUSTOM.iter().any(|name| has(entries, name))
 }
 
-fn metas(attrs: &[Attribute], of: &str, errors: &mut Errors) -> Vec<Meta> {
+fn metas(
+    attrs: &[Attribute],
+    of: &str,
+    errors: &mut Errors,
+    entry: fn(ParseStream<'_>) -> syn::Result<Meta>,
+) -> Vec<Meta> {
+    let entries =
+        |input: ParseStream<'_>| Punctuated::<_, Token![,]>::parse_terminated_with(input, entry);
     let mut found = Vec::new();
     for attr in attrs.iter().filter(|attr| attr.path().is_ident(of)) {
-        match attr.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated) {
+        match attr.parse_args_with(entries) {
             Ok(list) => found.extend(list),
             Err(error) => errors.push(error),
         }
@@ -141,7 +179,8 @@ fn metas(attrs: &[Attribute], of: &str, errors: &mut Errors) -> Vec<Meta> {
 /// The entries of `#[kvsd(..)]` that are known and stand there once; errors for all others.
 fn kvsd_metas(attrs: &[Attribute], known: &[&str], of: &str, errors: &mut Errors) -> Vec<Meta> {
     let (mut kept, mut seen) = (Vec::new(), Vec::new());
-    for meta in metas(attrs, "kvsd", errors) {
+    let entry = |input: ParseStream<'_>| input.parse().map(|Entry(meta)| meta);
+    for meta in metas(attrs, "kvsd", errors, entry) {
         let name = tokens::canonical(meta.path());
         if !known.contains(&name.as_str()) {
             let list = known.iter().map(|known| format!("`{known}`")).collect::<Vec<_>>();
@@ -162,7 +201,7 @@ fn kvsd_metas(attrs: &[Attribute], known: &[&str], of: &str, errors: &mut Errors
     kept
 }
 
-fn read_text(meta: &Meta) -> syn::Result<LitStr> {
+pub(crate) fn read_text(meta: &Meta) -> syn::Result<LitStr> {
     match ungroup(&meta.require_name_value()?.value) {
         Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Ok(text.clone()),
         other => Err(syn::Error::new(other.span(), "a text in quotes is expected here")),
@@ -179,7 +218,7 @@ fn read_path(meta: &Meta) -> syn::Result<Path> {
 }
 
 /// A macro that passes an expression on wraps it in an invisible group.
-fn ungroup(mut expr: &Expr) -> &Expr {
+pub(crate) fn ungroup(mut expr: &Expr) -> &Expr {
     while let Expr::Group(group) = expr {
         expr = &group.expr;
     }
@@ -190,9 +229,11 @@ fn read_codec(meta: &Meta) -> syn::Result<Codec> {
     let text = read_text(meta)?;
     match text.value().as_str() {
         "bincode" => Ok(Codec::Bincode),
+        "postcard" => Ok(Codec::Postcard),
         "json" => Ok(Codec::Json),
         other => {
-            let message = format!("unknown codec `{other}`: there are `bincode` and `json`");
+            let message =
+                format!("unknown codec `{other}`: there are `bincode`, `postcard` and `json`");
             Err(syn::Error::new(text.span(), message))
         }
     }

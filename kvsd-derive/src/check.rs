@@ -45,9 +45,10 @@ pub(crate) fn positional(container: &Container<'_>, errors: &mut Errors) -> Posi
     if refusals.is_empty() {
         return Positional::Fits;
     }
-    if container.kvsd.codec != Codec::Json {
+    let codec = container.kvsd.codec;
+    if codec.is_positional() {
         for refusal in refusals {
-            errors.push(refusal.into_error());
+            errors.push(refusal.into_error(codec));
         }
     }
     Positional::Refused
@@ -94,11 +95,11 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn into_error(self) -> syn::Error {
+    fn into_error(self, codec: Codec) -> syn::Error {
         let Self { what, why, advice, span } = self;
         let text = format!(
-            "{what} cannot be stored with bincode: {why}; {advice} with \
-             `#[kvsd(codec = \"json\")]`"
+            "{what} cannot be stored with {}: {why}; {advice} with `#[kvsd(codec = \"json\")]`",
+            codec.name(),
         );
         syn::Error::new(span, text)
     }

@@ -2,7 +2,7 @@
 //!
 //! Every name in the written code begins at the crate's path or at `::core`, so nothing in scope
 //! can change what it means. What it calls is `kvsd::value::typed`.
-//! Next file to read: `layout.rs`.
+//! Next file to read: `chain.rs`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -10,7 +10,9 @@ use syn::{Lifetime, parse_quote};
 
 use crate::ast::Container;
 use crate::attr::Codec;
+use crate::chain;
 use crate::check::Positional;
+use crate::key::{self, Keyed};
 use crate::layout;
 
 /// Which macro was asked for.
@@ -25,20 +27,25 @@ pub(crate) fn expand(
     container: &Container<'_>,
     derive: Derive,
     positional: &Positional,
+    keyed: Option<&Keyed<'_>>,
 ) -> TokenStream {
     let layout = layout::implement(container, positional);
     let value = (derive == Derive::Value).then(|| value(container));
-    quote!(#layout #value)
+    let keyed = keyed.map(|keyed| key::implement(container, keyed));
+    quote!(#layout #value #keyed)
 }
 
 /// `Typed`, `Encode` and `Decode`.
 fn value(container: &Container<'_>) -> TokenStream {
     let Container { input, kvsd, .. } = container;
     let (ident, krate, name) = (&input.ident, &kvsd.krate, &kvsd.name);
+    let version = kvsd.evolution.version;
+    let accepted = chain::accepted(container);
     let codec = format_ident!(
         "{}Codec",
         match kvsd.codec {
             Codec::Bincode => "Bincode",
+            Codec::Postcard => "Postcard",
             Codec::Json => "Json",
         }
     );
@@ -47,21 +54,23 @@ fn value(container: &Container<'_>) -> TokenStream {
     let with_layout = layout::bounded(container);
     let (typed_impl, _, typed_where) = with_layout.split_for_impl();
 
-    // Bounds on the type as a whole say just what serde's derive says. Without parameters they
-    // would hide a missing `Serialize` until the first use; so there, none.
+    // A type without `Serialize` is one that is only read, as older versions are. The lifetime, of
+    // which nothing depends, has the compiler ask where the value is written and not here.
     let mut to_write = with_layout.clone();
-    if container.is_generic() {
-        let bound = parse_quote!(#ident #ty_generics: #krate::__private::serde::Serialize);
-        to_write.make_where_clause().predicates.push(bound);
-    }
+    let bound = parse_quote!(for<'__kvsd> #ident #ty_generics: #krate::__private::serde::Serialize);
+    to_write.make_where_clause().predicates.push(bound);
     let (encode_impl, _, encode_where) = to_write.split_for_impl();
 
+    // On the type as a whole it says just what serde's derive says. Without parameters it would
+    // hide a missing `Deserialize` until the first use; so there, none.
     let stored: Lifetime = parse_quote!('__kvsd);
     let mut to_read = with_layout.clone();
     if !input.generics.params.is_empty() {
         let bound =
             parse_quote!(#ident #ty_generics: #krate::__private::serde::Deserialize<#stored>);
-        to_read.make_where_clause().predicates.push(bound);
+        let predicates = &mut to_read.make_where_clause().predicates;
+        predicates.push(bound);
+        predicates.extend(chain::bounds(container, &stored));
     }
     let decode_where = to_read.where_clause.clone();
     to_read.params.insert(0, parse_quote!(#stored));
@@ -69,12 +78,13 @@ fn value(container: &Container<'_>) -> TokenStream {
 
     let check = checked_in_bodies(container);
     let encode = encode_body(container);
-    let decode = quote!(#krate::__private::decode::<Self>(bytes));
+    let read = chain::read(container, &stored);
     quote! {
         #[automatically_derived]
         impl #typed_impl #krate::__private::Typed for #ident #ty_generics #typed_where {
             const NAME: &'static ::core::primitive::str = #name;
-            const VERSION: ::core::primitive::u16 = 1;
+            const VERSION: ::core::primitive::u16 = #version;
+            const ACCEPTED: &'static [::core::primitive::u64] = #accepted;
             type Codec = #krate::__private::#codec;
         }
 
@@ -90,12 +100,23 @@ fn value(container: &Container<'_>) -> TokenStream {
         }
 
         #[automatically_derived]
+        impl #decode_impl #krate::__private::Generation<#stored> for #ident #ty_generics
+        #decode_where
+        {
+            fn read(
+                envelope: &#krate::value::Envelope<#stored>,
+            ) -> ::core::result::Result<Self, #krate::value::DecodeError> {
+                #check
+                #read
+            }
+        }
+
+        #[automatically_derived]
         impl #decode_impl #krate::value::Decode<#stored> for #ident #ty_generics #decode_where {
             fn decode(
                 bytes: &#stored [::core::primitive::u8],
             ) -> ::core::result::Result<Self, #krate::value::DecodeError> {
-                #check
-                #decode
+                #krate::__private::decode::<Self>(bytes)
             }
         }
     }
@@ -123,6 +144,6 @@ fn encode_body(container: &Container<'_>) -> TokenStream {
 /// Those of a type with parameters only where it is used.
 fn checked_in_bodies(container: &Container<'_>) -> Option<TokenStream> {
     let krate = &container.kvsd.krate;
-    (container.is_generic() && container.kvsd.codec != Codec::Json)
+    (container.is_generic() && container.kvsd.codec.is_positional())
         .then(|| quote!(const { #krate::__private::check_positional::<Self>() };))
 }

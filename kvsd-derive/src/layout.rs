@@ -9,7 +9,8 @@ use syn::spanned::Spanned;
 use syn::{Generics, Ident, Type, WherePredicate, parse_quote};
 
 use crate::ast::{Container, Data, Field, Form, Shape, Variant};
-use crate::attr::{self, Codec, Serde};
+use crate::attr::{self, Serde};
+use crate::chain;
 use crate::check::{self, Positional};
 use crate::tokens;
 
@@ -22,21 +23,17 @@ pub(crate) fn implement(container: &Container<'_>, positional: &Positional) -> T
     let fingerprint = fingerprint(container);
     let min_bytes = match positional {
         Positional::Fits => min_bytes(container),
-        Positional::Refused => {
-            let text = format!(
-                "`{}` can only be stored as JSON: a type that holds it needs \
-                 `#[kvsd(codec = \"json\")]` too",
-                tokens::plain(ident),
-            );
-            quote!(::core::panic!(#text))
-        }
+        Positional::Refused => only_json(container, "can only be stored as JSON"),
     };
     let at_once = checked_at_once(container);
     quote! {
         #[automatically_derived]
         impl #impl_generics #krate::value::Layout for #ident #ty_generics #where_clause {
             const FINGERPRINT: ::core::primitive::u64 = #fingerprint;
-            const MIN_BYTES: ::core::primitive::usize = #min_bytes;
+            const MIN_BYTES: ::core::result::Result<
+                ::core::primitive::usize,
+                &'static ::core::primitive::str,
+            > = #min_bytes;
         }
 
         #at_once
@@ -50,11 +47,16 @@ fn checked_at_once(container: &Container<'_>) -> Option<TokenStream> {
     }
     let krate = &container.kvsd.krate;
     let ty = container.ty_with(&parse_quote!('static));
-    let positional = (container.kvsd.codec != Codec::Json)
+    let positional = container
+        .kvsd
+        .codec
+        .is_positional()
         .then(|| quote!(const _: () = #krate::__private::check_positional::<#ty>();));
+    let evolution = chain::checked_at_once(container);
     Some(quote! {
         const _: ::core::primitive::u64 = <#ty as #krate::value::Layout>::FINGERPRINT;
         #positional
+        #evolution
     })
 }
 
@@ -70,7 +72,7 @@ fn fingerprint(container: &Container<'_>) -> TokenStream {
         Data::Struct(shape) => shape.kind,
         Data::Enum(_) => "enum",
     };
-    let name = &container.kvsd.name;
+    let (name, version) = (&container.kvsd.name, u64::from(container.kvsd.evolution.version));
     let by_name = by_name(&container.serde);
     let parts = match &container.data {
         Data::Struct(shape) => shape_parts(container, shape),
@@ -81,7 +83,8 @@ fn fingerprint(container: &Container<'_>) -> TokenStream {
         }
     };
     quote! {
-        #krate::value::Fingerprint::of(#kind).text(#name).number(1) #by_name #parts .finish()
+        #krate::value::Fingerprint::of(#kind).text(#name).number(#version) #by_name #parts
+            .finish()
     }
 }
 
@@ -145,9 +148,9 @@ fn by_name(serde: &[Serde]) -> TokenStream {
 }
 
 fn min_bytes(container: &Container<'_>) -> TokenStream {
-    let (krate, layout) = paths(container);
+    let krate = &container.kvsd.krate;
     if let Some(wire) = container.wire_type() {
-        return quote!(<#wire as #layout>::MIN_BYTES);
+        return held(container, &wire);
     }
     let shape_bytes = |shape: &Shape<'_>| {
         let fields = shape.stored_fields().map(|field| field_bytes(container, field));
@@ -157,22 +160,57 @@ fn min_bytes(container: &Container<'_>) -> TokenStream {
         Data::Struct(shape) => shape_bytes(shape),
         Data::Enum(variants) => {
             let variants = variants.iter().map(|variant| match attr::is_custom(&variant.serde) {
-                true => quote!(0),
+                true => unseen_bytes(container, &quote!(0)),
                 false => shape_bytes(&variant.shape),
             });
-            quote!(1 + #krate::__private::least(&[#(#variants),*]))
+            quote!(#krate::__private::choice(&[#(#variants),*]))
         }
     }
 }
 
 fn field_bytes(container: &Container<'_>, field: &Field<'_>) -> TokenStream {
-    let (krate, layout) = paths(container);
+    let krate = &container.kvsd.krate;
     let ty = field.ty;
     match field.form {
-        Form::LaidOut => quote_spanned!(shown_at(ty)=> <#ty as #layout>::MIN_BYTES),
-        Form::Skipped => quote!(0),
-        Form::Custom | Form::Opaque => quote!(#krate::__private::opaque_bytes::<#ty>()),
+        Form::LaidOut => held(container, ty),
+        Form::Skipped => quote!(::core::result::Result::Ok(0)),
+        Form::Custom | Form::Opaque => {
+            unseen_bytes(container, &quote!(#krate::__private::opaque_bytes::<#ty>()))
+        }
     }
+}
+
+/// A part's fewest bytes. With a positional codec a part that it cannot hold is an error, shown at
+/// the part; with another one it is the whole type's answer.
+fn held(container: &Container<'_>, ty: &Type) -> TokenStream {
+    let (_, layout) = paths(container);
+    let at = shown_at(ty);
+    let bytes = quote_spanned!(at=> <#ty as #layout>::MIN_BYTES);
+    if !container.kvsd.codec.is_positional() {
+        return bytes;
+    }
+    quote_spanned! {at=>
+        match #bytes {
+            ::core::result::Result::Ok(bytes) => ::core::result::Result::Ok(bytes),
+            ::core::result::Result::Err(why) => ::core::panic!("{}", why),
+        }
+    }
+}
+
+/// The fewest bytes of a part that only its user knows. Who stores it as JSON has not answered for
+/// its not being recursive.
+fn unseen_bytes(container: &Container<'_>, bytes: &TokenStream) -> TokenStream {
+    if container.kvsd.codec.is_positional() {
+        return quote!(::core::result::Result::Ok(#bytes));
+    }
+    only_json(container, "is stored as JSON and has a part whose layout is not known")
+}
+
+fn only_json(container: &Container<'_>, why: &str) -> TokenStream {
+    let name = tokens::plain(&container.input.ident);
+    let text =
+        format!("`{name}` {why}: a type that holds it needs `#[kvsd(codec = \"json\")]` too");
+    quote!(::core::result::Result::Err(#text))
 }
 
 /// The type's generics, with a bound for each type that is asked for its layout and depends on a
@@ -198,7 +236,7 @@ pub(crate) fn bounded(container: &Container<'_>) -> Generics {
 }
 
 /// Errors in the written code are shown at the user's type; its names are its own all the same.
-fn shown_at(ty: &Type) -> Span {
+pub(crate) fn shown_at(ty: &Type) -> Span {
     Span::call_site().located_at(ty.span())
 }
 

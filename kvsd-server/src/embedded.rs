@@ -39,6 +39,31 @@ use crate::server::{ServeError, open_engine};
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Tests of your program
+///
+/// Give each test [`Embedded::temporary`] and hand its client to the code under test: nothing is
+/// shared, nothing is left behind, no port is taken. What must survive a restart gets a folder of
+/// its own and [`Embedded::open`], twice:
+///
+/// ```
+/// # use kvsd_server::Embedded;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let folder = tempfile::tempdir()?;
+/// let server = Embedded::open(folder.path()).await?;
+/// server.client().await?.set("greeting", "hello").await?;
+/// server.close().await?;
+///
+/// let server = Embedded::open(folder.path()).await?;
+/// let greeting = server.client().await?.get::<String>("greeting").await?;
+/// assert_eq!(greeting.as_deref(), Some("hello"));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
+///
+/// How the program takes a network that fails is tested with `kvsd::testing::Faults` (feature
+/// `testing` of `kvsd`) around [`Embedded::transport`]; the page of that module has more.
 pub struct Embedded {
     door: mpsc::Sender<DuplexStream>,
     data_dir: PathBuf,

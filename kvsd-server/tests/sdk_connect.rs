@@ -17,7 +17,7 @@ async fn fails(url: &str) -> Error {
 #[track_caller]
 fn says(error: &Error, kind: ErrorKind, words: &str) {
     assert_eq!(error.kind(), kind, "{error}");
-    assert!(error.to_string().contains(words), "`{words}` is not in: {error}");
+    assert!(format!("{error:#}").contains(words), "`{words}` is not in: {error:#}");
 }
 
 fn tls_server(certificates: &Certificates) -> Server {

@@ -14,6 +14,8 @@ use crate::error::{ConfigError, Error};
 use crate::pool::{Pool, PoolConfig};
 use crate::protocol::{MAX_PASSWORD_BYTES, MAX_USER_BYTES};
 use crate::tcp::{Tcp, Tls};
+#[cfg(feature = "testing")]
+use crate::testing::Faults;
 use crate::transport::Transport;
 use crate::types::TableName;
 
@@ -23,8 +25,13 @@ pub const DEFAULT_PORT: u16 = 7379;
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long opening a connection may take, from its first byte to the server's welcome.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may be silent before it is asked whether it is there, unless the client is told
+/// otherwise.
+pub const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How many connections a client keeps, unless it is told otherwise.
 pub const DEFAULT_POOL_SIZE: u32 = 2;
+/// As long as for ever.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The most connections that a client keeps.
 pub const MAX_POOL_SIZE: u32 = 1024;
 
@@ -49,11 +56,14 @@ pub const MAX_POOL_SIZE: u32 = 1024;
 #[must_use]
 pub struct ClientBuilder {
     transport: Option<Box<dyn Transport>>,
+    #[cfg(feature = "testing")]
+    faults: Option<Faults>,
     url: Url,
     /// What takes the place of the URL's settings.
     settings: Settings,
     /// What counts where the URL says nothing.
     defaults: Settings,
+    keep_alive: Option<Duration>,
 }
 
 impl ClientBuilder {
@@ -75,6 +85,14 @@ impl ClientBuilder {
     /// `timeout` count then.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
+        self
+    }
+
+    /// Puts a network that misbehaves between the client and its transport, whichever that is:
+    /// [`crate::testing`].
+    #[cfg(feature = "testing")]
+    pub fn faults(mut self, faults: &Faults) -> Self {
+        self.faults = Some(faults.clone());
         self
     }
 
@@ -123,6 +141,15 @@ impl ClientBuilder {
         self
     }
 
+    /// How long a connection may bring nothing, busy or idle, before the server is asked whether it
+    /// is still there. If nothing at all comes within 5 s then, the connection counts as lost and is
+    /// replaced: a machine that has gone without a word is found within 15 s by default. Default:
+    /// 10 s. Less than a second counts as that; a year or more turns it off.
+    pub fn keep_alive(mut self, silence: Duration) -> Self {
+        self.keep_alive = Some(silence.max(Duration::from_secs(1)));
+        self
+    }
+
     /// Connects: the first connection is open and authenticated when this returns, the others
     /// follow in the background.
     ///
@@ -147,11 +174,18 @@ impl ClientBuilder {
             (None, Scheme::Plain) => Box::new(tcp),
             (None, Scheme::Tls) => Box::new(Tls::new(tcp, settings.ca.as_deref())?),
         };
+        #[cfg(feature = "testing")]
+        let transport = match self.faults {
+            Some(faults) => Box::new(faults.wrap_box(transport)),
+            None => transport,
+        };
         let pool = Pool::connect(PoolConfig {
             transport,
             credentials,
             size: settings.pool.unwrap_or(DEFAULT_POOL_SIZE),
             connect_timeout: CONNECT_TIMEOUT,
+            keep_alive: Some(self.keep_alive.unwrap_or(DEFAULT_KEEP_ALIVE))
+                .filter(|silence| *silence < YEAR),
         })
         .await?;
         let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);

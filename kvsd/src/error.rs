@@ -11,11 +11,15 @@ use thiserror::Error as ThisError;
 
 use crate::protocol::v2::FailCode;
 use crate::types::Version;
+use crate::value::DecodeError;
 
 /// The error of every operation.
 ///
 /// Two questions matter to a program: what kind of failure it was ([`Error::kind`]), and whether
 /// the operation may have been carried out ([`Error::outcome`]).
+///
+/// `{}` shows what this layer knows, `{:#}` the causes behind it as well. Neither they nor `{:?}`
+/// ever show a key, a value or a password.
 #[derive(Clone)]
 pub struct Error {
     inner: Box<Inner>,
@@ -29,6 +33,10 @@ struct Inner {
     detail: String,
     address: Option<Arc<str>>,
     operation: Option<&'static str>,
+    table: Option<Box<str>>,
+    place: Option<usize>,
+    /// Told when it is asked for, never shown.
+    key: Option<Box<[u8]>>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
@@ -38,8 +46,14 @@ struct Inner {
 pub enum ErrorKind {
     /// The URL, the environment or the builder's settings are wrong.
     Config,
-    /// The table's name is none, or the key is empty or too long.
+    /// An argument that no server would take: a table's name that is none, an empty key or one that
+    /// is too long, an expiry that is past, a batch that names a key twice.
     InvalidArgument,
+    /// The stored value is not an integer as [`Client::increment`](crate::Client::increment) keeps
+    /// them: decimal text of 64 bits. Nothing was written.
+    NotAnInteger,
+    /// The integer would leave the range of an `i64`. Nothing was written.
+    Overflow,
     /// The value is larger than the server takes.
     ValueTooLarge,
     /// The value could not be encoded.
@@ -82,6 +96,9 @@ pub enum Outcome {
     Unknown,
     /// It was carried out; only its answer is unusable.
     Done,
+    /// It consists of several writes, of which some were carried out and at least one was not, or
+    /// perhaps not.
+    Partly,
 }
 
 impl Error {
@@ -93,6 +110,9 @@ impl Error {
                 detail: printable(detail.into()),
                 address: None,
                 operation: None,
+                table: None,
+                place: None,
+                key: None,
                 source: None,
             }),
         }
@@ -110,6 +130,22 @@ impl Error {
 
     pub(crate) fn during(mut self, operation: &'static str) -> Self {
         self.inner.operation = Some(operation);
+        self
+    }
+
+    pub(crate) fn on(mut self, table: &str) -> Self {
+        self.inner.table = Some(table.into());
+        self
+    }
+
+    pub(crate) fn at_place(mut self, place: usize) -> Self {
+        self.inner.place = Some(place);
+        self
+    }
+
+    /// Of several records it is about the one at this key.
+    pub(crate) fn of_key(mut self, key: &[u8]) -> Self {
+        self.inner.key = Some(key.into());
         self
     }
 
@@ -144,6 +180,8 @@ impl Error {
             }
             ErrorKind::Config
             | ErrorKind::InvalidArgument
+            | ErrorKind::NotAnInteger
+            | ErrorKind::Overflow
             | ErrorKind::ValueTooLarge
             | ErrorKind::Encode
             | ErrorKind::Decode
@@ -173,26 +211,64 @@ impl Error {
     pub fn operation(&self) -> Option<&str> {
         self.inner.operation
     }
+
+    /// The table that the operation was about, if it was about one.
+    #[must_use]
+    pub fn table(&self) -> Option<&str> {
+        self.inner.table.as_deref()
+    }
+
+    /// Of an operation on several keys, the place, from 0, of the one that failed: in what was
+    /// given to [`get_many`](crate::Client::get_many) and its like, among the changes of a batch,
+    /// among the requests of a pipeline.
+    #[must_use]
+    pub fn place(&self) -> Option<usize> {
+        self.inner.place
+    }
+
+    /// The key of the record that a [scan](crate::Client::scan) or a [watch](crate::Client::watch)
+    /// has come upon and whose value is none of the type that was asked for. It is never part of
+    /// what the error shows.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.inner.key.as_deref()
+    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, outcome, detail, address, operation, source: _ } = &*self.inner;
+        let Inner { kind, outcome, detail, address, operation, table, place, key: _, source: _ } =
+            &*self.inner;
         if let Some(operation) = operation {
             write!(f, "{operation}: ")?;
+        }
+        if let Some(place) = place {
+            write!(f, "at place {place}: ")?;
         }
         write!(f, "{kind}")?;
         if !detail.is_empty() {
             write!(f, ": {detail}")?;
         }
-        if let Some(address) = address {
-            write!(f, " (server {address})")?;
+        match (address, table) {
+            (Some(address), Some(table)) => write!(f, " (table {table}, server {address})")?,
+            (Some(address), None) => write!(f, " (server {address})")?,
+            (None, Some(table)) => write!(f, " (table {table})")?,
+            (None, None) => {}
         }
-        match outcome {
-            Outcome::NotSent | Outcome::Refused => Ok(()),
-            Outcome::Unknown => f.write_str("; it may or may not have been carried out"),
-            Outcome::Done => f.write_str("; the server carried it out"),
+        f.write_str(match outcome {
+            Outcome::NotSent | Outcome::Refused => "",
+            Outcome::Unknown => "; it may or may not have been carried out",
+            Outcome::Done => "; the server carried it out",
+            Outcome::Partly => "; part of it was carried out",
+        })?;
+        if f.alternate() {
+            let mut cause = self.source();
+            while let Some(error) = cause {
+                write!(f, ": {}", printable(error.to_string()))?;
+                cause = error.source();
+            }
         }
+        Ok(())
     }
 }
 
@@ -201,6 +277,8 @@ impl fmt::Display for ErrorKind {
         f.write_str(match self {
             ErrorKind::Config => "the client's settings are wrong",
             ErrorKind::InvalidArgument => "the argument is not valid",
+            ErrorKind::NotAnInteger => "the stored value is not an integer",
+            ErrorKind::Overflow => "the integer would leave the range of 64 bits",
             ErrorKind::ValueTooLarge => "the value is too large",
             ErrorKind::Encode => "the value cannot be encoded",
             ErrorKind::Decode => "the stored bytes are not a value of this type",
@@ -225,13 +303,16 @@ impl fmt::Display for ErrorKind {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner { kind, outcome, detail, address, operation, source } = &*self.inner;
+        let Inner { kind, outcome, detail, address, operation, table, place, key: _, source } =
+            &*self.inner;
         f.debug_struct("Error")
             .field("kind", kind)
             .field("outcome", outcome)
             .field("detail", detail)
             .field("address", address)
             .field("operation", operation)
+            .field("table", table)
+            .field("place", place)
             .field("source", source)
             .finish()
     }
@@ -295,7 +376,7 @@ pub enum ConfigError {
         wants: &'static str,
     },
     /// The table's name is none.
-    #[error("the table is none: {0}")]
+    #[error("the table's name is none")]
     Table(#[from] crate::types::NameError),
     /// The CA file cannot be used.
     #[error("cannot use the CA file {}: {reason}", file.display())]
@@ -344,6 +425,13 @@ fn is_unprintable(c: char) -> bool {
 
 impl From<ConfigError> for Error {
     fn from(source: ConfigError) -> Self {
-        Error::new(ErrorKind::Config, Outcome::NotSent, source.to_string()).with_source(source)
+        Error::new(ErrorKind::Config, Outcome::NotSent, "").with_source(source)
+    }
+}
+
+/// Of bytes that were read before: nothing was changed.
+impl From<DecodeError> for Error {
+    fn from(source: DecodeError) -> Self {
+        Error::new(ErrorKind::Decode, Outcome::Refused, "").with_source(source)
     }
 }

@@ -42,6 +42,14 @@ impl Stream {
     ) -> Self {
         Self { reader: Box::new(reader), writer: Box::new(writer) }
     }
+
+    /// Its halves, for a transport that puts something of its own around those of another.
+    #[must_use]
+    pub fn into_split(
+        self,
+    ) -> (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>) {
+        (self.reader, self.writer)
+    }
 }
 
 impl fmt::Debug for Stream {
@@ -55,7 +63,7 @@ impl fmt::Debug for Stream {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The host's name has no address.
-    #[error("cannot find the host {host}: {source}")]
+    #[error("cannot find the host {host}")]
     Resolve {
         /// The name.
         host: String,
@@ -92,7 +100,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// Another failure of the TLS handshake.
-    #[error("the TLS handshake failed: {source}")]
+    #[error("the TLS handshake failed")]
     Tls {
         /// The error of the TLS library.
         source: io::Error,

@@ -4,9 +4,14 @@
 //! Sees the public API only.
 
 mod accepted;
+mod chains;
+mod codecs;
 mod damage;
 mod errors;
+mod evolution;
+mod foreign;
 mod json;
+mod keys;
 mod layout;
 mod rejected;
 mod shapes;

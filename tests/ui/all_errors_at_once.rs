@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, kvsd::Value)]
-#[kvsd(codec = "msgpack", table = "x")]
+#[kvsd(codec = "msgpack", tabel = "x")]
 #[serde(untagged)]
 enum T {
     A {

@@ -37,7 +37,7 @@ impl Failure {
             ErrorKind::Unauthenticated => Some(WHO),
             _ => None,
         };
-        Self { code: code(error.kind()), message: error.to_string(), hint }
+        Self { code: code(error.kind()), message: format!("{error:#}"), hint }
     }
 
     /// Writes the error to standard error and tells the exit code.
@@ -50,10 +50,10 @@ impl Failure {
     }
 }
 
-/// An operation failed. The SDK's message holds the cause, and neither key nor value.
+/// An operation failed. The SDK's message and its causes hold neither key nor value.
 impl From<kvsd::Error> for Failure {
     fn from(error: kvsd::Error) -> Self {
-        Self { code: code(error.kind()), message: error.to_string(), hint: None }
+        Self { code: code(error.kind()), message: format!("{error:#}"), hint: None }
     }
 }
 

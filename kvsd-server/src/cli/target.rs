@@ -97,7 +97,7 @@ impl Target {
         };
         let mut builder = Client::builder()
             .url(&self.url)
-            .map_err(|error| Failure::wrong_usage(format!("{place}: {error}")))?
+            .map_err(|error| Failure::wrong_usage(format!("{place}: {error:#}")))?
             .default_credentials(self.user, self.password)
             .pool_size(1);
         if let Some(ca) = self.default_ca {

@@ -177,7 +177,11 @@ fn log(peer: &impl fmt::Display, ended: &Ended, seen_tls: &AtomicBool) {
         Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
         Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,
-        Ended::TimedOut | Ended::Denied(_) | Ended::Garbled(_) | Ended::Misplaced(_) => true,
+        Ended::TimedOut
+        | Ended::Denied(_)
+        | Ended::Garbled(_)
+        | Ended::Parted(_)
+        | Ended::Misplaced(_) => true,
     };
     if refused {
         warn!(%peer, reason = %ended, "refused");

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use kvsd::protocol::BEFORE_AUTHENTICATION;
 use kvsd::protocol::frame::FrameError;
+use kvsd::protocol::v2::part::PartError;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
@@ -106,6 +107,8 @@ pub(crate) enum Ended {
     Denied(&'static str),
     /// The client left the grammar.
     Garbled(FrameError),
+    /// The client's messages in parts break their rules.
+    Parted(PartError),
     /// The client sent a message that has no place where it stands.
     Misplaced(&'static str),
     /// The stream failed.
@@ -121,6 +124,7 @@ impl fmt::Display for Ended {
             Ended::TimedOut => f.write_str("not authenticated in time"),
             Ended::Denied(reason) => write!(f, "not let in: {reason}"),
             Ended::Garbled(error) => write!(f, "off the protocol: {error}"),
+            Ended::Parted(error) => write!(f, "off the protocol: {error}"),
             Ended::Misplaced(reason) => write!(f, "off the protocol: {reason}"),
             Ended::Broken(error) => write!(f, "the connection failed: {}", error.kind()),
         }

@@ -2,6 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::protocol::v2::part::Backing;
 use crate::protocol::v2::{
     Before, Changed, FailCode, Lifetime, Position, Record, Reply, Request, Statistics,
 };
@@ -86,7 +87,6 @@ pub(crate) enum Answer {
         before: Previously,
     },
     Counter {
-        version: Version,
         value: i64,
     },
     Conflict {
@@ -167,13 +167,14 @@ pub(crate) struct TableFigures {
 }
 
 impl Answer {
-    /// Copies what the reply borrows: a small value must not keep a large read buffer alive.
-    pub(crate) fn from_reply(reply: &Reply<'_>) -> Self {
-        let mut keeper = Keeper::for_reply(reply);
+    /// Copies what the reply borrows, unless it is most of a large message of its own: a small value
+    /// must not keep a large buffer alive.
+    pub(crate) fn from_reply(reply: &Reply<'_>, backing: Backing<'_>) -> Self {
+        let mut keeper = Keeper::for_reply(reply, backing);
         Self::keep(reply, &mut keeper)
     }
 
-    fn keep(reply: &Reply<'_>, keeper: &mut Keeper) -> Self {
+    fn keep(reply: &Reply<'_>, keeper: &mut Keeper<'_>) -> Self {
         match reply {
             Reply::Pong { .. } => Answer::Pong,
             Reply::Value(record) => {
@@ -189,9 +190,7 @@ impl Answer {
                     Before::Record(record) => Previously::Record(Stored::keep(record, keeper)),
                 },
             },
-            Reply::Counter { version, value } => {
-                Answer::Counter { version: *version, value: *value }
-            }
+            Reply::Counter { value, .. } => Answer::Counter { value: *value },
             Reply::Conflict { current, change } => {
                 Answer::Conflict { current: *current, change: *change }
             }
@@ -260,7 +259,7 @@ impl Answer {
 }
 
 impl Stored {
-    fn keep(record: &Record<'_>, keeper: &mut Keeper) -> Self {
+    fn keep(record: &Record<'_>, keeper: &mut Keeper<'_>) -> Self {
         Self {
             version: record.version,
             expires_at: record.expires_at,
@@ -296,12 +295,13 @@ impl TableFigures {
 
 /// Takes copies of what a reply borrows: one value into memory of its own, many into one memory
 /// that they share.
-struct Keeper {
+struct Keeper<'a> {
+    backing: Backing<'a>,
     shared: Option<BytesMut>,
 }
 
-impl Keeper {
-    fn for_reply(reply: &Reply<'_>) -> Self {
+impl<'a> Keeper<'a> {
+    fn for_reply(reply: &Reply<'_>, backing: Backing<'a>) -> Self {
         let bytes = match reply {
             Reply::Pipeline(replies) => replies.iter().map(value_bytes).sum(),
             Reply::Page(page) => {
@@ -313,14 +313,14 @@ impl Keeper {
                 let changes = news.changes.iter();
                 changes.map(|change| length(Some(change.key)) + length(change.value)).sum()
             }
-            _ => return Self { shared: None },
+            _ => return Self { backing, shared: None },
         };
-        Self { shared: Some(BytesMut::with_capacity(bytes)) }
+        Self { backing, shared: Some(BytesMut::with_capacity(bytes)) }
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Bytes {
         match &mut self.shared {
-            None => Bytes::copy_from_slice(bytes),
+            None => self.backing.keep(bytes),
             Some(shared) => {
                 shared.extend_from_slice(bytes);
                 shared.split().freeze()

@@ -5,14 +5,21 @@
 //! caller <-- waker -- slot <------------------------ reader task <-- server
 //! ```
 //!
-//! Callers encode into a shared buffer; the writer task takes all of it and writes it at once; the
-//! reader task pairs each answer with its caller; the keeper task tells callers whose deadline has
-//! passed. A caller that goes away leaves its slot behind, which waits for the answer in its place.
-//! The tasks end when the stream does, or when the last handle is gone and nothing is in flight;
-//! if their runtime dies, every caller is told. Next file to read: `slots`, then `tasks`.
+//! Callers encode into the outbox; the writer task takes all small requests of it, and one part of a
+//! large one, and writes them at once; the reader task joins the parts of large answers and pairs
+//! each answer with its caller; the keeper task tells callers whose deadline has passed, and asks a
+//! silent server whether it is there. So a large
+//! value holds up a small one by the part that is being written, and by what the network holds. A
+//! caller that goes away leaves its slot behind, which waits for the answer in its place; what it had
+//! sent goes on, all parts of it. The tasks end when the stream does, or when the last handle is gone
+//! and nothing is in flight; if their runtime dies, every caller is told. Next file to read: `slots`,
+//! then `outbox` and `tasks`.
 
+mod alive;
 pub(crate) mod answer;
+mod info;
 mod open;
+mod outbox;
 mod slots;
 mod tasks;
 
@@ -28,11 +35,15 @@ use bytes::BytesMut;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::alive::Alive;
 use self::answer::{Answer, Effect, Verb};
-use self::slots::{Fate, Slots};
+use self::outbox::{Outbox, Put, bulk};
+use self::slots::{Fate, NO_BATCH, Slots};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe::{self, Ending};
 use crate::protocol::v2::{Action, Change, Request, RequestId};
 
+pub use self::info::ServerInfo;
 pub(crate) use self::open::{Credentials, open};
 
 /// The requests that may be in flight on one connection, abandoned ones included.
@@ -54,6 +65,7 @@ struct Handle {
 struct Shared {
     address: Arc<str>,
     max_value_bytes: usize,
+    info: ServerInfo,
     /// Whether the phase is [`Phase::Open`], to be asked without the lock.
     open: AtomicBool,
     state: Mutex<State>,
@@ -71,12 +83,11 @@ const LINGER: Duration = Duration::from_secs(5);
 
 struct State {
     phase: Phase,
-    outbox: BytesMut,
-    /// The bytes that the writer has taken from the outbox and is writing.
-    writing: usize,
+    outbox: Outbox,
     /// How many batches the writer has taken from the outbox.
     taken: u64,
     slots: Slots,
+    alive: Alive,
     /// No waiting caller's deadline is earlier.
     earliest: Option<Instant>,
 }
@@ -115,6 +126,11 @@ impl Connection {
         self.handle.shared.max_value_bytes
     }
 
+    /// What the server said of itself.
+    pub(crate) fn info(&self) -> &ServerInfo {
+        &self.handle.shared.info
+    }
+
     /// Puts a request into the outbox.
     ///
     /// # Errors
@@ -137,19 +153,34 @@ impl Connection {
                 return Err(error.clone().with_outcome(Outcome::NotSent));
             }
         }
-        let unwritten = state.outbox.len() + state.writing;
-        if state.slots.in_flight() >= MAX_IN_FLIGHT || unwritten >= MAX_OUTBOX_BYTES {
+        if state.slots.in_flight() >= MAX_IN_FLIGHT || state.outbox.len() >= MAX_OUTBOX_BYTES {
             return Err(shared.overloaded());
         }
         let verb = Verb::of(request);
-        let batch = state.taken;
-        let slot = state.slots.insert(verb, batch, deadline);
+        let slot = state.slots.insert(verb, NO_BATCH, deadline);
         let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
-        let was_empty = state.outbox.is_empty();
-        request.encode(id, &mut state.outbox);
+        let mut was_empty = false;
         let is_earliest = state.earliest.is_none_or(|earliest| deadline < earliest);
         if is_earliest {
             state.earliest = Some(deadline);
+        }
+        if let Some(bytes) = bulk(request) {
+            state.outbox.expect(bytes);
+            drop(state);
+            let mut message = BytesMut::new();
+            request.encode(id, &mut message);
+            state = shared.lock();
+            // Unless the connection has ended meanwhile, with all that it had to do.
+            if !matches!(state.phase, Phase::Ended(_)) {
+                was_empty = state.outbox.is_empty();
+                state.outbox.put_encoded(id, message.freeze(), bytes);
+            }
+        } else {
+            was_empty = state.outbox.is_empty();
+            if state.outbox.put(id, request) == Put::Whole {
+                let batch = state.taken;
+                state.slots.set_batch(slot as u64, batch);
+            }
         }
         drop(state);
         if was_empty {
@@ -211,7 +242,20 @@ impl Shared {
         if let Phase::Open = state.phase {
             self.open.store(false, Ordering::Relaxed);
             state.phase = Phase::Draining;
+            // They would hold up the end for as long as nothing happens.
+            for watch in state.slots.watches() {
+                self.cancel(&mut state, watch);
+            }
             self.after_departure(state);
+        }
+    }
+
+    /// Lets the server answer a watch at once.
+    fn cancel(&self, state: &mut State, watch: usize) {
+        if let Phase::Open | Phase::Draining = state.phase {
+            let id = RequestId::new(watch as u64).unwrap_or_else(|| unreachable!("slots are few"));
+            state.outbox.put(id, &Request::Cancel);
+            self.write.notify_one();
         }
     }
 
@@ -230,14 +274,15 @@ impl Shared {
         let mut wakers = Vec::new();
         {
             let mut state = self.lock();
-            if let Phase::Ended(_) = state.phase {
-                return;
-            }
-            tracing::debug!(address = %self.address, %reason, "connection ended");
+            let ending = match state.phase {
+                Phase::Open => Ending::Lost,
+                Phase::Draining | Phase::HalfClosed => Ending::Closed,
+                Phase::Ended(_) => return,
+            };
+            observe::ended(&self.address, ending, &reason);
             self.open.store(false, Ordering::Relaxed);
             state.phase = Phase::Ended(reason);
-            state.outbox = BytesMut::new();
-            state.writing = 0;
+            state.outbox = Outbox::default();
             let unsent = state.taken;
             state.slots.lose(unsent, &mut wakers);
         }
@@ -257,6 +302,14 @@ impl Shared {
 }
 
 impl State {
+    /// Asks the server whether it is there. Nobody waits for the answer.
+    fn ask(&mut self, now: Instant) {
+        let slot = self.slots.insert(Verb::Ping, NO_BATCH, now);
+        self.slots.abandon(slot);
+        let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
+        self.outbox.put(id, &Request::Ping);
+    }
+
     /// Whether the connection is ending and nobody waits for it any more. It stays so: an ending
     /// connection takes no new requests.
     fn is_drained(&self) -> bool {
@@ -270,7 +323,8 @@ impl State {
 
 /// A request that was sent: resolves with its answer.
 ///
-/// Dropping it leaves the request with the server; its answer is thrown away when it comes.
+/// Dropping it leaves the request with the server, but for a watch, which is cancelled; its answer
+/// is thrown away when it comes.
 #[must_use]
 pub(crate) struct Pending {
     shared: Arc<Shared>,
@@ -313,7 +367,9 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             let mut state = self.shared.lock();
-            state.slots.abandon(slot);
+            if state.slots.abandon(slot) == Some(Verb::Watch) {
+                self.shared.cancel(&mut state, slot);
+            }
             self.shared.after_departure(state);
         }
     }

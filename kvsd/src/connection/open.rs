@@ -3,15 +3,23 @@
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::alive::Alive;
+use super::info::ServerInfo;
+use super::outbox::Outbox;
 use super::slots::Slots;
-use super::{Connection, Handle, Phase, Shared, State, tasks};
+use super::tasks::{self, Incoming};
+use super::{Connection, Handle, Phase, Shared, State};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe;
 use crate::protocol::frame::{Decoder, FrameError, FrameLimits};
+use crate::protocol::v2::part::{self, Assembler, Sender};
 use crate::protocol::v2::{self, FailCode, Hello, Reply, RequestId, Welcome};
 use crate::transport::{ConnectError, Stream, Transport};
 
@@ -26,7 +34,8 @@ pub(crate) struct Credentials {
 const WELCOME_LIMITS: FrameLimits =
     FrameLimits { message_bytes: 4096, frames: 64, line_bytes: 1024 };
 
-/// Opens a connection and says hello.
+/// Opens a connection and says hello. Whenever the server has been silent for `keep_alive`, it is
+/// asked whether it is there.
 ///
 /// # Cancel safety
 ///
@@ -35,34 +44,40 @@ pub(crate) async fn open(
     transport: &dyn Transport,
     address: &Arc<str>,
     credentials: Option<&Credentials>,
+    keep_alive: Option<Duration>,
 ) -> Result<Connection, Error> {
     let stream = transport.connect().await.map_err(|cause| refuse(cause).at(address))?;
     let mut opening = Opening {
-        stream,
+        stream: observe::counted(stream, address),
         buffer: BytesMut::with_capacity(4096),
         decoder: Decoder::new(WELCOME_LIMITS),
     };
-    let max_value_bytes = opening.greet(credentials).await.map_err(|error| error.at(address))?;
+    let info = opening.greet(credentials).await.map_err(|error| error.at(address))?;
+    let max_value_bytes = info.max_value_bytes;
     let Opening { stream: Stream { reader, writer }, buffer, mut decoder } = opening;
-    decoder.set_limits(v2::limits(max_value_bytes));
+    let whole = v2::limits(max_value_bytes);
+    decoder.set_limits(part::stream_limits(whole));
+    let assembler = Assembler::new(Sender::Server, whole);
     let shared = Arc::new(Shared {
         address: Arc::clone(address),
         max_value_bytes,
+        info,
         open: AtomicBool::new(true),
         state: Mutex::new(State {
             phase: Phase::Open,
-            outbox: BytesMut::new(),
-            writing: 0,
+            outbox: Outbox::default(),
             taken: 0,
             slots: Slots::default(),
+            alive: Alive::new(keep_alive, Instant::now()),
             earliest: None,
         }),
         write: Notify::new(),
         keep: Notify::new(),
         ended: Notify::new(),
     });
+    observe::connected(address);
     tokio::spawn(tasks::write(Arc::clone(&shared), writer));
-    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, decoder));
+    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, Incoming { decoder, assembler }));
     tokio::spawn(tasks::keep(Arc::clone(&shared)));
     Ok(Connection { handle: Arc::new(Handle { shared }) })
 }
@@ -74,10 +89,10 @@ struct Opening {
 }
 
 impl Opening {
-    /// Says hello; answers with the largest value that the server takes, in bytes.
-    async fn greet(&mut self, credentials: Option<&Credentials>) -> Result<usize, Error> {
+    /// Says hello; answers with what the server says of itself.
+    async fn greet(&mut self, credentials: Option<&Credentials>) -> Result<ServerInfo, Error> {
         let lost = |error: std::io::Error| {
-            let detail = format!("the connection ended at the hello: {}", error.kind());
+            let detail = "the connection ended at the hello";
             Error::new(ErrorKind::Connect, Outcome::NotSent, detail).with_source(error)
         };
         let mut hello = BytesMut::new();
@@ -94,15 +109,13 @@ impl Opening {
         self.stream.writer.flush().await.map_err(lost)?;
         loop {
             if let Some(message) = self.decoder.decode(&self.buffer).map_err(misunderstand)? {
-                let max_value_bytes = match Welcome::parse(&message) {
-                    Ok((HELLO_ID, welcome)) if welcome.version == v2::VERSION => {
-                        usize::try_from(welcome.max_value_bytes).unwrap_or(usize::MAX)
-                    }
+                let info = match Welcome::parse(&message) {
+                    Ok((HELLO_ID, welcome)) if welcome.version == v2::VERSION => welcome.into(),
                     _ => return Err(turned_away(&message)),
                 };
                 let length = message.byte_len();
                 self.buffer.advance(length);
-                return Ok(max_value_bytes);
+                return Ok(info);
             }
             if self.stream.reader.read_buf(&mut self.buffer).await.map_err(lost)? == 0 {
                 return Err(Error::new(
@@ -159,7 +172,7 @@ fn refuse(cause: ConnectError) -> Error {
         | ConnectError::NotTls { .. }
         | ConnectError::Tls { .. } => ErrorKind::Tls,
     };
-    Error::new(kind, Outcome::NotSent, cause.to_string()).with_source(cause)
+    Error::new(kind, Outcome::NotSent, "").with_source(cause)
 }
 
 /// Never shows the password.

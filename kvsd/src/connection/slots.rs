@@ -20,6 +20,8 @@ pub(super) enum Fate {
     Lost { sent: bool },
 }
 
+/// The batch of a request whose last byte is not in any batch yet.
+pub(super) const NO_BATCH: u64 = u64::MAX;
 /// After a burst that took more slots than this, their memory is given back.
 const KEPT_SLOTS: usize = 1024;
 
@@ -82,6 +84,14 @@ impl Slots {
         self.slots.len() - 1
     }
 
+    /// The request goes into batch number `batch`, whatever was said before.
+    pub(super) fn set_batch(&mut self, id: u64, batch: u64) {
+        let slot = usize::try_from(id).ok().and_then(|id| self.slots.get_mut(id));
+        if let Some(Slot::Waiting { batch: known, .. }) = slot {
+            *known = batch;
+        }
+    }
+
     /// The caller asks: its request's fate, or its waker is kept.
     pub(super) fn poll(&mut self, id: usize, waker: &Waker) -> Option<Fate> {
         match &mut self.slots[id] {
@@ -106,17 +116,32 @@ impl Slots {
         }
     }
 
-    /// The caller goes away before it has fetched its request's fate.
-    pub(super) fn abandon(&mut self, id: usize) {
+    /// The caller goes away before it has fetched its request's fate: what the server may still be
+    /// busy with.
+    pub(super) fn abandon(&mut self, id: usize) -> Option<Verb> {
         match self.slots[id] {
             Slot::Waiting { verb, .. } => {
                 self.waiting -= 1;
                 self.slots[id] = Slot::Abandoned { verb };
+                Some(verb)
             }
-            Slot::Expired { verb } => self.slots[id] = Slot::Abandoned { verb },
-            Slot::Ready(_) => self.release(id),
+            Slot::Expired { verb } => {
+                self.slots[id] = Slot::Abandoned { verb };
+                Some(verb)
+            }
+            Slot::Ready(_) => {
+                self.release(id);
+                None
+            }
             Slot::Free | Slot::Abandoned { .. } => unreachable!("a caller leaves its own slot"),
         }
+    }
+
+    /// The watches that somebody waits for.
+    pub(super) fn watches(&self) -> Vec<usize> {
+        let is_watch = |slot: &Slot| matches!(slot, Slot::Waiting { verb: Verb::Watch, .. });
+        let slots = self.slots.iter().enumerate();
+        slots.filter(|(_, slot)| is_watch(slot)).map(|(id, _)| id).collect()
     }
 
     /// The answer to request `id` has come: the waker of the caller that waits for it.

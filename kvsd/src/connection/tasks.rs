@@ -9,11 +9,13 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
+use super::alive::Verdict;
 use super::answer::Answer;
 use super::slots::Unasked;
 use super::{LINGER, Phase, Shared};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::frame::{Decoder, FrameError};
+use crate::protocol::frame::{Decoder, FrameError, Message};
+use crate::protocol::v2::part::{Arrival, Assembler, Backing, Cut, PartError};
 use crate::protocol::v2::{Reply, RequestId};
 
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
@@ -46,8 +48,8 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
         }
         loop {
             let ended = shared.ended.notified();
-            match shared.take_batch(&mut batch) {
-                Take::Batch => {}
+            let cut = match shared.take_batch(&mut batch) {
+                Take::Batch(cut) => cut,
                 Take::Nothing => break,
                 Take::HalfClose => {
                     // The server sees the end of the stream, answers what it has, and closes; the
@@ -64,7 +66,7 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
                     return;
                 }
                 Take::Ended => return,
-            }
+            };
             let written = async {
                 writer.write_all(&batch).await?;
                 writer.flush().await
@@ -78,6 +80,9 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
                 shared.end(shared.lost("a write failed").with_source(error));
                 return;
             }
+            if cut != Cut::Nothing {
+                shared.lock().alive.hear(Instant::now());
+            }
             batch.clear();
             if batch.capacity() > KEPT_BUFFER_BYTES {
                 batch = BytesMut::new();
@@ -90,15 +95,14 @@ pub(super) async fn read(
     shared: Arc<Shared>,
     mut reader: Reader,
     mut buffer: BytesMut,
-    mut decoder: Decoder,
+    mut incoming: Incoming,
 ) {
     let _watch = Watch(Some(Arc::clone(&shared)));
     let mut answers = Vec::new();
     let mut wakers = Vec::new();
     loop {
         let ended = shared.ended.notified();
-        let is_large = buffer.capacity() > KEPT_BUFFER_BYTES;
-        let result = decode_all(&mut decoder, &mut buffer, &mut answers);
+        let result = incoming.decode_all(&mut buffer, &mut answers);
         let goes_on = shared.deliver(&mut answers, &mut wakers);
         wakers.drain(..).for_each(Waker::wake);
         if !goes_on {
@@ -107,10 +111,6 @@ pub(super) async fn read(
         if let Err(end) = result {
             shared.end(shared.explain(&end));
             return;
-        }
-        if is_large && buffer.len() < READ_BYTES {
-            // The large value is out of it.
-            buffer = BytesMut::from(&buffer[..]);
         }
         buffer.reserve(READ_BYTES);
         let result = tokio::select! {
@@ -132,7 +132,8 @@ pub(super) async fn read(
     }
 }
 
-/// Tells callers when their deadline passes, and ends what nobody waits on when its time is over.
+/// Tells callers when their deadline passes, asks a silent server whether it is there, and ends what
+/// nobody waits on when its time is over. Sleeps while there is none of these to do.
 pub(super) async fn keep(shared: Arc<Shared>) {
     let _watch = Watch(Some(Arc::clone(&shared)));
     let mut linger: Option<Instant> = None;
@@ -145,7 +146,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             if state.is_drained() {
                 Some(*linger.get_or_insert_with(|| Instant::now() + LINGER))
             } else {
-                state.earliest
+                [state.earliest, state.alive.next()].into_iter().flatten().min()
             }
         };
         let Some(next) = next else {
@@ -161,17 +162,32 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             return;
         }
         let mut wakers = Vec::new();
-        {
+        let verdict = {
             let mut state = shared.lock();
-            state.earliest = state.slots.expire(Instant::now(), &mut wakers);
+            let now = Instant::now();
+            state.earliest = state.slots.expire(now, &mut wakers);
+            let verdict = state.alive.look(now);
+            if verdict == Verdict::Ask {
+                state.ask(now);
+            }
             shared.after_departure(state);
-        }
+            verdict
+        };
         wakers.into_iter().for_each(Waker::wake);
+        match verdict {
+            Verdict::Wait => {}
+            Verdict::Ask => shared.write.notify_one(),
+            Verdict::Gone(silence) => {
+                let why = format!("nothing has come from the server for {} s", silence.as_secs());
+                shared.end(shared.lost(&why));
+                return;
+            }
+        }
     }
 }
 
 enum Take {
-    Batch,
+    Batch(Cut),
     Nothing,
     HalfClose,
     Ended,
@@ -180,6 +196,7 @@ enum Take {
 /// Why the bytes of the server are followed no further.
 enum End {
     Frame(FrameError),
+    Part(PartError),
     /// The server's last words.
     Farewell {
         code: crate::protocol::v2::FailCode,
@@ -196,13 +213,15 @@ impl Shared {
             Phase::Ended(_) | Phase::HalfClosed => return Take::Ended,
             Phase::Open | Phase::Draining => {}
         }
-        if !state.outbox.is_empty() {
-            std::mem::swap(&mut state.outbox, batch);
+        if let Some(cut) = state.outbox.take(batch) {
+            let number = state.taken;
             state.taken += 1;
-            state.writing = batch.len();
-            return Take::Batch;
+            if let Cut::Last(id) = cut {
+                // Only now can the server have all of it.
+                state.slots.set_batch(id.get(), number);
+            }
+            return Take::Batch(cut);
         }
-        state.writing = 0;
         if state.is_drained() {
             state.phase = Phase::HalfClosed;
             return Take::HalfClose;
@@ -217,6 +236,7 @@ impl Shared {
         if let Phase::Ended(_) = state.phase {
             return false;
         }
+        state.alive.hear(Instant::now());
         for (id, answer) in answers.drain(..) {
             match state.slots.answer(id, answer) {
                 Ok(waker) => wakers.extend(waker),
@@ -242,6 +262,13 @@ impl Shared {
                     .at(&self.address)
                     .with_source(*error)
             }
+            End::Part(error) => Error::new(
+                ErrorKind::Protocol,
+                Outcome::Unknown,
+                "its messages are off their parts",
+            )
+            .at(&self.address)
+            .with_source(*error),
             End::Farewell { code, message } => {
                 Error::new(ErrorKind::Server(*code), Outcome::Unknown, message.as_str())
                     .at(&self.address)
@@ -254,31 +281,55 @@ impl Shared {
     }
 }
 
-/// Decodes every whole message of the buffer and takes them from it.
-fn decode_all(
-    decoder: &mut Decoder,
-    buffer: &mut BytesMut,
-    answers: &mut Vec<(u64, Answer)>,
-) -> Result<(), End> {
-    let mut done = 0;
-    let result = loop {
-        let rest = buffer.get(done..).unwrap_or_default();
-        let message = match decoder.decode(rest) {
-            Ok(Some(message)) => message,
-            Ok(None) => break Ok(()),
-            Err(error) => break Err(End::Frame(error)),
+/// What the server's bytes have come to so far.
+pub(super) struct Incoming {
+    pub(super) decoder: Decoder,
+    pub(super) assembler: Assembler,
+}
+
+impl Incoming {
+    /// Decodes every message of the buffer and takes them from it.
+    fn decode_all(
+        &mut self,
+        buffer: &mut BytesMut,
+        answers: &mut Vec<(u64, Answer)>,
+    ) -> Result<(), End> {
+        let mut done = 0;
+        let result = loop {
+            let rest = buffer.get(done..).unwrap_or_default();
+            let message = match self.decoder.decode(rest) {
+                Ok(Some(message)) => message,
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(End::Frame(error)),
+            };
+            done += message.byte_len();
+            let answer = match self.assembler.take(&message) {
+                Ok(Arrival::Part) => continue,
+                Ok(Arrival::Whole) => read_answer(&message, Backing::ReadBuffer),
+                Ok(Arrival::Assembled(mut whole)) => match whole.open() {
+                    Ok((message, backing)) => read_answer(&message, backing),
+                    Err(error) => Err(End::Part(error)),
+                },
+                Err(error) => Err(End::Part(error)),
+            };
+            match answer {
+                Ok(answer) => answers.push(answer),
+                Err(end) => break Err(end),
+            }
         };
-        done += message.byte_len();
-        match Reply::parse(&message) {
-            Ok((Some(id), Some(reply))) => {
-                answers.push((RequestId::get(id), Answer::from_reply(&reply)));
-            }
-            Ok((None, Some(Reply::Fail { code, message }))) => {
-                break Err(End::Farewell { code, message: message.to_owned() });
-            }
-            Ok(_) | Err(_) => break Err(End::Stray),
+        buffer.advance(done);
+        result
+    }
+}
+
+fn read_answer(message: &Message<'_>, backing: Backing<'_>) -> Result<(u64, Answer), End> {
+    match Reply::parse(message) {
+        Ok((Some(id), Some(reply))) => {
+            Ok((RequestId::get(id), Answer::from_reply(&reply, backing)))
         }
-    };
-    buffer.advance(done);
-    result
+        Ok((None, Some(Reply::Fail { code, message }))) => {
+            Err(End::Farewell { code, message: message.to_owned() })
+        }
+        Ok(_) | Err(_) => Err(End::Stray),
+    }
 }

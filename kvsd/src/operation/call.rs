@@ -12,27 +12,47 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::draft::Draft;
+use super::draft::{Draft, Item};
 use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::protocol::v2::{Condition, FailCode};
+use crate::observe::{self, Observed};
+use crate::pool::budget::{Cause, Retries};
+use crate::protocol::v2::FailCode;
 
 /// An operation's draft and how far it has come.
 pub(crate) struct Call<'c> {
     client: ClientRef<'c>,
     /// The operation's name, for errors.
     name: &'static str,
-    /// The table, if it is not that of the client's handle.
-    table: Option<Cow<'static, str>>,
+    table: Table,
     timeout: Duration,
+    /// Known from the first poll on.
+    deadline: Option<Instant>,
     state: State,
+    observed: Observed,
+}
+
+enum Table {
+    OfHandle,
+    Named(Cow<'static, str>),
+    /// The operation is about none.
+    Nothing,
 }
 
 enum ClientRef<'c> {
     Borrowed(&'c Client),
     Owned(Client),
+}
+
+impl ClientRef<'_> {
+    fn get(&self) -> &Client {
+        match self {
+            ClientRef::Borrowed(client) => client,
+            ClientRef::Owned(client) => client,
+        }
+    }
 }
 
 enum State {
@@ -49,19 +69,22 @@ enum State {
 
 /// A longer time-out counts as this one, a year: clocks overflow.
 const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
-/// How often an operation that cannot have been carried out is sent again after its connection was
-/// lost: each connection of a pool may be dead once, a server that drops all of them is not chased.
-const MAX_RESENDS: usize = 3;
 
 impl<'c> Call<'c> {
     pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
         let (client, timeout) = (ClientRef::Borrowed(client), client.timeout());
-        Self { client, name, table: None, timeout, state: State::New(draft) }
+        let (table, state, observed) = (Table::OfHandle, State::New(draft), Observed::unbegun());
+        Self { client, name, table, timeout, deadline: None, state, observed }
     }
 
     /// Acts on this table instead of that of the client's handle. Its name was checked.
     pub(crate) fn on_table(self, table: impl Into<Cow<'static, str>>) -> Self {
-        Self { table: Some(table.into()), ..self }
+        Self { table: Table::Named(table.into()), ..self }
+    }
+
+    /// Is about no table: errors name none.
+    pub(crate) fn on_no_table(self) -> Self {
+        Self { table: Table::Nothing, ..self }
     }
 
     /// The draft, if it is sound and not on its way yet.
@@ -69,12 +92,6 @@ impl<'c> Call<'c> {
         match &mut self.state {
             State::New(Ok(draft)) => Some(draft),
             State::New(Err(_)) | State::Sent { .. } | State::Slow(_) | State::Done => None,
-        }
-    }
-
-    pub(crate) fn set_condition(&mut self, to: Condition) {
-        if let Some(condition) = self.draft_mut().and_then(Draft::condition_mut) {
-            *condition = to;
         }
     }
 
@@ -90,15 +107,45 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Call<'static> {
-        let Self { client, name, table, timeout, state } = self;
+        let Self { client, name, table, timeout, deadline, state, observed } = self;
         let client = match client {
             ClientRef::Borrowed(client) => client.clone(),
             ClientRef::Owned(client) => client,
         };
-        Call { client: ClientRef::Owned(client), name, table, timeout, state }
+        let client = ClientRef::Owned(client);
+        Call { client, name, table, timeout, deadline, state, observed }
+    }
+
+    /// The request as part of a pipeline of the handle `client`.
+    pub(super) fn into_item(self, client: &Client) -> Result<Item, Error> {
+        if !self.client().is_of(client) {
+            let detail = "the operation is another client's";
+            return Err(Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, detail));
+        }
+        let own = self.table() != client.table_name();
+        let table = own.then(|| self.table().to_owned().into_boxed_str());
+        match self.state {
+            State::New(draft) => Ok(Item { name: self.name, table, draft: draft? }),
+            State::Sent { .. } | State::Slow(_) | State::Done => {
+                let detail = "the operation was polled already";
+                Err(Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, detail))
+            }
+        }
+    }
+
+    /// Asks for more, within the deadline that the first request had.
+    pub(super) fn again(&mut self, draft: Draft) {
+        self.state = State::New(Ok(draft));
+    }
+
+    /// When the operation must be over; `None` before the first poll.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
+        self.begin();
+        let _entered = self.observed.enter();
         loop {
             match &mut self.state {
                 State::New(_) => {
@@ -110,13 +157,18 @@ impl<'c> Call<'c> {
                 State::Sent { pending, .. } => {
                     let result = ready!(Pin::new(pending).poll(context));
                     let sent = std::mem::replace(&mut self.state, State::Done);
-                    let (State::Sent { draft, deadline, .. }, Err(error)) = (sent, &result) else {
+                    let (State::Sent { draft, deadline, .. }, Some(cause)) =
+                        (sent, worth_resending(&result))
+                    else {
                         return Poll::Ready(result);
                     };
-                    if !is_worth_resending(error) {
+                    let mut retries = Retries::default();
+                    let budget = self.client().pool().budget();
+                    let Some(pause) = retries.pause(cause, budget, deadline) else {
                         return Poll::Ready(result);
-                    }
-                    self.state = self.go_slow(draft, deadline, MAX_RESENDS - 1);
+                    };
+                    observe::sent_again(self.client().pool().address(), self.name);
+                    self.state = self.go_slow(draft, deadline, retries, pause);
                 }
                 State::Slow(slow) => {
                     let result = ready!(slow.as_mut().poll(context));
@@ -128,33 +180,63 @@ impl<'c> Call<'c> {
         }
     }
 
-    /// Names the operation in an error that it ends with.
-    pub(crate) fn explain(&self, error: Error) -> Error {
-        let error = error.during(self.name);
+    /// The operation's result, with its name in an error.
+    pub(crate) fn finish<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        // What could not be asked at all was not polled.
+        self.begin();
+        let result = result.map_err(|error| self.explain(error));
+        self.observed.end(result.as_ref().err());
+        result
+    }
+
+    /// The operation is seen from now on, unless it is already.
+    fn begin(&mut self) {
+        if self.is_new() && self.deadline.is_none() {
+            let address = self.client().pool().address();
+            self.observed = Observed::begin(self.name, self.table(), address);
+        }
+    }
+
+    fn explain(&self, error: Error) -> Error {
+        let mut error = error.during(self.name);
+        match &self.table {
+            Table::OfHandle | Table::Named(_) if error.table().is_none() => {
+                error = error.on(self.table());
+            }
+            Table::OfHandle | Table::Named(_) | Table::Nothing => {}
+        }
         if error.address().is_some() { error } else { error.at(self.client().pool().address()) }
     }
 
-    fn client(&self) -> &Client {
-        match &self.client {
-            ClientRef::Borrowed(client) => client,
-            ClientRef::Owned(client) => client,
-        }
+    /// Whether it was not polled yet.
+    pub(super) fn is_new(&self) -> bool {
+        matches!(self.state, State::New(_))
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        self.client.get()
     }
 
     fn table(&self) -> &str {
-        self.table.as_deref().unwrap_or_else(|| self.client().table_name())
+        match &self.table {
+            Table::Named(name) => name,
+            Table::OfHandle | Table::Nothing => self.client().table_name(),
+        }
     }
 
-    fn start(&self, draft: Draft) -> Result<State, Error> {
+    fn start(&mut self, draft: Draft) -> Result<State, Error> {
+        let now = Instant::now();
+        let deadline = match self.deadline {
+            Some(deadline) if deadline <= now => return Err(too_late("no time was left")),
+            Some(deadline) => deadline,
+            None if self.timeout.is_zero() => {
+                return Err(too_late("no time at all was allowed"));
+            }
+            None => now + self.timeout.min(MAX_TIMEOUT),
+        };
+        self.deadline = Some(deadline);
         let client = self.client();
-        if self.timeout.is_zero() {
-            return Err(Error::new(
-                ErrorKind::Timeout,
-                Outcome::NotSent,
-                "no time at all was allowed",
-            ));
-        }
-        let deadline = Instant::now() + self.timeout.min(MAX_TIMEOUT);
+        client.pool().budget().earn();
         if let Some(connection) = client.pool().handle_now()? {
             match connection.send(&draft.request(self.table()), deadline) {
                 Ok(pending) => {
@@ -164,43 +246,67 @@ impl<'c> Call<'c> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(self.go_slow(draft, deadline, MAX_RESENDS))
+        Ok(self.go_slow(draft, deadline, Retries::default(), Duration::ZERO))
     }
 
-    fn go_slow(&self, draft: Draft, deadline: Instant, resends: usize) -> State {
-        let (client, table) = (self.client().clone(), self.table().to_owned());
-        State::Slow(Box::pin(async move {
-            send_slowly(&client, &table, &draft, deadline, resends).await
-        }))
+    fn go_slow(&self, draft: Draft, deadline: Instant, retries: Retries, pause: Duration) -> State {
+        let (client, name) = (self.client().clone(), self.name);
+        let sending = Sending { client, name, table: self.table().to_owned(), draft, deadline };
+        State::Slow(Box::pin(sending.run(retries, pause)))
     }
 }
 
-/// Waits for a connection and sends, again if the connection ends before the request can have been
-/// carried out.
-async fn send_slowly(
-    client: &Client,
-    table: &str,
-    draft: &Draft,
+/// What goes the slow way.
+struct Sending {
+    client: Client,
+    name: &'static str,
+    table: String,
+    draft: Draft,
     deadline: Instant,
-    mut resends: usize,
-) -> Result<Answer, Error> {
-    loop {
-        let waiting = tokio::time::timeout_at(deadline, client.pool().handle());
-        let connection = waiting.await.unwrap_or_else(|_| {
-            let detail = "no connection in time";
-            Err(Error::new(ErrorKind::Timeout, Outcome::NotSent, detail))
-        })?;
-        let sent = connection.send(&draft.request(table), deadline);
-        // The handle must not keep a connection open that only this request still uses.
-        drop(connection);
-        let result = match sent {
-            Ok(pending) => pending.await,
-            Err(error) => Err(error),
-        };
-        match result {
-            Err(error) if resends > 0 && is_worth_resending(&error) => resends -= 1,
-            result => return result,
+}
+
+impl Sending {
+    /// After a pause, waits for a connection and sends; again if the request was not carried out.
+    async fn run(self, mut retries: Retries, mut pause: Duration) -> Result<Answer, Error> {
+        let Self { client, name, table, draft, deadline } = self;
+        let pool = client.pool();
+        loop {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            let waiting = tokio::time::timeout_at(deadline, pool.handle());
+            let connection =
+                waiting.await.unwrap_or_else(|_| Err(too_late("no connection in time")))?;
+            let sent = connection.send(&draft.request(&table), deadline);
+            // The handle must not keep a connection open that only this request still uses.
+            drop(connection);
+            let result = match sent {
+                Ok(pending) => pending.await,
+                Err(error) => Err(error),
+            };
+            let cause = worth_resending(&result);
+            match cause.and_then(|cause| retries.pause(cause, pool.budget(), deadline)) {
+                Some(next) => pause = next,
+                None => return result,
+            }
+            observe::sent_again(pool.address(), name);
         }
+    }
+}
+
+fn too_late(detail: &str) -> Error {
+    Error::new(ErrorKind::Timeout, Outcome::NotSent, detail)
+}
+
+/// Why the operation should be sent again, if it should: it was not carried out, and another attempt
+/// may do better.
+fn worth_resending(result: &Result<Answer, Error>) -> Option<Cause> {
+    match result {
+        Err(error) if !is_worth_resending(error) => None,
+        Err(error) if error.outcome() == Outcome::NotSent => Some(Cause::Unsent),
+        Err(_) => Some(Cause::Lost),
+        Ok(Answer::Fail { code: FailCode::Busy, .. }) => Some(Cause::Busy),
+        Ok(_) => None,
     }
 }
 
@@ -220,7 +326,12 @@ pub(crate) fn refused(answer: Answer) -> Error {
                 FailCode::Unknown => Outcome::Unknown,
                 _ => Outcome::Refused,
             };
-            Error::new(ErrorKind::Server(code), outcome, message)
+            let kind = match code {
+                FailCode::NotAnInteger => ErrorKind::NotAnInteger,
+                FailCode::Overflow => ErrorKind::Overflow,
+                code => ErrorKind::Server(code),
+            };
+            Error::new(kind, outcome, message)
         }
         Answer::Conflict { current, .. } => {
             Error::new(ErrorKind::Conflict { current }, Outcome::Refused, "")

@@ -3,7 +3,8 @@
 //!
 //! Next file to read: `call`.
 
-use std::ops::Bound;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -47,8 +48,11 @@ pub(crate) enum Draft {
         condition: Condition,
     },
     Batch(Vec<ChangeDraft>),
-    /// Get, Exists, Lifetime, Set, Delete, Increment or Expire each.
-    Pipeline(Vec<Draft>),
+    /// Some of these, in their order.
+    Pipeline {
+        items: Arc<[Item]>,
+        range: Range<usize>,
+    },
     Scan(ScanDraft),
     Watch(WatchDraft),
     CreateTable,
@@ -58,6 +62,15 @@ pub(crate) enum Draft {
         after: Option<Box<str>>,
     },
     Statistics,
+}
+
+/// A request in a pipeline: Get, Exists, Lifetime, Set, Delete, Increment or Expire.
+pub(crate) struct Item {
+    /// The operation's name, for errors.
+    pub(crate) name: &'static str,
+    /// The table, if it is not that of the pipeline.
+    pub(crate) table: Option<Box<str>>,
+    pub(crate) draft: Draft,
 }
 
 /// One key's part of a batch.
@@ -125,8 +138,9 @@ impl Draft {
             Draft::Batch(ref changes) => {
                 Request::Batch { table, changes: changes.iter().map(ChangeDraft::change).collect() }
             }
-            Draft::Pipeline(ref drafts) => {
-                Request::Pipeline(drafts.iter().map(|draft| draft.request(table)).collect())
+            Draft::Pipeline { ref items, ref range } => {
+                let items = items.get(range.clone()).unwrap_or_default();
+                Request::Pipeline(items.iter().map(|item| item.request(table)).collect())
             }
             Draft::Scan(ref scan) => Request::Scan(scan.scan(table)),
             Draft::Watch(ref watch) => Request::Watch(watch.watch(table)),
@@ -137,6 +151,27 @@ impl Draft {
         }
     }
 
+    /// The bytes of the key and the value, if the draft has one of each.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Draft::Set { key, value, .. } => key.len() + value.len(),
+            Draft::Get { key }
+            | Draft::Exists { key }
+            | Draft::Lifetime { key }
+            | Draft::Delete { key, .. }
+            | Draft::Increment { key, .. }
+            | Draft::Expire { key, .. } => key.len(),
+            _ => 0,
+        }
+    }
+
+    /// Ends the record that is set at this time; `None` for never.
+    pub(crate) fn set_expiry(&mut self, to: Option<Expiry>) {
+        if let Draft::Set { expiry, .. } = self {
+            *expiry = to;
+        }
+    }
+
     /// What must hold for the write, if it is one that knows conditions.
     pub(crate) fn condition_mut(&mut self) -> Option<&mut Condition> {
         match self {
@@ -144,19 +179,14 @@ impl Draft {
             | Draft::Delete { condition, .. }
             | Draft::Increment { condition, .. }
             | Draft::Expire { condition, .. } => Some(condition),
-            Draft::Ping
-            | Draft::Get { .. }
-            | Draft::Exists { .. }
-            | Draft::Lifetime { .. }
-            | Draft::Batch(_)
-            | Draft::Pipeline(_)
-            | Draft::Scan(_)
-            | Draft::Watch(_)
-            | Draft::CreateTable
-            | Draft::DropTable
-            | Draft::Tables { .. }
-            | Draft::Statistics => None,
+            _ => None,
         }
+    }
+}
+
+impl Item {
+    pub(crate) fn request<'a>(&'a self, table: &'a str) -> Request<'a> {
+        self.draft.request(self.table.as_deref().unwrap_or(table))
     }
 }
 

@@ -4,20 +4,38 @@
 //! polled by reference, comes too late and changes nothing. A result is fetched once: polling again
 //! panics, as with any `async fn`.
 //!
-//! `draft` is what an operation asks; `call` holds what they share: deadline, connection, retry. [`mod@read`] and [`mod@write`]
-//! give each its name, its settings and its result.
+//! `draft` is what an operation asks; `call` is one request on its way: deadline, connection,
+//! retry; `convoy` is many of them in a row, in as few messages as hold them. The public modules
+//! give each operation its name, its settings and its result. Reading order: `draft`, `call`,
+//! [`mod@read`], [`mod@write`], [`lifetime`], `convoy`, [`many`], [`pipeline`], [`batch`],
+//! [`update`], [`tables`].
 
+pub(crate) mod argument;
+pub mod batch;
 mod call;
+mod convoy;
 mod draft;
+pub mod lifetime;
+pub mod many;
+pub mod pipeline;
 pub mod read;
+pub mod tables;
+pub mod update;
 pub mod write;
 
-pub(crate) use self::call::Call;
-pub(crate) use self::draft::Draft;
+pub(crate) use self::call::{Call, refused};
+pub(crate) use self::convoy::Convoy;
+pub(crate) use self::draft::{Draft, Item, ScanDraft, Selection, WatchDraft};
 
-/// Gives an operation its future, its deadline and its independence from the client's borrow.
+/// Gives an operation its future, its deadline and its independence from the client's borrow. Its
+/// field `call` is a [`Call`], or something else that answers and can be asked the same.
 macro_rules! operation {
     ($name:ident $(<$value:ident: $bound:path>)?, $output:ty, $finish:expr) => {
+        $crate::operation::operation!(
+            $name $(<$value: $bound>)?, $crate::connection::answer::Answer => $output, $finish
+        );
+    };
+    ($name:ident $(<$value:ident: $bound:path>)?, $answer:ty => $output:ty, $finish:expr) => {
         impl<'c $(, $value: $bound)?> $name<'c $(, $value)?> {
             /// Allows this operation `timeout` in all, at most a year, instead of the client's
             /// setting. It begins with the first poll; if it is zero, nothing is sent.
@@ -33,6 +51,11 @@ macro_rules! operation {
                     $(value: std::marker::PhantomData::<fn() -> $value>,)?
                 }
             }
+
+            fn finish(answer: $answer) -> Result<$output, $crate::Error> {
+                let finish: fn($answer) -> Result<$output, $crate::Error> = $finish;
+                finish(answer)
+            }
         }
 
         impl$(<$value: $bound>)? std::future::Future for $name<'_ $(, $value)?> {
@@ -43,11 +66,7 @@ macro_rules! operation {
                 context: &mut std::task::Context<'_>,
             ) -> std::task::Poll<Self::Output> {
                 let answer = std::task::ready!(self.call.poll(context));
-                let finish: fn($crate::connection::answer::Answer) -> Result<$output, $crate::Error>
-                    = $finish;
-                std::task::Poll::Ready(
-                    answer.and_then(finish).map_err(|error| self.call.explain(error)),
-                )
+                std::task::Poll::Ready(self.call.finish(answer.and_then(Self::finish)))
             }
         }
 
@@ -59,3 +78,25 @@ macro_rules! operation {
     };
 }
 pub(crate) use operation;
+
+/// Lets an operation on one record take part in a pipeline.
+macro_rules! in_pipeline {
+    ($name:ident $(<$value:ident: $bound:path>)?, $output:ty) => {
+        impl$(<$value: $bound>)? $crate::operation::pipeline::Single<$output>
+            for $name<'_ $(, $value)?>
+        {
+        }
+
+        impl$(<$value: $bound>)? $crate::operation::pipeline::Part<$output>
+            for $name<'_ $(, $value)?>
+        {
+            fn into_ticket(
+                self,
+                client: &$crate::Client,
+            ) -> $crate::operation::pipeline::Ticket<$output> {
+                $crate::operation::pipeline::Ticket::new(self.call.into_item(client), Self::finish)
+            }
+        }
+    };
+}
+pub(crate) use in_pipeline;

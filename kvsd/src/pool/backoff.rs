@@ -34,7 +34,7 @@ impl Backoff {
 }
 
 /// Between half of `wait` and all of it, so that clients of one server do not march in step.
-fn jitter(wait: Duration) -> Duration {
+pub(super) fn jitter(wait: Duration) -> Duration {
     use std::hash::{BuildHasher, RandomState};
     let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default();
     wait / 2 + wait.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)

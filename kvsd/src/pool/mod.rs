@@ -6,6 +6,7 @@
 //! back. Its settings and why: ARCHITECTURE.md. Next file to read: `opener`, then `connection`.
 
 mod backoff;
+pub(crate) mod budget;
 mod opener;
 
 use std::fmt;
@@ -18,9 +19,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use self::backoff::Backoff;
+use self::budget::Budget;
 use self::opener::{Failures, Opener};
-use crate::connection::{self, Connection, Credentials};
+use crate::connection::{self, Connection, Credentials, ServerInfo};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe;
 use crate::transport::Transport;
 
 /// What a pool is made with.
@@ -31,12 +34,15 @@ pub(crate) struct PoolConfig {
     pub(crate) size: u32,
     /// From the first byte of a connection to its welcome.
     pub(crate) connect_timeout: Duration,
+    /// How long a server may be silent before it is asked whether it is there; `None` for ever.
+    pub(crate) keep_alive: Option<Duration>,
 }
 
 /// The connections to one server. They close when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pool {
     core: Arc<Core>,
+    budget: Budget,
 }
 
 struct Core {
@@ -50,6 +56,8 @@ struct Core {
     live: RwLock<Vec<Connection>>,
     next: AtomicUsize,
     max_value_bytes: AtomicUsize,
+    /// What the server said of itself at the latest welcome; `None` before the first.
+    info: Mutex<Option<ServerInfo>>,
     closed: AtomicBool,
     /// Ends the attempts to connect when the pool closes.
     closing: Notify,
@@ -82,13 +90,14 @@ impl Pool {
             live: RwLock::new(Vec::new()),
             next: AtomicUsize::new(0),
             max_value_bytes: AtomicUsize::new(0),
+            info: Mutex::new(None),
             closed: AtomicBool::new(false),
             closing: Notify::new(),
             news: watch::Sender::new(None),
             backoff: Mutex::new(Backoff::default()),
             me: Weak::clone(me),
         });
-        let pool = Self { core };
+        let pool = Self { core, budget: Budget::default() };
         pool.handle().await?;
         Ok(pool)
     }
@@ -122,6 +131,11 @@ impl Pool {
         self.core.check_out().await
     }
 
+    /// What operations may spend on being sent again.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     pub(crate) fn address(&self) -> &Arc<str> {
         &self.core.address
     }
@@ -129,6 +143,12 @@ impl Pool {
     /// The largest value that the server takes, in bytes.
     pub(crate) fn max_value_bytes(&self) -> usize {
         self.core.max_value_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What the server said of itself.
+    pub(crate) fn server_info(&self) -> ServerInfo {
+        let info = self.core.info.lock().unwrap_or_else(PoisonError::into_inner);
+        info.clone().unwrap_or_else(|| unreachable!("a pool is made with its first connection"))
     }
 
     /// Takes no new work, and ends every connection once what is in flight is answered.
@@ -245,13 +265,16 @@ impl Core {
         let not_before = self.backoff().not_before;
         let attempt = async {
             if let Some(time) = not_before {
+                observe::backing_off(&self.address, time.saturating_duration_since(Instant::now()));
                 tokio::time::sleep_until(time).await;
             }
+            let _opening = observe::opening(&self.address);
             let limit = self.config.connect_timeout;
             let opening = connection::open(
                 &*self.config.transport,
                 &self.address,
                 self.config.credentials.as_ref(),
+                self.config.keep_alive,
             );
             tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
                 let detail = format!("no connection and welcome within {limit:?}");
@@ -264,6 +287,7 @@ impl Core {
             () = closing => return Err(self.closed_error()),
         };
         self.max_value_bytes.store(connection.max_value_bytes(), Ordering::Relaxed);
+        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.info().clone());
         let mut live = self.live_mut();
         // Under the lock, so that a pool that closes finds every connection.
         self.check_closed()?;

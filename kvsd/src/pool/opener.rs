@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::Core;
 use crate::connection::Connection;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::observe;
 
 /// A connection that ends sooner than this counts as a failed attempt.
 const PROVEN: Duration = Duration::from_secs(2);
@@ -40,7 +41,7 @@ impl ManageConnection for Opener {
                 tokio::spawn(follow(Weak::clone(&self.core), connection.ended()));
             }
             Err(error) => {
-                tracing::debug!(%error, "an attempt to connect failed");
+                observe::cannot_connect(&core.address, error);
                 core.backoff().fail();
             }
         }

@@ -43,7 +43,7 @@
 //! |---|---|---|---|
 //! | before authentication | 1 KiB | 8 | 640 bytes |
 //! | version 1 | value limit + 2 KiB | 3 | 1 KiB |
-//! | version 2 | value limit + 2 MiB | 16,384 | 1 KiB |
+//! | version 2 | 66 KiB; in [parts](v2::part) value limit + 2 MiB | 16,384 | 1 KiB |
 //! | a client of version 2, until the welcome | 4 KiB | 64 | 1 KiB |
 //! | an administrator's, either way | 2 KiB | 16 | 1 KiB |
 //!

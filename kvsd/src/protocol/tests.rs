@@ -4,6 +4,7 @@
 mod admin;
 mod golden;
 mod limits;
+mod parts;
 mod pieces;
 mod random;
 mod refused;

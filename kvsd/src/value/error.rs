@@ -1,11 +1,12 @@
 //! Why a value cannot be written or read.
 //!
 //! Errors name types, codecs, versions, sizes and places, and never hold what a value holds:
-//! serde's own messages quote it, so they stop at `codec`. Next file to read: `codec/mod.rs`.
+//! serde's own messages quote it, so they stop at `codec`. The one exception is what a type's own
+//! `TryFrom` returns, in `upgrade.rs`. Next file to read: `codec/mod.rs`.
 
 use thiserror::Error;
 
-use super::{CodecId, EnvelopeError, Fault};
+use super::{CodecId, EnvelopeError, Fault, UpgradeError};
 
 /// Why a value cannot be written. The value is at fault, and trying again does not help.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -74,6 +75,32 @@ pub enum DecodeError {
         found: u16,
         /// The newest version that the type knows.
         known: u16,
+    },
+    /// The value was written by an older version of its type, one that no type of the chain has.
+    #[error(
+        "the stored {type_name} has version {found}, which this program does not read; the next \
+         version that it does is {next}"
+    )]
+    UnknownVersion {
+        /// The type's name.
+        type_name: &'static str,
+        /// The version that was written.
+        found: u16,
+        /// The lowest version above it that the type's chain reads.
+        next: u16,
+    },
+    /// The value is an older version's, and the newer type's own `TryFrom` refuses it.
+    #[error("the stored {type_name} of version {from} cannot become one of version {to}")]
+    Upgrade {
+        /// The type's name.
+        type_name: &'static str,
+        /// The version that was to be upgraded.
+        from: u16,
+        /// The version that it was to become.
+        to: u16,
+        /// What `TryFrom` returned.
+        #[source]
+        cause: UpgradeError,
     },
     /// The value has the type's name and a version that it knows, and other fields.
     #[error(

@@ -1,7 +1,7 @@
 //! What the compiler knows of how a type is stored: whether it is still the same, and whether a
 //! positional codec can hold it at all.
 //!
-//! Nothing here runs: all of it is constants. Next file to read: `standard.rs`.
+//! Nothing here runs: all of it is constants. Next file to read: `message.rs`.
 
 /// A type whose stored form has a fingerprint.
 ///
@@ -32,14 +32,14 @@ pub trait Layout {
     /// paths.
     const FINGERPRINT: u64;
 
-    /// The fewest bytes that a positional codec writes for a value.
+    /// The fewest bytes that a positional codec (bincode, postcard) writes for a value, or why such
+    /// a codec cannot hold the type: because it is, or holds, a sequence of elements without bytes,
+    /// or because its serde attributes want a codec with names. A smaller number than the fewest
+    /// does too, but not 0 if a value has bytes.
     ///
-    /// To evaluate it is to ask whether a positional codec can hold the type: for one that it
-    /// cannot hold (a sequence of elements without bytes, a type whose serde attributes want a
-    /// self-describing codec) it does not compile. An implementation evaluates it for all it is
-    /// made of.
-    ///
-    /// For a type with parameters it is evaluated where the type is used:
+    /// For a type without parameters that is derived for a positional codec the derive checks it
+    /// where the type stands.
+    /// For one with parameters it is checked where the type is used:
     ///
     /// ```compile_fail
     /// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
@@ -52,41 +52,46 @@ pub trait Layout {
     /// kvsd::value::encode_to_bytes(&page, 1000).map(drop)
     /// # }
     /// ```
-    const MIN_BYTES: usize;
+    const MIN_BYTES: Result<usize, &'static str>;
 }
 
 /// Does not compile for a type that a positional codec cannot hold.
 #[doc(hidden)]
 pub const fn check_positional<T: Layout + ?Sized>() {
-    let _: usize = T::MIN_BYTES;
+    if let Err(why) = T::MIN_BYTES {
+        panic!("{}", why);
+    }
 }
 
 /// The bytes of several parts, one after the other.
 #[doc(hidden)]
-#[must_use]
-pub const fn total(parts: &[usize]) -> usize {
+pub const fn total(parts: &[Result<usize, &'static str>]) -> Result<usize, &'static str> {
     let mut sum: usize = 0;
     let mut at = 0;
     while at < parts.len() {
-        sum = sum.saturating_add(parts[at]);
-        at += 1;
-    }
-    sum
-}
-
-/// The bytes of the smallest of several alternatives.
-#[doc(hidden)]
-#[must_use]
-pub const fn least(alternatives: &[usize]) -> usize {
-    let mut least = usize::MAX;
-    let mut at = 0;
-    while at < alternatives.len() {
-        if alternatives[at] < least {
-            least = alternatives[at];
+        match parts[at] {
+            Ok(bytes) => sum = sum.saturating_add(bytes),
+            refused => return refused,
         }
         at += 1;
     }
-    if alternatives.is_empty() { 0 } else { least }
+    Ok(sum)
+}
+
+/// The bytes of an enum: of its tag and of the smallest of its variants.
+#[doc(hidden)]
+pub const fn choice(variants: &[Result<usize, &'static str>]) -> Result<usize, &'static str> {
+    let mut least = usize::MAX;
+    let mut at = 0;
+    while at < variants.len() {
+        match variants[at] {
+            Ok(bytes) if bytes < least => least = bytes,
+            Ok(_) => (),
+            refused => return refused,
+        }
+        at += 1;
+    }
+    Ok(if variants.is_empty() { 1 } else { least.saturating_add(1) })
 }
 
 /// The bytes of a field of which only its Rust type is known: what has a size in memory is taken to
@@ -97,19 +102,49 @@ pub const fn opaque_bytes<T>() -> usize {
     if size_of::<T>() == 0 { 0 } else { 1 }
 }
 
-/// The bytes of a sequence: its length at least; nothing if the sequence cannot be held.
-pub(super) const fn sequence_of(element_bytes: usize) -> Option<usize> {
-    if element_bytes == 0 { None } else { Some(1) }
+/// The bytes of an array of `count` elements.
+pub(super) const fn array_of(
+    element: Result<usize, &'static str>,
+    count: usize,
+) -> Result<usize, &'static str> {
+    match element {
+        Ok(bytes) => Ok(bytes.saturating_mul(count)),
+        refused => refused,
+    }
 }
 
-/// What the compiler says where [`sequence_of`] gave nothing. Unwrapped where the type stands, so
-/// that the error shows the type and not the inside of a function.
-pub(super) const NO_BYTES: &str = "a positional codec cannot hold a sequence whose elements have \
-    no bytes: stored bytes could claim any number of them; store their number instead, or use \
+/// The bytes of a sequence: its length at least.
+pub(super) const fn sequence_of(
+    element: Result<usize, &'static str>,
+) -> Result<usize, &'static str> {
+    match element {
+        Ok(0) => Err(NO_BYTES),
+        Ok(_) => Ok(1),
+        refused => refused,
+    }
+}
+
+/// The bytes of a tag, what follows it being left out in the smallest case.
+pub(super) const fn tag_before(
+    followed_by: Result<usize, &'static str>,
+) -> Result<usize, &'static str> {
+    match followed_by {
+        Ok(_) => Ok(1),
+        refused => refused,
+    }
+}
+
+const NO_BYTES: &str = "a positional codec cannot hold a sequence whose elements have no bytes: \
+    stored bytes could claim any number of them; store their number instead, or use \
     `codec = \"json\"`";
 
-/// The bytes of a tag, what follows it being left out in the smallest case but checked all the
-/// same.
-pub(super) const fn tag_before(_checked: usize) -> usize {
-    1
+/// Layouts of types without parts: their name, and the fewest bytes of a positional codec.
+macro_rules! leaves {
+    ($($type:ty = $name:literal, $min_bytes:expr;)*) => { $(
+        impl Layout for $type {
+            const FINGERPRINT: u64 = Fingerprint::of($name).finish();
+            const MIN_BYTES: Result<usize, &'static str> = Ok($min_bytes);
+        }
+    )* };
 }
+pub(super) use leaves;

@@ -41,6 +41,45 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # When a type changes
+//!
+//! A value that an older version of its type wrote is read with that version and upgraded: the page
+//! [`evolution`] says how to add a field, rename one, change the codec, and have the compiler watch
+//! over all of it.
+//!
+//! # Fields of other crates' types
+//!
+//! The types of a derived value's fields have a [`Layout`]. Those of the standard library and of
+//! `bytes` do, and by the feature of each crate's name:
+//!
+//! | feature | types |
+//! |---|---|
+//! | `uuid` | `Uuid`, `NonNilUuid` |
+//! | `chrono` | `DateTime<Utc>`, `DateTime<FixedOffset>`, `NaiveDate`, `NaiveTime`, `NaiveDateTime`, `TimeDelta`, `Weekday`, `Month` |
+//! | `time` | `Date`, `Time`, `PrimitiveDateTime`, `UtcDateTime`, `OffsetDateTime`, `UtcOffset`, `Duration`, `Weekday`, `Month` |
+//! | `jiff` | `Timestamp`, `Zoned` (read where jiff finds its zone by name), `Span`, `SignedDuration`, `civil::{Date, Time, DateTime, ISOWeekDate}` |
+//! | `rust_decimal` | `Decimal`, by that crate's feature `serde-str`; its `serde-float` would change what is stored |
+//!
+//! A field of any other type is marked `#[kvsd(opaque)]`. Two more features are codecs: `json` and
+//! `postcard`.
+//!
+//! ```
+//! # #[cfg(all(feature = "uuid", feature = "chrono"))]
+//! # fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+//! struct Session {
+//!     id: uuid::Uuid,
+//!     since: chrono::DateTime<chrono::Utc>,
+//! }
+//! let session = Session { id: uuid::Uuid::nil(), since: chrono::DateTime::UNIX_EPOCH };
+//! let stored = kvsd::value::encode_to_bytes(&session, 1000)?;
+//! # use kvsd::Decode;
+//! assert_eq!(Session::decode(&stored)?.since, session.since);
+//! # Ok(()) }
+//! # #[cfg(all(feature = "uuid", feature = "chrono"))]
+//! # example().unwrap();
+//! ```
+//!
 //! This module never sees a key, a connection or a clock, and its errors never hold what a value
 //! holds. Reading order: `encode`, `decode`, `plain`, `envelope`, `typed`, `layout`, `codec`.
 
@@ -49,11 +88,22 @@ mod decode;
 mod encode;
 mod envelope;
 mod error;
+pub mod evolution;
 mod fingerprint;
+#[cfg(any(
+    feature = "chrono",
+    feature = "jiff",
+    feature = "rust_decimal",
+    feature = "time",
+    feature = "uuid"
+))]
+mod foreign;
 mod layout;
+mod message;
 mod plain;
 mod standard;
 mod typed;
+mod upgrade;
 mod wrap;
 mod writer;
 
@@ -64,6 +114,7 @@ pub use envelope::{Envelope, EnvelopeError, MAX_TYPE_NAME_BYTES};
 pub use error::{DecodeError, EncodeError};
 pub use fingerprint::Fingerprint;
 pub use layout::Layout;
+pub use upgrade::UpgradeError;
 pub use wrap::Bincode;
 #[cfg(feature = "json")]
 pub use wrap::Json;
@@ -72,8 +123,12 @@ pub use writer::ValueWriter;
 /// What the code that `kvsd-derive` writes calls. No promise of stability.
 #[doc(hidden)]
 pub mod __private {
-    pub use super::codec::{BincodeCodec, JsonCodec};
-    pub use super::layout::{check_positional, least, opaque_bytes, total};
-    pub use super::typed::{Typed, decode, encode, encode_and_read_back};
+    pub use super::codec::{BincodeCodec, JsonCodec, PostcardCodec};
+    pub use super::layout::{check_positional, choice, opaque_bytes, total};
+    pub use super::message::{Message, chained, frozen};
+    pub use super::typed::{
+        BoxError, Generation, Typed, decode, encode, encode_and_read_back, read_oldest,
+        read_or_from, read_or_try_from,
+    };
     pub use serde;
 }

@@ -52,6 +52,12 @@ impl<'b> ValueWriter<'b> {
         fmt::write(&mut Text(self), text).map_err(|_| EncodeError::TooLarge { limit })
     }
 
+    /// The most bytes that the value may have.
+    #[cfg(feature = "postcard")]
+    pub(super) fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// What was written so far.
     #[must_use]
     #[inline]

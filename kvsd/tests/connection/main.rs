@@ -4,9 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
+mod alive;
 mod ends;
 mod hostile;
+mod parts;
 mod pool;
 mod requests;
+mod several;
+mod streams;
 #[path = "../support/mod.rs"]
 mod support;

@@ -35,7 +35,7 @@ async fn a_server_that_is_away_is_reported_by_its_cause_and_not_hammered() {
     let start = Instant::now();
     let error = client.exists("k").await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::Connect, Outcome::NotSent));
-    assert!(error.to_string().contains("connection refused"), "{error}");
+    assert!(format!("{error:#}").contains("connection refused"), "{error:#}");
     assert!(error.is_retryable());
     assert_eq!((error.operation(), error.address()), (Some("exists"), Some("played")));
     let cause = std::error::Error::source(&error).and_then(|cause| cause.downcast_ref());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kvsd::protocol::v2::Reply;
+use kvsd::protocol::v2::{FailCode, Reply};
 use kvsd::{ErrorKind, Outcome};
 use tokio::time::Instant;
 
@@ -182,4 +182,68 @@ async fn a_value_that_a_restarted_server_no_longer_takes_harms_nobody_else() {
     let error = set.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::ValueTooLarge, Outcome::NotSent));
     assert!(exists.unwrap());
+}
+
+const BUSY: Reply<'static> = Reply::Fail { code: FailCode::Busy, message: "no room" };
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_server_is_asked_again_after_pauses_and_a_write_goes_through() {
+    let (client, _server, mut session) = connected().await;
+    let start = Instant::now();
+    let play = async {
+        for _ in 0..5 {
+            let asked = session.request().await.unwrap();
+            session.reply(asked.id, BUSY).await;
+        }
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, written()).await;
+    };
+    let (set, ()) = tokio::join!(client.set("k", "v"), play);
+    set.unwrap();
+    // 20, 40, 80, 160, 320 ms, each at least by half.
+    let waited = start.elapsed();
+    assert!((310..=630).contains(&waited.as_millis()), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stays_busy_costs_the_deadline_at_most_and_is_named() {
+    let (client, _server, mut session) = connected().await;
+    let mut asked = 0;
+    let play = async {
+        while let Some(request) = session.request().await {
+            session.reply(request.id, BUSY).await;
+            asked += 1;
+        }
+    };
+    let start = Instant::now();
+    let error = tokio::select! {
+        result = client.set("k", "v").timeout(Duration::from_secs(5)) => result.unwrap_err(),
+        () = play => unreachable!("the client goes on"),
+    };
+    assert_eq!(error.kind(), ErrorKind::Server(FailCode::Busy));
+    assert_eq!(error.outcome(), Outcome::Refused);
+    assert!(start.elapsed() <= Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!((5..=20).contains(&asked), "asked {asked} times");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_server_gets_a_tenth_more_work_and_not_many_times_as_much() {
+    let (client, _server, mut session) = connected().await;
+    let mut asked = 0;
+    let play = async {
+        while let Some(request) = session.request().await {
+            session.reply(request.id, BUSY).await;
+            asked += 1;
+        }
+    };
+    let work = async {
+        for _ in 0..1000 {
+            client.exists("k").timeout(Duration::from_millis(500)).await.unwrap_err();
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = play => unreachable!("the client goes on"),
+    }
+    assert!((1100..=1201).contains(&asked), "1000 operations were {asked} requests");
 }

@@ -1,5 +1,6 @@
 //! A server made of pipes, played by the test: each connection that the client opens arrives here.
 
+use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use kvsd::protocol::frame::{Decoder, Message};
+use kvsd::protocol::v2::part::{Arrival, Assembler, Sender, stream_limits};
 use kvsd::protocol::v2::{self, Before, Hello, Record, Reply, Request, RequestId, Welcome};
 use kvsd::transport::{ConnectError, Stream, Transport};
 use kvsd::{Client, ClientBuilder, Version};
@@ -29,7 +31,8 @@ pub(crate) struct Server {
     attempts: Arc<AtomicUsize>,
 }
 
-/// A builder for a client of a played server, and that server.
+/// A builder for a client of a played server, and that server. The client never asks by itself
+/// whether the server is there: most tests count its requests, and time passes fast.
 pub(crate) fn builder() -> (ClientBuilder, Server) {
     let (sender, arrivals) = mpsc::channel(100);
     let (refusing, attempts) = (Arc::default(), Arc::default());
@@ -38,7 +41,8 @@ pub(crate) fn builder() -> (ClientBuilder, Server) {
         refusing: Arc::clone(&refusing),
         attempts: Arc::clone(&attempts),
     };
-    (Client::builder().transport(pipes).pool_size(1), Server { arrivals, refusing, attempts })
+    let builder = Client::builder().transport(pipes).pool_size(1).keep_alive(Duration::MAX);
+    (builder, Server { arrivals, refusing, attempts })
 }
 
 /// A client with one connection, the server, and its end of that connection.
@@ -56,7 +60,9 @@ impl Server {
         Session {
             stream,
             buffer: BytesMut::new(),
-            decoder: Decoder::new(v2::limits(MAX_VALUE_BYTES)),
+            decoder: Decoder::new(stream_limits(v2::limits(MAX_VALUE_BYTES))),
+            assembler: Assembler::new(Sender::Client, v2::limits(MAX_VALUE_BYTES)),
+            parts: 0,
         }
     }
 
@@ -83,6 +89,9 @@ pub(crate) struct Session {
     stream: DuplexStream,
     buffer: BytesMut,
     decoder: Decoder,
+    assembler: Assembler,
+    /// How many parts have come.
+    pub(crate) parts: usize,
 }
 
 /// A request that owns what it asks for.
@@ -91,6 +100,8 @@ pub(crate) struct Asked {
     pub(crate) id: RequestId,
     pub(crate) what: String,
     pub(crate) key: Vec<u8>,
+    /// 1, but for a pipeline.
+    pub(crate) requests: usize,
 }
 
 impl Session {
@@ -124,6 +135,7 @@ impl Session {
         self.next(|message| {
             let (id, request) = Request::parse(&message).unwrap();
             let request = request.expect("a known request");
+            let requests = if let Request::Pipeline(all) = &request { all.len() } else { 1 };
             let (what, key) = match request {
                 Request::Ping => ("ping", &b""[..]),
                 Request::Get { key, .. } => ("get", key),
@@ -135,17 +147,26 @@ impl Session {
                 Request::Expire { key, .. } => ("expire", key),
                 Request::Batch { .. } => ("batch", &b""[..]),
                 Request::Pipeline(_) => ("pipeline", &b""[..]),
-                Request::Scan(_) => ("scan", &b""[..]),
-                Request::Watch(_) => ("watch", &b""[..]),
+                Request::Scan(scan) => ("scan", lower_bound(&scan)),
+                Request::Watch(watch) => {
+                    let key = format!("{:?}, {} ms", watch.since, watch.wait_millis);
+                    return Asked { id, what: "watch".into(), key: key.into(), requests };
+                }
                 Request::Cancel => ("cancel", &b""[..]),
                 Request::CreateTable { .. } => ("create table", &b""[..]),
                 Request::DropTable { .. } => ("drop table", &b""[..]),
                 Request::Tables { .. } => ("tables", &b""[..]),
                 Request::Statistics { .. } => ("statistics", &b""[..]),
             };
-            Asked { id, what: what.into(), key: key.to_vec() }
+            Asked { id, what: what.into(), key: key.to_vec(), requests }
         })
         .await
+    }
+
+    /// Takes so many bytes, whatever they are.
+    pub(crate) async fn receive(&mut self, bytes: usize) {
+        let mut taken = vec![0; bytes];
+        self.stream.read_exact(&mut taken).await.unwrap();
     }
 
     /// Answers a request.
@@ -164,9 +185,18 @@ impl Session {
     async fn next<T>(&mut self, take: impl Fn(Message<'_>) -> T) -> Option<T> {
         loop {
             if let Some(message) = self.decoder.decode(&self.buffer).expect("well-formed bytes") {
-                let (taken, length) = (take(message), message.byte_len());
+                let length = message.byte_len();
+                let taken = match self.assembler.take(&message).expect("well-formed parts") {
+                    Arrival::Whole => Some(take(message)),
+                    Arrival::Part => None,
+                    Arrival::Assembled(mut whole) => Some(take(whole.open().unwrap().0)),
+                };
+                self.parts += usize::from(message.kind() == Sender::Client.kind());
                 self.buffer.advance(length);
-                return Some(taken);
+                match taken {
+                    None => continue,
+                    taken => return taken,
+                }
             }
             let reading = timeout(PATIENCE, self.stream.read_buf(&mut self.buffer)).await;
             if reading.expect("the client sends or hangs up").unwrap_or(0) == 0 {
@@ -212,6 +242,14 @@ pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Ou
     match polled {
         std::task::Poll::Ready(output) => Some(output),
         std::task::Poll::Pending => None,
+    }
+}
+
+/// Where a scan begins; from there, or behind it.
+fn lower_bound<'a>(scan: &v2::Scan<'a>) -> &'a [u8] {
+    match scan.from {
+        Bound::Included(key) | Bound::Excluded(key) => key,
+        Bound::Unbounded => b"",
     }
 }
 

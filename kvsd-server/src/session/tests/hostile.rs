@@ -112,7 +112,8 @@ async fn each_dialect_has_its_limits() {
         (v1(b"*3\r\n#\x05+k\r\n$1050625\r\n"), "at most 1050624 bytes here"),
         (v1(&line(b"*2\r\n#\x06+", 1026)), "at most 1024 bytes here"),
         (v2(b"*16385\r\n#S"), "at most 16384 frames here"),
-        (v2(b"*5\r\n#S:1\r\n+t\r\n$1\r\nk\r\n$3145700\r\n"), "at most 3145728 bytes here"),
+        (v2(b"*5\r\n#S:1\r\n+t\r\n$1\r\nk\r\n$67584\r\n"), "at most 67584 bytes here"),
+        (v2(b"*16385\r\n#K"), "at most 16384 frames here"),
         (v2(&line(b"*4\r\n#G:1\r\n+", 1026)), "at most 1024 bytes here"),
         (v2(&line(b"*2\r\n#P:", 22)), "at most 20 bytes here"),
     ] {

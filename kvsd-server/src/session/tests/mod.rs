@@ -7,6 +7,7 @@ mod batches;
 mod closing;
 mod engine;
 mod hostile;
+mod parts;
 mod pipeline;
 mod points;
 mod pressure;

@@ -3,7 +3,7 @@
 //! Turns what the engine says into a [`Reply`]; never decides what is answered. Next file to read:
 //! `in_flight`.
 
-use bytes::BytesMut;
+use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd::protocol::v2::{
     self, FailCode, Lifetime, Names, News, NewsChange, Page, PageRecord, Reply, RequestId,
     Statistics,
@@ -16,6 +16,7 @@ use crate::engine::{
     TableStatistics, WriteResult, Written,
 };
 use crate::session::fail;
+use crate::session::output::Output;
 
 /// What a request is answered with.
 #[derive(Debug)]
@@ -85,9 +86,16 @@ impl Answer {
         }
     }
 
-    /// Writes the message behind what `out` holds.
-    pub(super) fn encode(&self, id: RequestId, out: &mut BytesMut) {
-        self.reply().encode(id, out);
+    /// Answers the request with this id.
+    pub(super) fn send(self, id: RequestId, output: &mut Output) {
+        match self {
+            Self::Value(Some(record)) if record.value.len() > MAX_PART_BYTES => {
+                let Record { version, expires_at, value } = record;
+                let record = v2::Record { version, expires_at, value: &[] };
+                output.answer_with(id, &Reply::Value(Some(record)), value);
+            }
+            answer => output.answer(id, &answer.reply()),
+        }
     }
 
     fn reply(&self) -> Reply<'_> {

@@ -148,17 +148,17 @@ impl InFlight {
                     self.requests -= ids.len();
                     self.held.remove(&held);
                     for (id, result) in ids.into_iter().zip(results) {
-                        Answer::of_write(result).encode(id, output.buffer());
+                        Answer::of_write(result).send(id, output);
                     }
                 }
                 Done::Request { id, held, answer } => {
                     self.requests -= 1;
                     self.held.remove(&held);
-                    answer.encode(id, output.buffer());
+                    answer.send(id, output);
                 }
                 Done::Watch { id, answer, told } => {
                     self.watches.end(id, told);
-                    answer.encode(id, output.buffer());
+                    answer.send(id, output);
                 }
             }
         }

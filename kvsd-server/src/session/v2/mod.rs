@@ -1,19 +1,22 @@
 //! A session of version 2: many requests in flight, answered as they are done.
 //!
 //! ```text
-//! stream -> input -> requests -+-> point reads, answered at once ----------+-> output -> stream
-//!                              +-> writes, one batch a table -> in flight -+
-//!                              +-> reads that wait for the disk -----------+
+//! stream -> input -> parts -> requests -+-> point reads, answered at once ----------+-> output -> stream
+//!                                       +-> writes, one batch a table -> in flight -+
+//!                                       +-> reads that wait for the disk -----------+
 //! ```
 //!
 //! One task and one state machine: everything that a read brought is looked at before anything is
 //! written, and reading goes on while writing does. A client that asks for more than it takes is
 //! not read from until it has caught up (`MAX_OUTPUT_BYTES`, `in_flight`): that is the only brake,
-//! and it bounds what a client can make the server hold. Next file to read: `requests`.
+//! and it bounds what a client can make the server hold. Large messages come and go in parts; those
+//! that have come are held outside of that bound, at most four messages, because only reading on
+//! makes them whole: a brake on them would never be released. Next file to read: `requests`.
 
 mod answer;
 mod batches;
 mod in_flight;
+mod parts;
 mod pipeline;
 mod points;
 mod requests;
@@ -28,13 +31,14 @@ use std::mem;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use kvsd::protocol::v2::{self, FailCode, Reply};
+use kvsd::protocol::v2::{self, FailCode, Reply, part};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::in_flight::InFlight;
+use self::parts::Parts;
 use self::requests::Requests;
 use super::input::Input;
-use super::output::Output;
+use super::output::{Output, Written};
 use super::{Ended, Service};
 use crate::server::stop::Stop;
 
@@ -48,10 +52,12 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    input.set_limits(v2::limits(service.max_value_bytes));
+    let whole = v2::limits(service.max_value_bytes);
+    input.set_limits(part::stream_limits(whole));
     let mut session = Session {
         stream,
         input,
+        parts: Parts::new(whole),
         requests: Requests::new(service),
         in_flight: InFlight::new(service.max_value_bytes),
         output: Output::default(),
@@ -64,6 +70,7 @@ where
 struct Session<'s, S> {
     stream: &'s mut S,
     input: Input,
+    parts: Parts,
     requests: Requests<'s>,
     in_flight: InFlight,
     output: Output,
@@ -99,15 +106,15 @@ where
             self.phase = Phase::Draining;
         }
         for _ in 0..MAX_ROUNDS {
-            let (read, flushed) = match self.round(cx) {
+            let (read, written) = match self.round(cx) {
                 Ok(polled) => polled,
                 Err(error) => return Poll::Ready(Ended::Broken(error)),
             };
             match mem::replace(&mut self.phase, Phase::Closed) {
-                Phase::Closing(ended) if flushed.is_ready() => return Poll::Ready(ended),
+                Phase::Closing(ended) if written == Written::All => return Poll::Ready(ended),
                 phase => self.phase = phase,
             }
-            if read.is_pending() || !self.can_take() {
+            if written != Written::Part && (read.is_pending() || !self.can_take()) {
                 self.requests.tidy();
                 return Poll::Pending;
             }
@@ -118,8 +125,8 @@ where
     }
 
     /// Reads once, answers everything that this brought, writes once. Tells whether the stream has
-    /// nothing more to read for now (pending), and whether everything is written (ready).
-    fn round(&mut self, cx: &mut Context<'_>) -> io::Result<(Poll<()>, Poll<()>)> {
+    /// nothing more to read for now (pending), and how far the writing has come.
+    fn round(&mut self, cx: &mut Context<'_>) -> io::Result<(Poll<()>, Written)> {
         let mut read = Poll::Ready(());
         if matches!(self.phase, Phase::Open) && self.input.is_exhausted() && self.has_room() {
             match self.input.poll_read(cx, self.stream) {
@@ -136,24 +143,20 @@ where
         }
         self.in_flight.poll(cx, &mut self.output);
         self.say_the_last_word();
-        let flushed = match self.output.poll_flush(cx, self.stream) {
-            Poll::Ready(Err(error)) => return Err(error),
-            Poll::Ready(Ok(())) => Poll::Ready(()),
-            Poll::Pending => Poll::Pending,
-        };
+        let written = self.output.poll_write(cx, self.stream)?;
         if self.output.len() < MAX_OUTPUT_BYTES {
             self.in_flight.forget_told();
         }
-        Ok((read, flushed))
+        Ok((read, written))
     }
 
     /// Carries out what was read, until a whole message is missing or there is no room.
     fn take_messages(&mut self) {
         while self.can_take() {
             let taken = match self.input.next() {
-                Ok(Some(message)) => {
-                    self.requests.take(&message, &mut self.in_flight, &mut self.output)
-                }
+                Ok(Some(message)) => self.parts.take(&message, |message, backing| {
+                    self.requests.take(message, backing, &mut self.in_flight, &mut self.output)
+                }),
                 Ok(None) => break,
                 Err(error) => Err(Ended::Garbled(error)),
             };
@@ -173,10 +176,13 @@ where
         }
         self.phase = match mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Finishing(ended) => {
-                let out = self.output.buffer();
+                let out = self.output.last();
                 match &ended {
                     Ended::Stopped => Reply::encode_last(FailCode::Closing, STOPPING, out),
                     Ended::Garbled(error) => {
+                        Reply::encode_last(FailCode::Protocol, &error.to_string(), out);
+                    }
+                    Ended::Parted(error) => {
                         Reply::encode_last(FailCode::Protocol, &error.to_string(), out);
                     }
                     Ended::Misplaced(reason) => {
@@ -201,7 +207,9 @@ where
     }
 
     fn has_room(&self) -> bool {
-        self.output.len() < MAX_OUTPUT_BYTES && self.in_flight.has_room()
+        self.output.len() < MAX_OUTPUT_BYTES
+            && self.output.large_len() < MAX_LARGE_OUTPUT_BYTES
+            && self.in_flight.has_room()
     }
 }
 
@@ -210,5 +218,7 @@ const STOPPING: &str = "the server is shutting down";
 /// How much may wait to be written before a client is no longer read from: 1 MiB, and the answer
 /// that passes it.
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
+/// The same for the answers that go in parts, past which small ones go: 32 MiB.
+const MAX_LARGE_OUTPUT_BYTES: usize = 32 * 1024 * 1024;
 /// How often a session reads and writes before others get the thread.
 const MAX_ROUNDS: usize = 8;

@@ -57,9 +57,9 @@ impl<'a> Point<'a> {
         };
         match (self.kind, result) {
             (PointKind::Value, Ok(found)) => {
-                Reply::Value(found.map(found_of)).encode(id, output.buffer());
+                output.answer(id, &Reply::Value(found.map(found_of)));
             }
-            (kind, result) => kind.keep(result, engine, self.table).encode(id, output.buffer()),
+            (kind, result) => kind.keep(result, engine, self.table).send(id, output),
         }
         true
     }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use kvsd::protocol::frame::Message;
+use kvsd::protocol::v2::part::Backing;
 use kvsd::protocol::v2::{FailCode, Reply, Request, RequestId, hello};
 
 use super::answer::Answer;
@@ -24,7 +25,6 @@ use crate::session::{Ended, Service, tidy};
 
 pub(super) struct Requests<'s> {
     service: &'s Service,
-    rules: Rules<'s>,
     writes: Writes,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
@@ -32,14 +32,14 @@ pub(super) struct Requests<'s> {
 
 impl<'s> Requests<'s> {
     pub(super) fn new(service: &'s Service) -> Self {
-        let rules = Rules::of(service);
-        Self { service, rules, writes: Writes::default(), scratch: Vec::new() }
+        Self { service, writes: Writes::default(), scratch: Vec::new() }
     }
 
     /// Answers a request, or takes it on. An error ends the session.
     pub(super) fn take(
         &mut self,
         message: &Message<'_>,
+        backing: Backing<'_>,
         in_flight: &mut InFlight,
         output: &mut Output,
     ) -> Result<(), Ended> {
@@ -50,19 +50,20 @@ impl<'s> Requests<'s> {
             }
             Ok((id, None)) => {
                 let message = "this server has no such request";
-                Reply::Fail { code: FailCode::Unsupported, message }.encode(id, output.buffer());
+                output.answer(id, &Reply::Fail { code: FailCode::Unsupported, message });
                 return Ok(());
             }
             Err(error) => {
                 let Some(id) = error.id else {
                     return Err(Ended::Misplaced("a request without an id"));
                 };
-                Answer::invalid(error.cause.to_string()).encode(id, output.buffer());
+                Answer::invalid(error.cause.to_string()).send(id, output);
                 return Ok(());
             }
         };
-        if let Err(reason) = self.carry_out(id, &request, in_flight, output) {
-            Answer::invalid(reason).encode(id, output.buffer());
+        let rules = Rules::of(self.service, backing);
+        if let Err(reason) = self.carry_out(id, &request, rules, in_flight, output) {
+            Answer::invalid(reason).send(id, output);
         }
         Ok(())
     }
@@ -72,13 +73,14 @@ impl<'s> Requests<'s> {
         &mut self,
         id: RequestId,
         request: &Request<'_>,
+        rules: Rules<'_>,
         in_flight: &mut InFlight,
         output: &mut Output,
     ) -> Result<(), String> {
         let engine = || Arc::clone(&self.service.engine);
         match request {
             Request::Ping => {
-                Reply::Pong { server_time: clock::now() }.encode(id, output.buffer());
+                output.answer(id, &Reply::Pong { server_time: clock::now() });
             }
             Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => {
                 let point = Point::check(request)?;
@@ -90,16 +92,16 @@ impl<'s> Requests<'s> {
             | Request::Delete { .. }
             | Request::Increment { .. }
             | Request::Expire { .. } => {
-                let Single { table, write, bytes, previous } = self.rules.write(request)?;
+                let Single { table, write, bytes, previous } = rules.write(request)?;
                 self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
             }
             Request::Batch { table, changes } => {
-                let batch = Batch::check(&self.rules, table, changes)?;
+                let batch = Batch::check(&rules, table, changes)?;
                 in_flight.run(id, batch.held(), batch.run(engine()));
             }
             Request::Pipeline(requests) => {
-                match Pipeline::begin(&self.rules, requests, &mut self.scratch) {
-                    Begun::Answered(answer) => answer.encode(id, output.buffer()),
+                match Pipeline::begin(&rules, requests, &mut self.scratch) {
+                    Begun::Answered(answer) => answer.send(id, output),
                     Begun::Waits(pipeline) => {
                         in_flight.run(id, pipeline.held(), pipeline.run(engine()));
                     }
@@ -108,13 +110,13 @@ impl<'s> Requests<'s> {
             Request::Scan(scan) => {
                 let scan = TableScan::check(scan)?;
                 match scan.answer_now() {
-                    Some(answer) => answer.encode(id, output.buffer()),
+                    Some(answer) => answer.send(id, output),
                     None => in_flight.run(id, scan.held(), scan.run(engine())),
                 }
             }
             Request::Watch(watch) => {
                 if let Err(busy) = in_flight.watch(id, TableWatch::check(watch)?, engine()) {
-                    busy.encode(id, output.buffer());
+                    busy.send(id, output);
                 }
             }
             Request::Cancel => in_flight.cancel(id),

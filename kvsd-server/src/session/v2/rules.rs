@@ -6,17 +6,19 @@
 
 use bytes::Bytes;
 use kvsd::UnixMillis;
+use kvsd::protocol::v2::part::Backing;
 use kvsd::protocol::v2::{self, Expiry, Previous, Request};
 use kvsd::types::{MAX_KEY_BYTES, check_key, check_table_name};
 
 use crate::engine::{Action, BeforeDetail, Change, Condition, Engine, Write};
 use crate::session::Service;
 
-/// The rules of a server.
+/// The rules of a server, for one message.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules<'s> {
     pub(super) engine: &'s dyn Engine,
     pub(super) max_value_bytes: usize,
+    backing: Backing<'s>,
 }
 
 /// A write of one record that breaks no rule.
@@ -30,8 +32,9 @@ pub(super) struct Single<'a> {
 }
 
 impl<'s> Rules<'s> {
-    pub(super) fn of(service: &'s Service) -> Self {
-        Self { engine: &*service.engine, max_value_bytes: service.max_value_bytes }
+    /// For a message whose fields lie there.
+    pub(super) fn of(service: &'s Service, backing: Backing<'s>) -> Self {
+        Self { engine: &*service.engine, max_value_bytes: service.max_value_bytes, backing }
     }
 
     /// Checks a Set, Delete, Increment or Expire.
@@ -74,7 +77,7 @@ impl<'s> Rules<'s> {
             v2::Action::Set { value, expiry } => {
                 self.check_value(value)?;
                 let expires_at = self.end(table, expiry)?;
-                Action::Set { value: Bytes::copy_from_slice(value), expires_at }
+                Action::Set { value: self.backing.keep(value), expires_at }
             }
             v2::Action::Delete => Action::Delete,
             v2::Action::Increment { by } => Action::Increment { by },

@@ -67,6 +67,7 @@ impl Decoder {
         if let State::Done = self.state {
             self.state = State::Start;
             self.spans.clear();
+            self.spans.shrink_to(KEPT_SPANS);
             (self.cursor, self.searched, self.needed) = (0, 0, 0);
         }
         if buffer.len() < self.needed {
@@ -219,6 +220,9 @@ impl Decoder {
         Ok(())
     }
 }
+
+/// After a message of more frames than this, what was reserved for them is given back.
+const KEPT_SPANS: usize = 256;
 
 /// A canonical unsigned decimal: digits only, no leading zero.
 fn decimal(text: &[u8]) -> Result<u64, FrameError> {

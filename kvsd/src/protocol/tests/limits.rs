@@ -137,7 +137,7 @@ fn the_largest_set_and_the_largest_answer_fit_into_the_limits_of_their_version()
         key: &key,
         value: &value,
         condition: Condition::Version(last_version),
-        expires_at: Some(last_time),
+        expiry: Some(v2::Expiry::At(last_time)),
         previous: Previous::Return,
     };
     let limits = v2::limits(DEFAULT_MAX_VALUE_BYTES);

@@ -1,5 +1,7 @@
 //! What holds for all messages and for all bytes, tried on many.
 
+use std::ops::Bound;
+
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -8,7 +10,12 @@ use proptest::sample::{Index, select};
 use super::golden::{Said, messages};
 use super::*;
 use crate::protocol::v2::hello::Credentials;
-use crate::protocol::v2::{Before, Condition, FailCode, Hello, Previous, Record, Reply, Request};
+use crate::protocol::v2::part::Part;
+use crate::protocol::v2::{
+    Action, Before, Change, Changed, Condition, Detail, Expiry, FailCode, Hello, Lifetime, Names,
+    News, NewsChange, Order, Page, PageRecord, Position, Previous, Record, Reply, Request, Scan,
+    Select, Statistics, Watch,
+};
 use crate::protocol::{BEFORE_AUTHENTICATION, v1};
 use crate::types::LARGEST_MAX_VALUE_BYTES;
 
@@ -47,6 +54,18 @@ fn conditions() -> impl Strategy<Value = Condition> {
     ]
 }
 
+fn expiries() -> impl Strategy<Value = Expiry> {
+    prop_oneof![times().prop_map(Expiry::At), times().prop_map(Expiry::After)]
+}
+
+fn bounds() -> impl Strategy<Value = Bound<Vec<u8>>> {
+    prop_oneof![
+        Just(Bound::Unbounded),
+        content().prop_map(Bound::Included),
+        content().prop_map(Bound::Excluded),
+    ]
+}
+
 fn previous() -> impl Strategy<Value = Previous> {
     select(vec![Previous::Omit, Previous::Return])
 }
@@ -62,7 +81,7 @@ fn codes() -> impl Strategy<Value = FailCode> {
 /// A message's bytes say what was meant: they are one message, and are read as that.
 fn comes_through(said: &Said<'_>) -> Result<(), TestCaseError> {
     let bytes = said.encode();
-    let mut decoder = decoder();
+    let mut decoder = Decoder::new(v2::limits(4096));
     let read = whole(&mut decoder, &bytes, |message| said.parse_alike(message));
     prop_assert_eq!(&read, said);
     Ok(())
@@ -114,14 +133,48 @@ proptest! {
     #[test]
     fn every_request_comes_through_with_every_option(
         (id, table, key, value) in (ids(), TEXT, content(), content()),
-        (condition, expires_at, previous) in (conditions(), option::of(times()), previous()),
+        (condition, expiry, previous) in (conditions(), option::of(expiries()), previous()),
+        (by, from, to, words) in (any::<i64>(), bounds(), bounds(), any::<[bool; 3]>()),
+        (incarnation, at, limit) in (option::of(any::<u64>()), times(), 1..=i64::MAX as u64),
     ) {
         let (table, key, value) = (&*table, &*key, &*value);
         comes_through(&Said::Request(id, Request::Ping))?;
         comes_through(&Said::Request(id, Request::Get { table, key }))?;
         comes_through(&Said::Request(id, Request::Exists { table, key }))?;
-        let set = Request::Set { table, key, value, condition, expires_at, previous };
-        comes_through(&Said::Request(id, set))?;
+        let request = |request| comes_through(&Said::Request(id, request));
+        let set = Request::Set { table, key, value, condition, expiry, previous };
+        let increment = Request::Increment { table, key, by, condition };
+        request(set.clone())?;
+        request(increment.clone())?;
+        if condition != Condition::Absent {
+            request(Request::Expire { table, key, expiry, condition })?;
+        }
+        let lifetime = Request::Lifetime { table, key };
+        request(Request::Pipeline(vec![set, lifetime.clone(), increment]))?;
+        request(lifetime)?;
+        let actions = [
+            Action::Set { value, expiry },
+            Action::Delete,
+            Action::Increment { by },
+            Action::Expire { expiry },
+            Action::Check,
+        ];
+        let changes = actions.map(|action| Change { key, condition, action }).to_vec();
+        request(Request::Batch { table, changes })?;
+        let order = if words[0] { Order::Ascending } else { Order::Descending };
+        let detail = if words[1] { Detail::Keys } else { Detail::Records };
+        let limit = words[2].then_some(limit);
+        let (from, to) = (from.as_ref().map(|key| &**key), to.as_ref().map(|key| &**key));
+        request(Request::Scan(Scan { table, from, to, order, detail, limit }))?;
+        let since = words[0].then_some(Position { incarnation, version: at.get() });
+        for select in [Select::All, Select::Key(key), Select::Prefix(value)] {
+            request(Request::Watch(Watch { table, since, wait_millis: at.get(), select }))?;
+        }
+        request(Request::Cancel)?;
+        request(Request::CreateTable { table })?;
+        request(Request::DropTable { table })?;
+        request(Request::Tables { after: words[0].then_some(table) })?;
+        request(Request::Statistics { table })?;
         if matches!(condition, Condition::Any | Condition::Version(_)) {
             comes_through(&Said::Request(id, Request::Delete { table, key, condition, previous }))?;
         }
@@ -137,11 +190,41 @@ proptest! {
         comes_through(&Said::Reply(id, Reply::Pong { server_time }))?;
         comes_through(&Said::Reply(id, Reply::Value(None)))?;
         comes_through(&Said::Reply(id, Reply::Value(Some(record))))?;
-        comes_through(&Said::Reply(id, Reply::Exists(exists)))?;
+        comes_through(&Said::Reply(id, Reply::Flag(exists)))?;
         for before in [Before::Absent, Before::Present, Before::Record(record)] {
             comes_through(&Said::Reply(id, Reply::Written { version: current, before }))?;
         }
-        comes_through(&Said::Reply(id, Reply::Conflict { current }))?;
+        let reply = |reply| comes_through(&Said::Reply(id, reply));
+        let conflict = Reply::Conflict { current, change: server_time.get() };
+        let counter = Reply::Counter { version, value: i64::MIN };
+        reply(conflict.clone())?;
+        reply(counter.clone())?;
+        reply(Reply::Pipeline(vec![conflict, Reply::Value(Some(record)), counter]))?;
+        for lifetime in
+            [Lifetime::Absent, Lifetime::Endless, Lifetime::Left { millis: version.get() }]
+        {
+            reply(Reply::Lifetime(lifetime))?;
+        }
+        let changed = Changed { existed: exists, counter: exists.then_some(-1) };
+        reply(Reply::Batch { version: current, changed: vec![changed; 3] })?;
+        let (key, value) = (&*value, exists.then_some(&*value));
+        let records = vec![PageRecord { key, version, value, expires_at }; 2];
+        reply(Reply::Page(Page { next: value, records }))?;
+        let until = Position { incarnation: exists.then_some(u64::MAX), version: version.get() };
+        let changes = vec![NewsChange { key, version, value, expires_at }; 2];
+        reply(Reply::News(News { until, changes }))?;
+        reply(Reply::Gap { now: until })?;
+        reply(Reply::Tables(Names { more: exists, names: vec![&message; 2] }))?;
+        reply(Reply::Statistics(exists.then_some(Statistics {
+            keys: version.get(),
+            live_bytes: 0,
+            dead_bytes: 0,
+            segments: 0,
+            disk_bytes: server_time.get(),
+            last_version: current,
+            incarnation: version.get() << 1,
+            stopped: exists.then_some(&message),
+        })))?;
         comes_through(&Said::Reply(id, Reply::Fail { code, message: &message }))?;
         comes_through(&Said::LastFail(code, &message))?;
     }
@@ -156,6 +239,15 @@ proptest! {
         let longer = with_frames(bytes, &frames);
         let mut decoder = decoder();
         match said {
+            // What ends in a list has no end of its own.
+            Said::Reply(
+                _,
+                Reply::Batch { .. }
+                | Reply::Pipeline(_)
+                | Reply::Page(_)
+                | Reply::News(_)
+                | Reply::Tables(_),
+            ) => {}
             Said::Reply(..) | Said::LastFail(..) => {
                 let read = whole(&mut decoder, &longer, |message| said.parse_alike(message));
                 prop_assert_eq!(&read, said);
@@ -181,7 +273,7 @@ proptest! {
         option in TEXT,
         (at, known) in (0..=3_usize, Just(["+absent\r\n", "+expires\r\n:1\r\n", "+previous\r\n"])),
     ) {
-        prop_assume!(!["absent", "present", "version", "expires", "previous"].contains(&&*option));
+        prop_assume!(!["absent", "present", "version", "expires", "ttl", "previous"].contains(&&*option));
         let unknown = format!("+{option}\r\n");
         let mut options = known.to_vec();
         options.insert(at, &unknown);
@@ -335,4 +427,5 @@ fn parse_in_every_way(message: &Message<'_>) {
     let _ = v2::Welcome::parse(message);
     let _ = Request::parse(message);
     let _ = Reply::parse(message);
+    let _ = Part::parse(message);
 }

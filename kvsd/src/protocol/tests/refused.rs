@@ -168,6 +168,7 @@ fn an_option_that_is_unknown_or_given_twice_or_clashes_is_refused() {
         ('S', 1, "+expires\r\n", Missing { wanted: "an integer" }),
         ('S', 2, "+expires\r\n:-1\r\n", OutOfRange { field: "a time" }),
         ('S', 2, "+absent\r\n:1\r\n", Wrong { wanted: "a string" }),
+        ('S', 4, "+expires\r\n:1\r\n+ttl\r\n:1\r\n", ClashingOptions),
         ('D', 1, "+absent\r\n", UnknownOption),
         ('D', 1, "+present\r\n", UnknownOption),
         ('D', 2, "+expires\r\n:1\r\n", UnknownOption),
@@ -188,6 +189,70 @@ fn an_option_that_is_unknown_or_given_twice_or_clashes_is_refused() {
 }
 
 #[test]
+#[rustfmt::skip]
+fn a_request_of_several_parts_off_its_form_is_refused_by_name() {
+    use FieldError::{ClashingOptions, Missing, OutOfRange, UnknownOption, Wrong};
+    let cases: &[(char, usize, &str, FieldError)] = &[
+        ('B', 1, "+t\r\n", Missing { wanted: "a change" }),
+        ('B', 2, "+t\r\n+set\r\n", Missing { wanted: "bytes" }),
+        ('B', 3, "+t\r\n+set\r\n$1\r\nk\r\n", Missing { wanted: "bytes" }),
+        ('B', 3, "+t\r\n+swap\r\n$1\r\nk\r\n", UnknownOption),
+        ('B', 4, "+t\r\n+delete\r\n$1\r\nk\r\n+previous\r\n", UnknownOption),
+        ('B', 5, "+t\r\n+delete\r\n$1\r\nk\r\n+ttl\r\n:1\r\n", UnknownOption),
+        ('B', 5, "+t\r\n+check\r\n$1\r\nk\r\n+absent\r\n+present\r\n", ClashingOptions),
+        ('B', 4, "+t\r\n+check\r\n$1\r\nk\r\n+typo\r\n", Missing { wanted: "bytes" }),
+        ('I', 3, "+t\r\n$1\r\nk\r\n+1\r\n", Wrong { wanted: "an integer" }),
+        ('I', 5, "+t\r\n$1\r\nk\r\n:1\r\n+ttl\r\n:1\r\n", UnknownOption),
+        ('X', 3, "+t\r\n$1\r\nk\r\n+absent\r\n", UnknownOption),
+        ('X', 3, "+t\r\n$1\r\nk\r\n+previous\r\n", UnknownOption),
+        ('L', 0, "", Missing { wanted: "a request" }),
+        ('L', 1, ":1\r\n", OutOfRange { field: "a number of frames" }),
+        ('L', 1, ":0\r\n", Missing { wanted: "a string" }),
+        ('L', 2, ":-1\r\n+G\r\n", OutOfRange { field: "a number of frames" }),
+        ('L', 2, ":1\r\n+GG\r\n", Wrong { wanted: "a type of one letter" }),
+        ('L', 2, ":1\r\n+G\r\n", Missing { wanted: "a string" }),
+        ('L', 2, ":1\r\n+L\r\n", Wrong { wanted: "a type for a pipeline" }),
+        ('L', 2, ":1\r\n+W\r\n", Wrong { wanted: "a type for a pipeline" }),
+        ('L', 2, ":1\r\n+P\r\n", Wrong { wanted: "a type for a pipeline" }),
+        ('R', 2, "+t\r\n+sideways\r\n", UnknownOption),
+        ('R', 3, "+t\r\n+reverse\r\n+reverse\r\n", ClashingOptions),
+        ('R', 5, "+t\r\n+from\r\n$1\r\na\r\n+after\r\n$1\r\na\r\n", ClashingOptions),
+        ('R', 3, "+t\r\n+limit\r\n:0\r\n", OutOfRange { field: "limit" }),
+        ('W', 4, "+t\r\n:1\r\n|:0\r\n", Wrong { wanted: "an integer" }),
+        ('W', 4, "+t\r\n|:-1\r\n:0\r\n", OutOfRange { field: "a version" }),
+        ('W', 4, "+t\r\n||:-1\r\n", OutOfRange { field: "the wait" }),
+        ('W', 6, "+t\r\n||:0\r\n+suffix\r\n$1\r\na\r\n", UnknownOption),
+        ('T', 1, ":1\r\n", Wrong { wanted: "a string" }),
+    ];
+    for &(kind, frames, fields, cause) in cases {
+        let refused = request(kind, 1 + frames, &format!(":7\r\n{fields}"));
+        let expected = RequestError { id: Some(id(7)), cause };
+        assert_eq!(refused, Err(expected), "{kind} {fields:?}");
+    }
+}
+
+#[test]
+fn a_batch_and_a_pipeline_have_a_bounded_number_of_parts() {
+    let limits = v2::limits(1024);
+    let parts = |kind: char, head: &str, part: &str, frames: usize, count: usize| {
+        let head_frames = if head.is_empty() { 2 } else { 3 };
+        let count_frames = head_frames + frames * count;
+        let bytes = format!("*{count_frames}\r\n#{kind}:7\r\n{head}{}", part.repeat(count));
+        let mut decoder = Decoder::new(limits);
+        whole(&mut decoder, bytes.as_bytes(), |message| {
+            Request::parse(message).map(|_| ()).map_err(|error| error.cause)
+        })
+    };
+    let too_many = |field| Err(FieldError::OutOfRange { field });
+    let (check, get) = ("+check\r\n$1\r\nk\r\n", ":3\r\n+G\r\n+t\r\n$1\r\nk\r\n");
+    assert_eq!(parts('B', "+t\r\n", check, 2, v2::MAX_BATCH), Ok(()));
+    let refused = parts('B', "+t\r\n", check, 2, v2::MAX_BATCH + 1);
+    assert_eq!(refused, too_many("the number of changes"));
+    assert_eq!(parts('L', "", get, 4, v2::MAX_BATCH), Ok(()));
+    assert_eq!(parts('L', "", get, 4, v2::MAX_BATCH + 1), too_many("the number of requests"));
+}
+
+#[test]
 fn options_come_in_any_order() {
     for bytes in [
         "+previous\r\n+expires\r\n:9\r\n+version\r\n:1\r\n",
@@ -202,7 +267,7 @@ fn options_come_in_any_order() {
             key: b"k",
             value: b"v",
             condition: v2::Condition::Version(version(1)),
-            expires_at: Some(time(9)),
+            expiry: Some(v2::Expiry::At(time(9))),
             previous: v2::Previous::Return,
         };
         assert_eq!(parsed, Some(expected));
@@ -211,7 +276,7 @@ fn options_come_in_any_order() {
 
 #[test]
 fn a_type_that_is_no_request_is_told_apart_from_a_malformed_one() {
-    for kind in ['H', 'h', 'g', 'w', 'f', 'X', '\u{1}', '\0'] {
+    for kind in ['H', 'h', 'g', 'w', 'f', 'J', '\u{1}', '\0'] {
         assert_eq!(request(kind, 1, ":7\r\n"), Ok(None), "{kind:?}");
     }
     let mut decoder = decoder();
@@ -296,7 +361,12 @@ fn a_reply_off_its_form_is_refused_by_name() {
         ("*4\r\n#w:0\r\n:1\r\n:3\r\n", OutOfRange { field: "what stood there before" }),
         ("*4\r\n#w:0\r\n:1\r\n:2\r\n", Missing { wanted: "an integer" }),
         ("*3\r\n#w:0\r\n:1\r\n", Missing { wanted: "an integer" }),
-        ("*3\r\n#c:0\r\n:0\r\n", OutOfRange { field: "a version" }),
+        ("*4\r\n#c:0\r\n:0\r\n:0\r\n", OutOfRange { field: "a version" }),
+        ("*3\r\n#c:0\r\n:1\r\n", Missing { wanted: "an integer" }),
+        ("*4\r\n#y:0\r\n:2\r\n:0\r\n", OutOfRange { field: "the time that is left" }),
+        ("*3\r\n#y:0\r\n:3\r\n", OutOfRange { field: "a lifetime" }),
+        ("*4\r\n#l:0\r\n:2\r\n+g\r\n", OutOfRange { field: "a number of frames" }),
+        ("*4\r\n#l:0\r\n:1\r\n+l\r\n", Wrong { wanted: "a type in a pipeline" }),
         ("*3\r\n#f:0\r\n+BUSY\r\n", Missing { wanted: "a string" }),
         ("*2\r\n#f|", Missing { wanted: "a string" }),
     ];

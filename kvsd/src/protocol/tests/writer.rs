@@ -64,7 +64,7 @@ fn neither_password_nor_key_nor_value_shows_in_debug_output() {
         Said::Request(id(1), v2::Request::Exists { table, key }),
         Said::Request(
             id(1),
-            v2::Request::Set { table, key, value, condition, expires_at: None, previous },
+            v2::Request::Set { table, key, value, condition, expiry: None, previous },
         ),
         Said::Request(id(1), v2::Request::Delete { table, key, condition, previous }),
         Said::Reply(id(1), v2::Reply::Value(Some(record))),

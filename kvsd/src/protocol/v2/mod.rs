@@ -57,6 +57,10 @@
 //! waits at most 30 s), or when a Cancel comes; Cancel has no answer of its own, and one that comes
 //! too late means nothing.
 //!
+//! A request of more than 64 KiB goes as messages of type `K`, a reply as messages of type `k`, each
+//! with a [part] of it; the parts of up to four messages of a direction, and small messages,
+//! may alternate.
+//!
 //! # Replies
 //!
 //! | type | message | frames behind the id |
@@ -68,7 +72,7 @@
 //! | `y` | [Lifetime](Reply::Lifetime) | 0 for no record; 1 for one that does not end; 2 and the milliseconds left, at least 1 |
 //! | `w` | [Written](Reply::Written) | version, or null if nothing was written; then what stood there before: 0 for no record, 1 for a record, 2 and the record as in `g` |
 //! | `i` | [Counter](Reply::Counter) | version, the integer now |
-//! | `c` | [Conflict](Reply::Conflict) | the version that stands there, or null; for a later change of a batch its place, from 1 |
+//! | `c` | [Conflict](Reply::Conflict) | the version that stands there, or null; which change of a batch it is, from 0 |
 //! | `b` | [Batch](Reply::Batch) | version or null; for each change 0 or 1 (there was a record), and the integer now or null |
 //! | `l` | [Pipeline](Reply::Pipeline) | answers of the types `g e y w i c f`, to the first requests; those behind them were not carried out |
 //! | `r` | [Page] | the key behind which to go on, or null at the end; for each record key, version, value or null, expiry or null |
@@ -96,11 +100,12 @@
 //! closed. A second Hello is refused. A server that meets a null frame in the place of user and
 //! password takes the client for nobody; only one that accepts anyone lets it in.
 //!
-//! Next file to read: [`request`], then [`reply`].
+//! Next file to read: [`part`], then [`request`] and [`reply`].
 
 pub mod batch;
 pub mod hello;
 pub mod options;
+pub mod part;
 pub mod reply;
 pub mod request;
 pub mod scan;
@@ -129,8 +134,9 @@ pub const MAX_PAGE: usize = 1000;
 /// Once the keys and values in an answer come to this, it takes no more: 1 MiB.
 pub const ANSWER_BYTES: usize = 1024 * 1024;
 
-/// What a message may cost after the hello, on a connection for values of `max_value_bytes`: one
-/// value, and all that may stand beside it.
+/// What a message may cost after the hello, its parts joined, on a connection for values of
+/// `max_value_bytes`: one value, and all that may stand beside it. What may stand on the stream at
+/// once: [`part::stream_limits`].
 #[must_use]
 pub fn limits(max_value_bytes: usize) -> FrameLimits {
     FrameLimits {

@@ -66,7 +66,7 @@ pub enum Reply<'a> {
     Conflict {
         /// The version of the record that stands there.
         current: Option<Version>,
-        /// Which change of a batch it is; 0 for the first, and for a write of one record.
+        /// Which change of a batch it is, from 0; 0 for a write of one record.
         change: u64,
     },
     /// To a Batch that happened.
@@ -178,8 +178,7 @@ impl<'a> Reply<'a> {
             },
             CONFLICT => {
                 let current = version_or_null(fields)?;
-                let change = if fields.is_empty() { 0 } else { fields.integer()? };
-                let change = u64::try_from(change)
+                let change = u64::try_from(fields.integer()?)
                     .map_err(|_| FieldError::OutOfRange { field: "a change's place" })?;
                 Reply::Conflict { current, change }
             }
@@ -256,11 +255,9 @@ impl<'a> Reply<'a> {
             Reply::Value(Some(_)) => Record::FRAMES,
             Reply::Lifetime(Lifetime::Absent | Lifetime::Endless) => 1,
             Reply::Lifetime(Lifetime::Left { .. }) => 2,
-            Reply::Counter { .. } | Reply::Fail { .. } => 2,
+            Reply::Counter { .. } | Reply::Conflict { .. } | Reply::Fail { .. } => 2,
             Reply::Written { before: Before::Absent | Before::Present, .. } => 2,
             Reply::Written { before: Before::Record(_), .. } => 2 + Record::FRAMES,
-            Reply::Conflict { change: 0, .. } => 1,
-            Reply::Conflict { .. } => 2,
             Reply::Batch { changed, .. } => 1 + changed.len() * Changed::FRAMES,
             Reply::Pipeline(replies) => {
                 replies.iter().map(|reply| super::NESTED_FRAMES + reply.frames()).sum()
@@ -306,9 +303,7 @@ impl<'a> Reply<'a> {
             }
             Reply::Conflict { current, change } => {
                 encode_version_or_null(frames, *current);
-                if *change > 0 {
-                    frames.integer(i64::try_from(*change).unwrap_or(i64::MAX));
-                }
+                frames.integer(i64::try_from(*change).unwrap_or(i64::MAX));
             }
             Reply::Batch { version, changed } => {
                 encode_version_or_null(frames, *version);

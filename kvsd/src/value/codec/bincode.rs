@@ -15,7 +15,6 @@ use crate::value::{EncodeError, ValueWriter};
 
 impl Codec for BincodeCodec {
     const ID: CodecId = CodecId::BINCODE;
-    const POSITIONAL: bool = true;
 
     fn encode<T: Serialize>(value: &T, out: &mut ValueWriter<'_>) -> Result<(), EncodeError> {
         DefaultOptions::new().serialize_into(out, value).map_err(|error| match *error {

@@ -10,7 +10,6 @@ use crate::value::{EncodeError, ValueWriter};
 
 impl Codec for JsonCodec {
     const ID: CodecId = CodecId::JSON;
-    const POSITIONAL: bool = false;
 
     fn encode<T: Serialize>(value: &T, out: &mut ValueWriter<'_>) -> Result<(), EncodeError> {
         serde_json::to_writer(out, value).map_err(|error| {

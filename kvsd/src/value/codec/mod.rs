@@ -8,6 +8,8 @@
 mod bincode;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(feature = "postcard")]
+mod postcard;
 
 use std::fmt;
 
@@ -19,13 +21,11 @@ use super::{EncodeError, ValueWriter};
 /// One way to write a serde type as bytes.
 #[diagnostic::on_unimplemented(
     message = "this build of kvsd does not have the codec `{Self}`",
-    note = "switch on kvsd's feature of the codec's name (`json`)"
+    note = "switch on kvsd's feature of the codec's name (`json`, `postcard`)"
 )]
 pub trait Codec {
     /// What an envelope calls it.
     const ID: CodecId;
-    /// Whether its bytes mean something by their place alone, with no names and no kinds in them.
-    const POSITIONAL: bool;
 
     /// Appends `value` to `out`.
     fn encode<T: Serialize>(value: &T, out: &mut ValueWriter<'_>) -> Result<(), EncodeError>;
@@ -37,6 +37,11 @@ pub trait Codec {
 /// The codec `bincode`: compact and positional. The default.
 #[derive(Debug)]
 pub struct BincodeCodec;
+
+/// The codec `postcard`: positional, and smaller still. As [`JsonCodec`], a codec with its feature
+/// only.
+#[derive(Debug)]
+pub struct PostcardCodec;
 
 /// The codec `json`: text that names its fields. A codec with the feature `json` only; without it
 /// the name remains, so that the compiler's error can name the feature.
@@ -50,6 +55,8 @@ pub struct CodecId(u8);
 impl CodecId {
     /// bincode 1.3: little-endian, integers of variable length.
     pub const BINCODE: Self = Self(1);
+    /// postcard, wire format 1.
+    pub const POSTCARD: Self = Self(2);
     /// JSON.
     pub const JSON: Self = Self(3);
 
@@ -71,6 +78,7 @@ impl fmt::Display for CodecId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::BINCODE => f.pad("bincode"),
+            Self::POSTCARD => f.pad("postcard"),
             Self::JSON => f.pad("json"),
             Self(number) => write!(f, "{number}"),
         }
@@ -99,6 +107,9 @@ pub enum Fault {
     /// A bool, a char, an option or an enum has a tag that none has.
     #[error("a bool, char, option or enum has an impossible tag")]
     BadTag,
+    /// A number has more digits than its type.
+    #[error("a number is longer than its type")]
+    BadNumber,
     /// The type asks the bytes what they are, and a positional codec's bytes do not say.
     #[error("the type reads only what describes itself; store it with codec = \"json\"")]
     NotSelfDescribing,

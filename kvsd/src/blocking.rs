@@ -1,0 +1,117 @@
+//! The client for programs without `async` (feature `blocking`): the same operations, waited for.
+//!
+//! [`Wait::wait`] blocks the thread until an operation is done, [`WaitEach::each`] makes an iterator
+//! of a stream. What they need of a runtime runs on one background thread of the process, which
+//! starts with the first of them. Nothing else differs: deadlines, errors and limits are those of
+//! the operation.
+//!
+//! ```
+//! use kvsd::blocking::Wait;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Or, of a server elsewhere: kvsd::Client::connect("kvsd://localhost").wait()?
+//! let server = kvsd_server::Embedded::temporary().wait()?;
+//! let client = server.client().wait()?;
+//!
+//! client.set("greeting", "hello").if_absent().wait()?;
+//! assert_eq!(client.get::<String>("greeting").wait()?.as_deref(), Some("hello"));
+//! server.close().wait()?;
+//! # Ok(()) }
+//! ```
+//!
+//! A client belongs to the runtime that opened its connections; one that an `async` program made
+//! can be waited on from another thread as well. Next file to read: [`crate::operation`].
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::OnceLock;
+
+use futures_core::Stream;
+use tokio::runtime::{Handle, Runtime};
+
+/// Waits for a future by blocking the thread: for every operation, for
+/// [`Client::connect`](crate::Client::connect) and [`Client::close`](crate::Client::close).
+pub trait Wait: Future + Sized {
+    /// The future's output. An operation's deadline bounds the wait.
+    ///
+    /// # Panics
+    ///
+    /// In a thread that runs `async` code, which must not block: await the operation there. And if
+    /// the system has no thread left for the runtime.
+    fn wait(self) -> Self::Output {
+        block_on(self)
+    }
+}
+
+impl<F: Future> Wait for F {}
+
+/// Goes through a stream by blocking the thread: a scan, a watch.
+pub trait WaitEach: Stream + Sized {
+    /// An iterator over the stream's items. Each step may block as long as the stream may take for
+    /// an item: a watch, until something changes.
+    ///
+    /// # Panics
+    ///
+    /// As [`Wait::wait`], at each step.
+    ///
+    /// ```
+    /// use kvsd::blocking::{Wait, WaitEach};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().wait()?;
+    /// # let client = server.client().wait()?;
+    /// client.set("user/1", "Ada").wait()?;
+    /// client.set("user/2", "Grace").wait()?;
+    /// for entry in client.scan::<String>("user/").each() {
+    ///     let entry = entry?;
+    ///     println!("{}", entry.value);
+    /// }
+    /// # server.close().wait()?;
+    /// # Ok(()) }
+    /// ```
+    fn each(self) -> Each<Self> {
+        Each { stream: Box::pin(self) }
+    }
+}
+
+impl<S: Stream> WaitEach for S {}
+
+/// The iterator of [`WaitEach::each`].
+pub struct Each<S> {
+    stream: Pin<Box<S>>,
+}
+
+impl<S: Stream> Iterator for Each<S> {
+    type Item = S::Item;
+
+    fn next(&mut self) -> Option<S::Item> {
+        block_on(std::future::poll_fn(|context| self.stream.as_mut().poll_next(context)))
+    }
+}
+
+impl<S: std::fmt::Debug> std::fmt::Debug for Each<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Each").field(&self.stream).finish()
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    assert!(
+        Handle::try_current().is_err(),
+        "this thread runs async code and must not block: await the operation instead"
+    );
+    runtime().block_on(pin!(future))
+}
+
+/// The runtime of all that is waited for in this process.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("kvsd-blocking")
+            .enable_all()
+            .build()
+            .expect("the system has a thread, a timer and a poll for the runtime")
+    })
+}

@@ -1,0 +1,163 @@
+//! The client: a cheap handle on a pool, whose methods make operations.
+//!
+//! This file connects, closes and names tables; `records` has the operations on one record,
+//! `typed` those on records that know their keys, `several` those on more than one, `streams` those
+//! on any number, `tables` those on tables. Next file to read: [`crate::operation`].
+
+mod records;
+mod several;
+mod streams;
+mod tables;
+mod typed;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::ClientBuilder;
+use crate::connection::ServerInfo;
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::{ErrorKind, Outcome};
+use crate::operation::read::Ping;
+use crate::operation::{Call, Draft, argument};
+use crate::pool::Pool;
+use crate::types::TableName;
+
+/// A client of one server: cheap to clone, shared by any number of tasks, never `&mut`.
+///
+/// Its operations act on one table, the URL's or `default`; [`Client::table`] gives a handle on
+/// another. They are futures: nothing happens before the first poll, and each ends within its
+/// deadline. What any of them can fail with is an [`ErrorKind`]; what its failure means for the data
+/// is an [`Outcome`]. Dropping one that reads changes nothing; **a write that is dropped after its
+/// first poll may still happen**.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+    table: Arc<TableName>,
+}
+
+struct Inner {
+    pool: Pool,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects to the server at `url`, such as `kvsds://app:secret@db.example/users`; the
+    /// [builder](ClientBuilder::url) tells what a URL can say.
+    ///
+    /// # Errors
+    ///
+    /// What keeps the client from working, as soon as it is known: a malformed URL, an unknown
+    /// host, a closed port, an untrusted certificate, a wrong password.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    ///
+    /// ```no_run
+    /// # async fn run() -> Result<(), kvsd::Error> {
+    /// let client = kvsd::Client::connect("kvsd://localhost").await?;
+    /// client.set("greeting", "hello").await?;
+    /// assert_eq!(client.get::<String>("greeting").await?.as_deref(), Some("hello"));
+    /// # Ok(()) }
+    /// ```
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder().url(url)?.connect().await
+    }
+
+    /// Settings beyond what a URL says.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    pub(crate) fn new(pool: Pool, table: TableName, timeout: Duration) -> Self {
+        Self { inner: Arc::new(Inner { pool, timeout }), table: Arc::new(table) }
+    }
+
+    /// A handle on the same connections whose operations act on the table `name`. A table comes
+    /// into being with its first write.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] if `name` is no table name. Nothing is asked of the server.
+    pub fn table(&self, name: &str) -> Result<Self, Error> {
+        let table = TableName::parse(name).map_err(argument::invalid_by)?;
+        Ok(Self { inner: Arc::clone(&self.inner), table: Arc::new(table) })
+    }
+
+    /// Asks the server for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// What any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
+    pub fn ping(&self) -> Ping<'_> {
+        Ping { call: Call::new(self, "ping", Ok(Draft::Ping)).on_no_table() }
+    }
+
+    /// What the server said of itself when a connection was last opened. Nothing is asked of it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let info = client.server_info();
+    /// assert!(info.server.starts_with("kvsd"));
+    /// assert_eq!(info.max_value_bytes, kvsd::types::DEFAULT_MAX_VALUE_BYTES);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn server_info(&self) -> ServerInfo {
+        self.inner.pool.server_info()
+    }
+
+    /// The largest value that the server takes, in bytes, as it announced when a connection was
+    /// last opened.
+    #[must_use]
+    pub fn max_value_bytes(&self) -> usize {
+        self.inner.pool.max_value_bytes()
+    }
+
+    /// Closes the connections of this client and all its clones: takes no new operations, and
+    /// returns when those in flight are answered or out of time and the server has closed its side.
+    /// For that, and for writes whose futures were dropped, it has 5 s more.
+    ///
+    /// # Cancel safety
+    ///
+    /// The client is closed all the same; only the wait ends.
+    pub async fn close(&self) {
+        self.inner.pool.close().await;
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn table_name(&self) -> &str {
+        self.table.as_str()
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.inner.timeout
+    }
+
+    /// Whether both are handles on the same connections.
+    pub(crate) fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("address", self.inner.pool.address())
+            .field("table", &self.table)
+            .finish_non_exhaustive()
+    }
+}

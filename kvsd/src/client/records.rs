@@ -1,0 +1,479 @@
+//! The client's operations on one record.
+//!
+//! Next file to read: `typed`.
+
+use std::marker::PhantomData;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use super::Client;
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::{ErrorKind, Outcome};
+use crate::operation::lifetime::{Expire, GetTtl};
+use crate::operation::read::{Exists, Get, GetBytes};
+use crate::operation::update::{Change, TryUpdate, Update};
+use crate::operation::write::{Delete, Increment, Set, Swap, Take};
+use crate::operation::{Call, Draft, argument};
+use crate::protocol::v2::{Condition, Expiry, Previous};
+use crate::value::{Encode, Value};
+
+/// # One record
+///
+/// A key has 1 to 1,024 bytes; one that is none fails with [`ErrorKind::InvalidArgument`] at the
+/// operation's first poll, before anything is sent.
+impl Client {
+    /// Reads the value at `key` as a `T`: `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] if the value is no `T`; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("visits", 7_u64).await?;
+    /// assert_eq!(client.get::<u64>("visits").await?, Some(7));
+    /// assert_eq!(client.get::<u64>("nobody").await?, None);
+    /// // With the version, for a write that must not run over another.
+    /// let visits = client.get::<u64>("visits").versioned().await?.ok_or("gone")?;
+    /// client.set("visits", visits.value + 1).if_version(visits.version).await?;
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn get<T: Value>(&self, key: impl AsRef<[u8]>) -> Get<'_, T> {
+        Get { call: self.call("get", key.as_ref(), |key| Draft::Get { key }), value: PhantomData }
+    }
+
+    /// Reads the record at `key` as it is stored: `None` if there is none. Types that borrow are
+    /// [decoded](crate::operation::read::Stored::decode) from it without copying.
+    ///
+    /// # Errors
+    ///
+    /// What any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("greeting", "hello").await?;
+    /// let stored = client.get_bytes("greeting").await?.ok_or("gone")?;
+    /// assert_eq!(stored.bytes(), "hello");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn get_bytes(&self, key: impl AsRef<[u8]>) -> GetBytes<'_> {
+        GetBytes { call: self.call("get", key.as_ref(), |key| Draft::Get { key }) }
+    }
+
+    /// Whether there is a record at `key`.
+    ///
+    /// # Errors
+    ///
+    /// What any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("greeting", "hello").await?;
+    /// assert!(client.exists("greeting").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn exists(&self, key: impl AsRef<[u8]>) -> Exists<'_> {
+        Exists { call: self.call("exists", key.as_ref(), |key| Draft::Exists { key }) }
+    }
+
+    /// How long the record at `key` still has, by the server's clock.
+    ///
+    /// # Errors
+    ///
+    /// What any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    /// use kvsd::Ttl;
+    ///
+    /// client.set("session/9", "ada").ttl(Duration::from_secs(900)).await?;
+    /// let Ttl::Left(left) = client.ttl("session/9").await? else { panic!() };
+    /// assert!(left <= Duration::from_secs(900));
+    /// assert_eq!(client.ttl("nobody").await?, Ttl::NoRecord);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn ttl(&self, key: impl AsRef<[u8]>) -> GetTtl<'_> {
+        GetTtl { call: self.call("ttl", key.as_ref(), |key| Draft::Lifetime { key }) }
+    }
+
+    /// Stores `value` at `key`; resolves with the write's version. [`Set`] has its conditions and
+    /// its ends.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if a condition does not hold; [`ErrorKind::ValueTooLarge`],
+    /// [`ErrorKind::Encode`] and [`ErrorKind::InvalidArgument`] for what cannot be stored, told at
+    /// the first poll, without asking the server; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// client.set("greeting", "hello").await?;
+    /// let lock = client.set("lock", "ada").if_absent().ttl(Duration::from_secs(30));
+    /// assert!(lock.await.is_ok());
+    /// let again = client.set("lock", "bob").if_absent().await.unwrap_err();
+    /// assert!(again.is_conflict());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn set(&self, key: impl AsRef<[u8]>, value: impl Encode) -> Set<'_> {
+        Set { call: Call::new(self, "set", self.set_draft(key, &value, Previous::Omit)) }
+    }
+
+    /// Stores `value` at `key` and resolves with the value before: `None` if there was none.
+    /// [`Swap`] has its conditions and its ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::set`]; and [`ErrorKind::Decode`] with [`Outcome::Done`] for a value before that
+    /// is no `T`: it is replaced all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// assert_eq!(client.swap::<String>("leader", "ada").await?, None);
+    /// assert_eq!(client.swap::<String>("leader", "bob").await?.as_deref(), Some("ada"));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn swap<T: Value>(&self, key: impl AsRef<[u8]>, value: impl Encode) -> Swap<'_, T> {
+        let draft = self.set_draft(key, &value, Previous::Return);
+        Swap { call: Call::new(self, "swap", draft), value: PhantomData }
+    }
+
+    /// Removes the record at `key`; resolves with whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if its condition does not hold; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("greeting", "hello").await?;
+    /// assert!(client.delete("greeting").await?);
+    /// assert!(!client.delete("greeting").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Delete<'_> {
+        Delete { call: self.call("delete", key.as_ref(), delete) }
+    }
+
+    /// Removes the record at `key` and resolves with its value: `None` if there was none.
+    ///
+    /// Of any number of callers at once, one gets the value.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Decode`] with [`Outcome::Done`] for a value that is no `T`: it is removed all
+    /// the same; [`ErrorKind::Conflict`] if its condition does not hold; and what any operation can
+    /// fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen: then the value is gone, and
+    /// nobody has it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("job", "sweep").await?;
+    /// assert_eq!(client.take::<String>("job").await?.as_deref(), Some("sweep"));
+    /// assert_eq!(client.take::<String>("job").await?, None);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn take<T: Value>(&self, key: impl AsRef<[u8]>) -> Take<'_, T> {
+        let call = self.call("take", key.as_ref(), take);
+        Take { call, value: PhantomData }
+    }
+
+    /// Adds `by`, perhaps below 0, to the integer at `key`, or to 0 if there is no record; resolves
+    /// with what it is now. Of any number of callers at once, each one's addition counts.
+    ///
+    /// The integer is what any of Rust's integers is stored as, decimal text; the record keeps its
+    /// end. [`Increment`] has its conditions.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Overflow`] if it would leave the range of an `i64`, [`ErrorKind::NotAnInteger`]
+    /// for another value, [`ErrorKind::Conflict`] if a condition does not hold: nothing is written.
+    /// And what any operation can fail with; one with [`Outcome::Unknown`] is not tried again, since
+    /// it might count twice.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// assert_eq!(client.increment("visits", 1).await?, 1);
+    /// assert_eq!(client.increment("visits", 10).await?, 11);
+    /// assert_eq!(client.get::<i64>("visits").await?, Some(11));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn increment(&self, key: impl AsRef<[u8]>, by: i64) -> Increment<'_> {
+        let draft = |key| Draft::Increment { key, by, condition: Condition::Any };
+        Increment { call: self.call("increment", key.as_ref(), draft) }
+    }
+
+    /// Lets the record at `key` end after `ttl`, which the server counts from when it takes the
+    /// request up: at least 1 ms, rounded up to whole ones. Resolves with whether there is a record.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidArgument`] for a `ttl` of zero; [`ErrorKind::Conflict`] if its condition
+    /// does not hold; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// client.set("session/9", "ada").await?;
+    /// assert!(client.expire("session/9", Duration::from_secs(900)).await?);
+    /// assert!(!client.expire("nobody", Duration::from_secs(900)).await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn expire(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Expire<'_> {
+        self.expire_by("expire", key.as_ref(), argument::ttl(ttl).map(Some))
+    }
+
+    /// Lets the record at `key` end at `time`, by the server's clock. Resolves with whether there is
+    /// a record.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::expire`], with [`ErrorKind::InvalidArgument`] for a time that is past; if only
+    /// the server's clock says so, it is [`ErrorKind::Server`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// client.set("offer", "two for one").await?;
+    /// let midnight = SystemTime::now() + Duration::from_secs(3600);
+    /// assert!(client.expire_at("offer", midnight).await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn expire_at(&self, key: impl AsRef<[u8]>, time: SystemTime) -> Expire<'_> {
+        self.expire_by("expire", key.as_ref(), argument::expire_at(time).map(Some))
+    }
+
+    /// Lets the record at `key` never end. Resolves with whether there is a record.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] if its condition does not hold; and what any operation can fail with.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    /// use kvsd::Ttl;
+    ///
+    /// client.set("draft", "...").ttl(Duration::from_secs(60)).await?;
+    /// assert!(client.persist("draft").await?);
+    /// assert_eq!(client.ttl("draft").await?, Ttl::Endless);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn persist(&self, key: impl AsRef<[u8]>) -> Expire<'_> {
+        self.expire_by("persist", key.as_ref(), Ok(None))
+    }
+
+    /// Changes the record at `key` by what it holds: reads it, has `change` make something of it,
+    /// and writes that only if nobody else has written in between; otherwise it begins anew, with a
+    /// short and random pause from the third attempt on. Resolves with the value that stands there
+    /// now.
+    ///
+    /// `change` may be called many times and sees `None` where there is no record. What it sets
+    /// keeps the record's end. If it panics, so does the operation's poll, and the client is as
+    /// usable as before.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Conflict`] after [too many attempts](crate::operation::update::DEFAULT_ATTEMPTS);
+    /// [`ErrorKind::Decode`] if the value is no `T`; as [`Client::set`] for what `change` made; and
+    /// what any operation can fail with. After [`Outcome::Unknown`] nothing is tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Change;
+    ///
+    /// client.set("stock", 3_u32).await?;
+    /// let sell = |stock: Option<u32>| match stock {
+    ///     Some(stock @ 1..) => Change::Set(stock - 1),
+    ///     Some(0) | None => Change::Keep,
+    /// };
+    /// assert_eq!(client.update("stock", sell).await?, Some(2));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn update<T, F>(&self, key: impl AsRef<[u8]>, change: F) -> Update<'_, T, F>
+    where
+        T: Value,
+        F: FnMut(Option<T>) -> Change<T>,
+    {
+        Update::new(self, "update", key.as_ref(), change)
+    }
+
+    /// As [`Client::update`], with a `change` that may refuse; then nothing is written, and the
+    /// operation resolves with what it refused with, as the inner `Err`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::update`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Change;
+    ///
+    /// client.set("balance", 30_i64).await?;
+    /// let withdraw = |balance: Option<i64>| match balance.unwrap_or(0) - 50 {
+    ///     left @ 0.. => Ok(Change::Set(left)),
+    ///     missing => Err(format!("{} are missing", -missing)),
+    /// };
+    /// assert_eq!(client.try_update("balance", withdraw).await?, Err("20 are missing".to_owned()));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn try_update<T, E, F>(&self, key: impl AsRef<[u8]>, change: F) -> TryUpdate<'_, T, F>
+    where
+        T: Value,
+        F: FnMut(Option<T>) -> Result<Change<T>, E>,
+    {
+        TryUpdate::new(self, "update", key.as_ref(), change)
+    }
+
+    fn call(&self, name: &'static str, key: &[u8], draft: impl FnOnce(Bytes) -> Draft) -> Call<'_> {
+        Call::new(self, name, argument::key(key).map(draft))
+    }
+
+    pub(super) fn set_draft(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: &impl Encode,
+        previous: Previous,
+    ) -> Result<Draft, Error> {
+        let key = argument::key(key.as_ref())?;
+        let value = argument::value(value, self.max_value_bytes())?;
+        Ok(Draft::Set { key, value, condition: Condition::Any, expiry: None, previous })
+    }
+
+    fn expire_by(
+        &self,
+        name: &'static str,
+        key: &[u8],
+        expiry: Result<Option<Expiry>, Error>,
+    ) -> Expire<'_> {
+        let draft = argument::key(key)
+            .and_then(|key| Ok(Draft::Expire { key, expiry: expiry?, condition: Condition::Any }));
+        Expire { call: Call::new(self, name, draft) }
+    }
+}
+
+pub(super) fn delete(key: Bytes) -> Draft {
+    Draft::Delete { key, condition: Condition::Any, previous: Previous::Omit }
+}
+
+fn take(key: Bytes) -> Draft {
+    Draft::Delete { key, condition: Condition::Any, previous: Previous::Return }
+}

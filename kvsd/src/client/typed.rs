@@ -1,0 +1,146 @@
+//! The client's operations on records that know their keys.
+//!
+//! Next file to read: `several`.
+
+use std::marker::PhantomData;
+
+use super::Client;
+use crate::error::Error;
+use crate::key::{Key, Keyed};
+use crate::operation::read::Get;
+use crate::operation::write::{Delete, Set};
+use crate::operation::{Call, Draft, argument};
+use crate::protocol::v2::Previous;
+use crate::types::check_table_name;
+use crate::value::{Encode, Value};
+
+/// # Records that know their keys
+///
+/// A type with a key template is stored in the table that it names, whatever the handle's is, and
+/// in the handle's if it names none.
+impl Client {
+    /// Stores `record` at its own key, in its type's table and for its type's time to live; resolves
+    /// with the write's version. [`Set`] has its conditions and other ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::set`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// use kvsd::Keyed;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, kvsd::Value)]
+    /// #[kvsd(table = "users", key = "user/{id}")]
+    /// struct User {
+    ///     id: u64,
+    ///     name: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let ada = User { id: 7, name: "Ada".into() };
+    /// client.put(&ada).await?;
+    /// // Once more only if there is none yet.
+    /// assert!(client.put(&ada).if_absent().await.unwrap_err().is_conflict());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn put<T: Keyed + Encode>(&self, record: &T) -> Set<'_> {
+        let draft = self.set_draft(record.key(), record, Previous::Omit).and_then(|mut draft| {
+            if let Some(ttl) = T::TTL {
+                draft.set_expiry(Some(argument::ttl(ttl)?));
+            }
+            Ok(draft)
+        });
+        Set { call: self.call_in::<T>("put", draft) }
+    }
+
+    /// Reads the record with this key: `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::get`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the operation changes nothing.
+    ///
+    /// ```
+    /// use kvsd::Keyed;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, kvsd::Value)]
+    /// #[kvsd(table = "users", key = "user/{id}")]
+    /// struct User {
+    ///     id: u64,
+    ///     name: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.put(&User { id: 7, name: "Ada".into() }).await?;
+    /// let user = client.fetch(User::key_of(7)).await?.ok_or("no such user")?;
+    /// assert_eq!(user.name, "Ada");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn fetch<T: Keyed + Value>(&self, key: Key<T>) -> Get<'_, T> {
+        let draft = argument::key(key.as_ref()).map(|key| Draft::Get { key });
+        Get { call: self.call_in::<T>("fetch", draft), value: PhantomData }
+    }
+
+    /// Removes the record with this key; resolves with whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::delete`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped after its first poll the operation may still happen, even after a later write.
+    ///
+    /// ```
+    /// use kvsd::Keyed;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, kvsd::Value)]
+    /// #[kvsd(table = "users", key = "user/{id}")]
+    /// struct User {
+    ///     id: u64,
+    ///     name: String,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.put(&User { id: 7, name: "Ada".into() }).await?;
+    /// assert!(client.remove(User::key_of(7)).await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn remove<T: Keyed>(&self, key: Key<T>) -> Delete<'_> {
+        let draft = argument::key(key.as_ref()).map(super::records::delete);
+        Delete { call: self.call_in::<T>("remove", draft) }
+    }
+
+    fn call_in<T: Keyed>(&self, name: &'static str, draft: Result<Draft, Error>) -> Call<'_> {
+        match T::TABLE {
+            None => Call::new(self, name, draft),
+            // The derive has checked it; who writes the trait by hand may not have.
+            Some(table) => match check_table_name(table) {
+                Ok(()) => Call::new(self, name, draft).on_table(table),
+                Err(cause) => Call::new(self, name, Err(argument::invalid_by(cause))),
+            },
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What a server says of itself in its welcome.
+
+use crate::protocol::v2::Welcome;
+
+/// What a server said of itself when a connection to it was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerInfo {
+    /// Its program and version, such as `kvsd-server/0.2.0`.
+    pub server: String,
+    /// The engine that keeps the data.
+    pub engine: String,
+    /// When a write is acknowledged: `always`, `interval` or `never` synced, or `replicated`.
+    pub durability: String,
+    /// The largest value that it takes, in bytes.
+    pub max_value_bytes: usize,
+}
+
+impl From<Welcome<'_>> for ServerInfo {
+    fn from(welcome: Welcome<'_>) -> Self {
+        Self {
+            server: welcome.server.to_owned(),
+            engine: welcome.engine.to_owned(),
+            durability: welcome.durability.to_owned(),
+            max_value_bytes: usize::try_from(welcome.max_value_bytes).unwrap_or(usize::MAX),
+        }
+    }
+}

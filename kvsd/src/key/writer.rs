@@ -1,0 +1,54 @@
+//! A key in the making. Next file to read: `standard.rs`.
+
+use std::fmt;
+
+use super::{Key, Prefix};
+
+/// Collects the bytes of a key: literals and [parts](super::KeyPart), one after the other.
+///
+/// ```
+/// use kvsd::key::{Key, KeyPart, KeyWriter};
+///
+/// let mut key = KeyWriter::new();
+/// key.write("user/");
+/// 7_u32.append_last_to(&mut key);
+/// let key: Key<String> = key.into_key();
+/// assert_eq!(key.as_ref(), b"user/0000000007");
+/// ```
+#[derive(Default)]
+pub struct KeyWriter(Vec<u8>);
+
+impl KeyWriter {
+    /// A writer that holds nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Vec::with_capacity(USUAL_BYTES))
+    }
+
+    /// Appends bytes as they are.
+    pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.extend_from_slice(bytes.as_ref());
+    }
+
+    /// What was written, as a key of a `T`.
+    #[must_use]
+    pub fn into_key<T>(self) -> Key<T> {
+        Key::new(self.0)
+    }
+
+    /// What was written, as the beginning of keys of `T`s.
+    #[must_use]
+    pub fn into_prefix<T>(self) -> Prefix<T> {
+        Prefix::new(self.0)
+    }
+}
+
+/// Never shows what was written.
+impl fmt::Debug for KeyWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyWriter({} bytes)", self.0.len())
+    }
+}
+
+/// Room for a literal and two numbers, so that most keys are allocated once.
+const USUAL_BYTES: usize = 64;

@@ -1,0 +1,57 @@
+//! The checks of what a caller gives, made before anything is sent.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::protocol::v2::Expiry;
+use crate::types::{UnixMillis, check_key};
+use crate::value::{Encode, EncodeError, encode_to_bytes};
+
+pub(crate) fn key(key: &[u8]) -> Result<Bytes, Error> {
+    check_key(key).map_err(invalid_by)?;
+    Ok(Bytes::copy_from_slice(key))
+}
+
+/// A value of at most `limit` bytes, in bytes.
+pub(crate) fn value(value: &(impl Encode + ?Sized), limit: usize) -> Result<Bytes, Error> {
+    encode_to_bytes(value, limit).map_err(|cause| {
+        let (kind, detail) = match cause {
+            EncodeError::TooLarge { limit } => {
+                (ErrorKind::ValueTooLarge, format!("the server takes at most {limit} bytes"))
+            }
+            _ => (ErrorKind::Encode, String::new()),
+        };
+        Error::new(kind, Outcome::NotSent, detail).with_source(cause)
+    })
+}
+
+/// How long a record lasts: whole milliseconds, what is over rounded up.
+pub(crate) fn ttl(ttl: Duration) -> Result<Expiry, Error> {
+    if ttl.is_zero() {
+        return Err(invalid("a time to live is longer than zero"));
+    }
+    let millis = u64::try_from(ttl.as_nanos().div_ceil(1_000_000)).ok();
+    let millis = millis.and_then(UnixMillis::new);
+    millis.map(Expiry::After).ok_or_else(|| invalid("a time to live has at most 292 million years"))
+}
+
+/// When a record ends. By this machine's clock it is yet to come; by the server's, the server says.
+pub(crate) fn expire_at(time: SystemTime) -> Result<Expiry, Error> {
+    if time <= SystemTime::now() {
+        return Err(invalid("the expiry is past"));
+    }
+    let since = time.duration_since(UNIX_EPOCH).ok();
+    let millis = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    let millis = millis.and_then(UnixMillis::new);
+    millis.map(Expiry::At).ok_or_else(|| invalid("an expiry is at most 292 million years away"))
+}
+
+pub(crate) fn invalid(detail: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, detail)
+}
+
+pub(crate) fn invalid_by(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    invalid("").with_source(cause)
+}

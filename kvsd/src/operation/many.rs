@@ -1,0 +1,66 @@
+//! Many keys at once: one round trip for up to 1,024 of them and some 1 MiB, in order.
+//!
+//! **Each key is a read or a write of its own**: others may come between, and of the writes some
+//! may happen and others not. What must happen together goes into a [batch](super::batch).
+
+use std::marker::PhantomData;
+use std::time::{Duration, SystemTime};
+
+use super::call::refused;
+use super::convoy::first_refusal;
+use super::read::decode;
+use super::write::{set_version, was_there};
+use super::{Convoy, argument, operation};
+use crate::connection::answer::Answer;
+use crate::error::{Error, Outcome};
+use crate::protocol::v2::Expiry;
+use crate::types::Version;
+use crate::value::Value;
+
+/// Reads many values: [`Client::get_many`](crate::Client::get_many).
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct GetMany<'c, T> {
+    pub(crate) call: Convoy<'c>,
+    pub(crate) value: PhantomData<fn() -> T>,
+}
+
+operation!(GetMany<T: Value>, Vec<Answer> => Vec<Option<T>>, |answers| {
+    first_refusal(answers, |answer| match answer {
+        Answer::Value(None) => Ok(None),
+        Answer::Value(Some(stored)) => decode(&stored, Outcome::Refused).map(Some),
+        answer => Err(refused(answer)),
+    })
+});
+
+/// Stores many values: [`Client::set_many`](crate::Client::set_many).
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct SetMany<'c> {
+    pub(crate) call: Convoy<'c>,
+}
+
+operation!(SetMany, Vec<Answer> => Vec<Version>, |answers| first_refusal(answers, set_version));
+
+impl SetMany<'_> {
+    /// Ends each record after `ttl`, as [`Set::ttl`](super::write::Set::ttl) does.
+    pub fn ttl(self, ttl: Duration) -> Self {
+        self.ending(argument::ttl(ttl))
+    }
+
+    /// Ends each record at `time`, as [`Set::expire_at`](super::write::Set::expire_at) does.
+    pub fn expire_at(self, time: SystemTime) -> Self {
+        self.ending(argument::expire_at(time))
+    }
+
+    fn ending(mut self, expiry: Result<Expiry, Error>) -> Self {
+        self.call.set_expiry(expiry);
+        self
+    }
+}
+
+/// Removes many records: [`Client::delete_many`](crate::Client::delete_many).
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct DeleteMany<'c> {
+    pub(crate) call: Convoy<'c>,
+}
+
+operation!(DeleteMany, Vec<Answer> => Vec<bool>, |answers| first_refusal(answers, was_there));

@@ -1,0 +1,244 @@
+//! A pipeline: several operations sent together, carried out one after the other.
+//!
+//! Up to 1,024 of them and some 1 MiB go in one message; more of them in several, in order. Each
+//! stands for itself: **one that fails does not stop the others**, others' writes may come between,
+//! and what must happen together goes into a [batch](super::batch).
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::convoy::Convoy;
+use super::read::Get;
+use super::write::{Delete, Increment, Set};
+use super::{Item, argument};
+use crate::client::Client;
+use crate::connection::answer::Answer;
+use crate::error::Error;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::types::Version;
+use crate::value::{Encode, Value};
+
+/// Operations to be sent together: [`Client::pipeline`](crate::Client::pipeline).
+///
+/// Each method adds one and answers with its [`Place`], by which its result is
+/// [taken](Answers::take) once the pipeline was awaited.
+///
+/// An argument that is not valid makes the pipeline as a whole fail, at its first poll and before
+/// anything is sent; [`Error::place`] says which it was.
+#[must_use = "a pipeline does nothing until it is awaited"]
+pub struct Pipeline<'c> {
+    number: u64,
+    items: Vec<Item>,
+    call: Convoy<'c>,
+}
+
+impl<'c> Pipeline<'c> {
+    pub(crate) fn new(client: &'c Client) -> Self {
+        // Only to be unlike that of any other pipeline of this process.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let call = Convoy::new(client, "pipeline", Ok(Vec::new()));
+        Self { number, items: Vec::new(), call }
+    }
+
+    /// Adds an operation of the same client, with its conditions and on its own table. A time-out
+    /// that was set for it alone does not count.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), kvsd::Error> {
+    /// # let server = kvsd_server::Embedded::temporary().await.unwrap();
+    /// # let client = server.client().await?;
+    /// let logins = client.table("logins")?;
+    /// let mut pipeline = client.pipeline();
+    /// let first = pipeline.add(logins.set("ada", "monday").if_absent());
+    /// let second = pipeline.add(logins.set("ada", "tuesday").if_absent());
+    /// let mut answers = pipeline.await?;
+    /// assert!(answers.take(first).is_ok());
+    /// assert!(answers.take(second).is_err_and(|error| error.is_conflict()));
+    /// # server.close().await.unwrap();
+    /// # Ok(()) }
+    /// ```
+    pub fn add<T, O: Single<T>>(&mut self, operation: O) -> Place<T> {
+        let index = self.items.len();
+        let Ticket { item, read } = operation.into_ticket(self.call.client());
+        match item {
+            Ok(item) => self.items.push(item),
+            Err(error) => self.call.spoil(error.at_place(index)),
+        }
+        Place { pipeline: self.number, index, read }
+    }
+
+    /// Adds a [`Client::get`].
+    pub fn get<T: Value>(&mut self, key: impl AsRef<[u8]>) -> Place<Option<T>> {
+        let client = self.call.client().clone();
+        self.add::<_, Get<'_, T>>(client.get(key))
+    }
+
+    /// Adds a [`Client::set`].
+    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl Encode) -> Place<Version> {
+        let client = self.call.client().clone();
+        self.add::<_, Set<'_>>(client.set(key, value))
+    }
+
+    /// Adds a [`Client::delete`].
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Place<bool> {
+        let client = self.call.client().clone();
+        self.add::<_, Delete<'_>>(client.delete(key))
+    }
+
+    /// Adds a [`Client::increment`].
+    pub fn increment(&mut self, key: impl AsRef<[u8]>, by: i64) -> Place<i64> {
+        let client = self.call.client().clone();
+        self.add::<_, Increment<'_>>(client.increment(key, by))
+    }
+
+    /// Allows the pipeline `timeout` in all, at most a year, instead of the client's setting. It
+    /// begins with the first poll; if it is zero, nothing is sent.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.call.set_timeout(timeout);
+        self
+    }
+
+    /// The same pipeline without the borrow of the client, to be spawned or kept.
+    pub fn owned(self) -> Pipeline<'static> {
+        Pipeline { number: self.number, items: self.items, call: self.call.into_owned() }
+    }
+}
+
+impl Future for Pipeline<'_> {
+    type Output = Result<Answers, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if !self.items.is_empty() {
+            let items = std::mem::take(&mut self.items);
+            self.call.load(items);
+        }
+        let answers = ready!(self.call.poll(context));
+        let answers = self.call.finish(answers)?;
+        Poll::Ready(Ok(Answers::new(self.number, answers, &self.call)))
+    }
+}
+
+/// Where in a pipeline an operation stands that resolves with a `T`.
+#[must_use = "the result of the operation is taken by it"]
+pub struct Place<T> {
+    pipeline: u64,
+    index: usize,
+    read: fn(Answer) -> Result<T, Error>,
+}
+
+/// What came of the operations of a pipeline, each still to be taken.
+pub struct Answers {
+    pipeline: u64,
+    slots: Vec<Slot>,
+    address: Arc<str>,
+}
+
+struct Slot {
+    name: &'static str,
+    table: Box<str>,
+    answer: Option<Answer>,
+}
+
+impl Answers {
+    fn new(pipeline: u64, answers: Vec<Answer>, convoy: &Convoy<'_>) -> Self {
+        let client = convoy.client();
+        let slot = |(item, answer): (&Item, Answer)| Slot {
+            name: item.name,
+            table: item.table.clone().unwrap_or_else(|| client.table_name().into()),
+            answer: Some(answer),
+        };
+        let slots = convoy.items().iter().zip(answers).map(slot).collect();
+        Self { pipeline, slots, address: Arc::clone(client.pool().address()) }
+    }
+
+    /// The result of the operation at `place`.
+    ///
+    /// # Errors
+    ///
+    /// What that operation alone would have failed with, once its request had reached the server;
+    /// [`ErrorKind::InvalidArgument`] for a place in another pipeline.
+    pub fn take<T>(&mut self, place: Place<T>) -> Result<T, Error> {
+        let slot = match self.slots.get_mut(place.index) {
+            Some(slot) if place.pipeline == self.pipeline => slot,
+            _ => return Err(argument::invalid("the place is in another pipeline")),
+        };
+        // A place is taken by value and never copied, so its answer is still here.
+        let answer = slot.answer.take().ok_or_else(|| argument::invalid("it was taken already"))?;
+        (place.read)(answer).map_err(|error| {
+            error.during(slot.name).on(&slot.table).at(&self.address).at_place(place.index)
+        })
+    }
+
+    /// How many operations the pipeline had.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether the pipeline had none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+/// An operation on one record that resolves with a `T` and may stand in a pipeline: those of
+/// [`mod@super::read`], [`mod@super::write`] and [`super::lifetime`], but for a ping.
+///
+/// Implemented by them alone.
+pub trait Single<T>: Part<T> {}
+
+pub(crate) use self::sealed::{Part, Ticket};
+
+mod sealed {
+    use super::{Answer, Client, Error, Item};
+
+    pub trait Part<T> {
+        fn into_ticket(self, client: &Client) -> Ticket<T>;
+    }
+
+    /// What is asked, and how the answer is read.
+    pub struct Ticket<T> {
+        pub(super) item: Result<Item, Error>,
+        pub(super) read: fn(Answer) -> Result<T, Error>,
+    }
+
+    impl<T> Ticket<T> {
+        pub(crate) fn new(item: Result<Item, Error>, read: fn(Answer) -> Result<T, Error>) -> Self {
+            Self { item, read }
+        }
+    }
+}
+
+impl fmt::Debug for Pipeline<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pipeline({} operations to come, {:?})", self.items.len(), self.call)
+    }
+}
+
+impl<T> fmt::Debug for Place<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Place({})", self.index)
+    }
+}
+
+impl<T> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket")
+    }
+}
+
+/// Counts the operations; shows nothing that they read.
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Answers({})", self.len())
+    }
+}

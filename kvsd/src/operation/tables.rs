@@ -1,0 +1,155 @@
+//! The operations on tables as a whole.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use super::call::refused;
+use super::{Call, Draft, operation};
+use crate::connection::answer::{Answer, TableFigures};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::types::{TableName, Version};
+
+/// Makes a table: [`Client::create_table`](crate::Client::create_table).
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct CreateTable<'c> {
+    pub(crate) call: Call<'c>,
+}
+
+operation!(CreateTable, bool, changed);
+
+/// Removes a table: [`Client::drop_table`](crate::Client::drop_table).
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct DropTable<'c> {
+    pub(crate) call: Call<'c>,
+}
+
+operation!(DropTable, bool, changed);
+
+fn changed(answer: Answer) -> Result<bool, Error> {
+    match answer {
+        Answer::Flag(changed) => Ok(changed),
+        answer => Err(refused(answer)),
+    }
+}
+
+/// Measures a table: [`Client::statistics`](crate::Client::statistics).
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct GetStatistics<'c> {
+    pub(crate) call: Call<'c>,
+}
+
+operation!(GetStatistics, Option<TableStatistics>, |answer| match answer {
+    Answer::Statistics(figures) => Ok(figures.map(|figures| TableStatistics::from(*figures))),
+    answer => Err(refused(answer)),
+});
+
+/// How much a table holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableStatistics {
+    /// Keys with a record, those included that have expired and are not cleared away yet.
+    pub keys: u64,
+    /// Bytes of the records that keys have now, keys included.
+    pub live_bytes: u64,
+    /// Bytes of everything else that was written and is not cleared away yet.
+    pub dead_bytes: u64,
+    /// Files that hold records.
+    pub segments: u64,
+    /// Bytes that these files take on the disk.
+    pub disk_bytes: u64,
+    /// The highest version of a write; `None` before the first.
+    pub last_version: Option<Version>,
+    /// Which of the tables that have had this name it is: another one is another number.
+    pub incarnation: u64,
+    /// Why the table takes no more writes, if it does not.
+    pub stopped: Option<String>,
+}
+
+impl From<TableFigures> for TableStatistics {
+    fn from(figures: TableFigures) -> Self {
+        Self {
+            keys: figures.keys,
+            live_bytes: figures.live_bytes,
+            dead_bytes: figures.dead_bytes,
+            segments: figures.segments,
+            disk_bytes: figures.disk_bytes,
+            last_version: figures.last_version,
+            incarnation: figures.incarnation,
+            stopped: figures.stopped.map(String::from),
+        }
+    }
+}
+
+/// Names all tables: [`Client::tables`](crate::Client::tables).
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct ListTables<'c> {
+    pub(crate) call: Call<'c>,
+    /// Those that were named so far.
+    pub(crate) names: Vec<TableName>,
+}
+
+impl ListTables<'_> {
+    /// Allows this operation `timeout` in all, at most a year, instead of the client's setting. It
+    /// begins with the first poll; if it is zero, nothing is sent.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.call.set_timeout(timeout);
+        self
+    }
+
+    /// The same operation without the borrow of the client, to be spawned or kept.
+    pub fn owned(self) -> ListTables<'static> {
+        ListTables { call: self.call.into_owned(), names: self.names }
+    }
+
+    /// Keeps the names of an answer; whether more are to come.
+    fn take(&mut self, answer: Answer) -> Result<bool, Error> {
+        let (more, names) = match answer {
+            Answer::Tables { more, names } => (more, names),
+            answer => return Err(refused(answer)),
+        };
+        let broken = |detail| Error::new(ErrorKind::Protocol, Outcome::Refused, detail);
+        if more && names.is_empty() {
+            return Err(broken("more tables were promised than named"));
+        }
+        for name in names {
+            let name = TableName::parse(&name).map_err(|cause| broken("").with_source(cause))?;
+            // So that a server that repeats itself is not asked for ever.
+            if self.names.last().is_some_and(|last| *last >= name) {
+                return Err(broken("the tables are not in order"));
+            }
+            self.names.push(name);
+        }
+        Ok(more)
+    }
+}
+
+impl Future for ListTables<'_> {
+    type Output = Result<Vec<TableName>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        loop {
+            let answer = ready!(self.call.poll(context));
+            let more = answer.and_then(|answer| self.take(answer));
+            match more {
+                Ok(true) => {
+                    let after = self.names.last().map(|name| name.as_str().into());
+                    self.call.again(Draft::Tables { after });
+                }
+                Ok(false) => {
+                    let names = std::mem::take(&mut self.names);
+                    return Poll::Ready(self.call.finish(Ok(names)));
+                }
+                Err(error) => return Poll::Ready(self.call.finish(Err(error))),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for ListTables<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ListTables").field(&self.call).finish()
+    }
+}

@@ -1,0 +1,103 @@
+//! Scans and watches: many records, or every change to come, as a [`Stream`].
+//!
+//! | stream | yields | on the way |
+//! |---|---|---|
+//! | [`Scan`], [`ScanKeys`] | the records of a range in the order of their keys, once | pages, the next one fetched ahead |
+//! | [`Watch`] | what changes, in the order it did, without end | long polls, resumed where they broke off |
+//!
+//! Both are made by a [`Client`](crate::Client) and hold a handle on it, so that they live as long
+//! as they like. Nothing is asked before the first poll; what is refined after it comes too late and
+//! changes nothing. `next()` is a method of their own, so that no other crate is needed; with
+//! `futures` or `tokio-stream` they are any [`Stream`]. Dropping a stream or a future of its `next()`
+//! loses no item: [`Scan::token`] and [`Watch::token`] say behind which one to go on, in another
+//! process too.
+//!
+//! The server pushes nothing: a stream asks page by page, at its reader's pace. Reading order:
+//! [`mod@range`], [`mod@token`], `pages`, [`mod@scan`], `poll`, [`mod@watch`].
+
+pub(crate) mod pages;
+pub(crate) mod poll;
+pub mod range;
+pub mod scan;
+pub mod token;
+pub mod watch;
+
+pub use futures_core::Stream;
+
+pub use self::range::KeyRange;
+pub use self::scan::{Scan, ScanKeys};
+pub use self::token::{ScanToken, TokenError, WatchToken};
+pub use self::watch::{Event, Watch};
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::operation::{Call, Draft};
+use crate::types::{UnixMillis, Version};
+use crate::value::Value;
+
+/// A record with its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// The key.
+    pub key: Bytes,
+    /// The value; `()` where only keys were asked for.
+    pub value: T,
+    /// The write that made the record.
+    pub version: Version,
+    /// When the record ends, if it does.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// Whom a stream asks, and of which table.
+pub(crate) struct Source {
+    client: Client,
+    /// The operation's name, for errors.
+    name: &'static str,
+    /// The table, if it is not that of the client's handle.
+    pub(crate) table: Option<&'static str>,
+    /// What one request may take.
+    timeout: Duration,
+}
+
+impl Source {
+    fn new(client: &Client, name: &'static str) -> Self {
+        Self { client: client.clone(), name, table: None, timeout: client.timeout() }
+    }
+
+    /// A request with this much time beyond the client's.
+    fn ask(&self, draft: Draft, more: Duration) -> Call<'static> {
+        let call = Call::new(&self.client, self.name, Ok(draft));
+        let call = match self.table {
+            Some(table) => call.on_table(table),
+            None => call,
+        };
+        let mut call = call.into_owned();
+        call.set_timeout(match self.timeout.is_zero() {
+            true => Duration::ZERO,
+            false => self.timeout.saturating_add(more),
+        });
+        call
+    }
+
+    fn table(&self) -> &str {
+        self.table.unwrap_or_else(|| self.client.table_name())
+    }
+
+    /// Names the operation in an error that it found itself.
+    fn explain(&self, error: Error) -> Error {
+        let error = error.during(self.name).on(self.table());
+        error.at(self.client.pool().address())
+    }
+
+    /// Reads a value; the error tells whose it is.
+    fn decode<T: Value>(&self, key: &[u8], value: &[u8]) -> Result<T, Error> {
+        T::decode(value).map_err(|cause| {
+            let error = Error::new(ErrorKind::Decode, Outcome::Refused, "").with_source(cause);
+            self.explain(error).of_key(key)
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! What small reads feel of large values on the same connection.
+//!
+//! An ordinary run shows that they pass each other. `KVSD_TEST_LARGE_SECONDS=5` also measures, for
+//! that long each, small reads alone and beside a task that writes and reads 10 MiB values in a
+//! loop, and prints the latencies and their quotients; run it with `--release --nocapture`.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use kvsd::Client;
+use support::DevServer;
+
+const LARGE_BYTES: usize = 10 * 1024 * 1024;
+
+/// Writes and reads a large value until told to stop; tells how often it did.
+async fn exchange(client: Client, stop: Arc<AtomicBool>, rounds: Arc<AtomicU64>) {
+    let value = vec![b'x'; LARGE_BYTES];
+    while !stop.load(Ordering::Relaxed) {
+        client.set("large", &value).await.expect("a large set");
+        let read = client.get::<Vec<u8>>("large").await.expect("a large get");
+        assert!(read == Some(value.clone()), "another value came back");
+        rounds.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The latencies of small reads, one after the other.
+async fn read_small(client: &Client, time: Duration) -> Vec<Duration> {
+    let end = Instant::now() + time;
+    let mut latencies = Vec::new();
+    while Instant::now() < end {
+        let start = Instant::now();
+        let read = client.get::<String>("small").await.expect("a small get");
+        latencies.push(start.elapsed());
+        assert_eq!(read.as_deref(), Some("value"));
+    }
+    latencies.sort_unstable();
+    latencies
+}
+
+fn quantile(latencies: &[Duration], of_thousand: usize) -> Duration {
+    latencies[latencies.len() * of_thousand / 1000]
+}
+
+/// Reads small values while another task exchanges large ones over `other`; the latencies, and how
+/// many large values went to and fro.
+async fn read_beside(client: &Client, other: &Client, time: Duration) -> (Vec<Duration>, u64) {
+    let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let other = tokio::spawn(exchange(other.clone(), Arc::clone(&stop), Arc::clone(&rounds)));
+    let latencies = read_small(client, time).await;
+    stop.store(true, Ordering::Relaxed);
+    other.await.unwrap();
+    (latencies, rounds.load(Ordering::Relaxed))
+}
+
+fn report(name: &str, latencies: &[Duration], alone: &[Duration]) {
+    for (quantile_name, of_thousand) in [("p50", 500), ("p99", 990), ("p99.9", 999)] {
+        let (latency, idle) = (quantile(latencies, of_thousand), quantile(alone, of_thousand));
+        let quotient = latency.as_secs_f64() / idle.as_secs_f64();
+        println!("small reads {name}, {quantile_name}: {latency:?}, {quotient:.1} times alone");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_reads_go_on_beside_large_values_on_one_connection() {
+    let seconds = std::env::var("KVSD_TEST_LARGE_SECONDS").ok();
+    let time = seconds.map_or(Duration::from_millis(300), |seconds| {
+        Duration::from_secs(seconds.parse().expect("KVSD_TEST_LARGE_SECONDS is a number"))
+    });
+    let server = DevServer::start().await;
+    let url = server.url("?pool=1&timeout=1m");
+    let client = Client::connect(&url).await.unwrap();
+    client.set("small", "value").await.unwrap();
+
+    let alone = read_small(&client, time).await;
+    report("alone", &alone, &alone);
+    // What the machine makes of such a load, whoever shares a connection with whom.
+    let stranger = Client::connect(&url).await.unwrap();
+    let (latencies, rounds) = read_beside(&client, &stranger, time).await;
+    report("beside large values on another connection", &latencies, &alone);
+    println!("{} small reads beside {rounds} large writes and reads", latencies.len());
+    let (latencies, rounds) = read_beside(&client, &client, time).await;
+    report("beside large values on the same connection", &latencies, &alone);
+    println!("{} small reads beside {rounds} large writes and reads", latencies.len());
+
+    assert!(rounds > 0);
+    // One after the other would be two for each round.
+    assert!(latencies.len() as u64 > 4 * rounds, "{} small, {rounds} large", latencies.len());
+    client.close().await;
+    stranger.close().await;
+    server.stop().await;
+}

@@ -1,0 +1,89 @@
+//! Records that know their keys, their table and how long they live.
+
+use std::time::Duration;
+
+use kvsd::{Keyed, Ttl};
+use serde::{Deserialize, Serialize};
+
+use super::start;
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, kvsd::Value)]
+#[kvsd(table = "sessions", key = "session/{user}/{device}", ttl = "1h")]
+struct Session {
+    user: u64,
+    device: String,
+    token: String,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, kvsd::Value)]
+#[kvsd(key = "note/{id}")]
+struct Note {
+    id: u32,
+    text: String,
+}
+
+fn session() -> Session {
+    Session { user: 7, device: "phone".into(), token: "t".into() }
+}
+
+#[tokio::test]
+async fn a_record_goes_to_the_table_of_its_type_whatever_the_handle() {
+    let (server, client) = start().await;
+    let elsewhere = client.table("elsewhere").unwrap();
+    let version = elsewhere.put(&session()).await.unwrap();
+    let key = || Session::key_of((7, "phone"));
+    assert_eq!(client.fetch(key()).await.unwrap(), Some(session()));
+    let read = client.fetch(key()).versioned().await.unwrap().unwrap();
+    assert_eq!(read.version, version);
+    let sessions = client.table("sessions").unwrap();
+    assert_eq!(sessions.get::<Session>(key()).await.unwrap(), Some(session()));
+    assert!(!elsewhere.exists(key()).await.unwrap());
+    assert!(elsewhere.remove(key()).await.unwrap());
+    assert_eq!(client.fetch(key()).await.unwrap(), None);
+    assert!(!client.remove(key()).await.unwrap());
+    server.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_type_without_a_table_goes_to_that_of_the_handle() {
+    let (server, client) = start().await;
+    let notes = client.table("notes").unwrap();
+    let note = Note { id: 1, text: "milk".into() };
+    notes.put(&note).await.unwrap();
+    assert_eq!(notes.fetch(note.key()).await.unwrap(), Some(note));
+    assert_eq!(client.fetch(Note::key_of(1)).await.unwrap(), None);
+    assert_eq!(notes.ttl(Note::key_of(1)).await.unwrap(), Ttl::Endless);
+    server.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_lives_as_long_as_its_type_says_unless_the_operation_says_otherwise() {
+    let (server, client) = start().await;
+    let sessions = client.table("sessions").unwrap();
+    let left = async || sessions.ttl(Session::key_of((7, "phone"))).await.unwrap();
+    let hour = Duration::from_secs(3600);
+    client.put(&session()).await.unwrap();
+    assert!(matches!(left().await, Ttl::Left(left) if left <= hour && left > hour / 2));
+    client.put(&session()).ttl(2 * hour).await.unwrap();
+    assert!(matches!(left().await, Ttl::Left(left) if left > hour));
+    client.put(&session()).endless().await.unwrap();
+    assert_eq!(left().await, Ttl::Endless);
+    server.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn conditions_and_pipelines_work_on_them() {
+    let (server, client) = start().await;
+    let version = client.put(&session()).if_absent().await.unwrap();
+    let error = client.put(&session()).if_absent().await.unwrap_err();
+    assert!(error.is_conflict());
+    assert_eq!((error.operation(), error.table()), (Some("put"), Some("sessions")));
+    let version = client.put(&session()).if_version(version).await.unwrap();
+    let mut pipeline = client.pipeline();
+    let read = pipeline.add(client.fetch(Session::key_of((7, "phone"))));
+    let removed = pipeline.add(client.remove(Session::key_of((7, "phone"))).if_version(version));
+    let mut answers = pipeline.await.unwrap();
+    assert_eq!(answers.take(read).unwrap(), Some(session()));
+    assert!(answers.take(removed).unwrap());
+    server.close().await.unwrap();
+}
