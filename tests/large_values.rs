@@ -44,6 +44,25 @@ fn quantile(latencies: &[Duration], of_thousand: usize) -> Duration {
     latencies[latencies.len() * of_thousand / 1000]
 }
 
+/// Reads small values while another task exchanges large ones over `other`; the latencies, and how
+/// many large values went to and fro.
+async fn read_beside(client: &Client, other: &Client, time: Duration) -> (Vec<Duration>, u64) {
+    let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let other = tokio::spawn(exchange(other.clone(), Arc::clone(&stop), Arc::clone(&rounds)));
+    let latencies = read_small(client, time).await;
+    stop.store(true, Ordering::Relaxed);
+    other.await.unwrap();
+    (latencies, rounds.load(Ordering::Relaxed))
+}
+
+fn report(name: &str, latencies: &[Duration], alone: &[Duration]) {
+    for (quantile_name, of_thousand) in [("p50", 500), ("p99", 990), ("p99.9", 999)] {
+        let (latency, idle) = (quantile(latencies, of_thousand), quantile(alone, of_thousand));
+        let quotient = latency.as_secs_f64() / idle.as_secs_f64();
+        println!("small reads {name}, {quantile_name}: {latency:?}, {quotient:.1} times alone");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn small_reads_go_on_beside_large_values_on_one_connection() {
     let seconds = std::env::var("KVSD_TEST_LARGE_SECONDS").ok();
@@ -51,28 +70,25 @@ async fn small_reads_go_on_beside_large_values_on_one_connection() {
         Duration::from_secs(seconds.parse().expect("KVSD_TEST_LARGE_SECONDS is a number"))
     });
     let server = DevServer::start().await;
-    let client = Client::connect(&server.url("?pool=1&timeout=1m")).await.unwrap();
+    let url = server.url("?pool=1&timeout=1m");
+    let client = Client::connect(&url).await.unwrap();
     client.set("small", "value").await.unwrap();
-    let idle = read_small(&client, time).await;
 
-    let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let other = tokio::spawn(exchange(client.clone(), Arc::clone(&stop), Arc::clone(&rounds)));
-    let busy = read_small(&client, time).await;
-    stop.store(true, Ordering::Relaxed);
-    other.await.unwrap();
-    client.close().await;
-    server.stop().await;
+    let alone = read_small(&client, time).await;
+    report("alone", &alone, &alone);
+    // What the machine makes of such a load, whoever shares a connection with whom.
+    let stranger = Client::connect(&url).await.unwrap();
+    let (latencies, rounds) = read_beside(&client, &stranger, time).await;
+    report("beside large values on another connection", &latencies, &alone);
+    println!("{} small reads beside {rounds} large writes and reads", latencies.len());
+    let (latencies, rounds) = read_beside(&client, &client, time).await;
+    report("beside large values on the same connection", &latencies, &alone);
+    println!("{} small reads beside {rounds} large writes and reads", latencies.len());
 
-    for (name, of_thousand) in [("p50", 500), ("p99", 990), ("p99.9", 999)] {
-        let (idle, busy) = (quantile(&idle, of_thousand), quantile(&busy, of_thousand));
-        let quotient = busy.as_secs_f64() / idle.as_secs_f64();
-        println!(
-            "small reads, {name}: alone {idle:?}, beside large values {busy:?}: {quotient:.1}"
-        );
-    }
-    let rounds = rounds.load(Ordering::Relaxed);
-    println!("{} small reads beside {rounds} large writes and reads", busy.len());
     assert!(rounds > 0);
-    // Before parts there was one at a time: each waited for the large value before it.
-    assert!(busy.len() as u64 > 4 * rounds, "{} small reads, {rounds} large ones", busy.len());
+    // One after the other would be two for each round.
+    assert!(latencies.len() as u64 > 4 * rounds, "{} small, {rounds} large", latencies.len());
+    client.close().await;
+    stranger.close().await;
+    server.stop().await;
 }

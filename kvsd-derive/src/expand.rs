@@ -2,7 +2,7 @@
 //!
 //! Every name in the written code begins at the crate's path or at `::core`, so nothing in scope
 //! can change what it means. What it calls is `kvsd::value::typed`.
-//! Next file to read: `layout.rs`.
+//! Next file to read: `chain.rs`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -10,8 +10,8 @@ use syn::{Lifetime, parse_quote};
 
 use crate::ast::Container;
 use crate::attr::Codec;
+use crate::chain;
 use crate::check::Positional;
-use crate::evolve;
 use crate::key::{self, Keyed};
 use crate::layout;
 
@@ -40,7 +40,7 @@ fn value(container: &Container<'_>) -> TokenStream {
     let Container { input, kvsd, .. } = container;
     let (ident, krate, name) = (&input.ident, &kvsd.krate, &kvsd.name);
     let version = kvsd.evolution.version;
-    let accepted = evolve::accepted(container);
+    let accepted = chain::accepted(container);
     let codec = format_ident!(
         "{}Codec",
         match kvsd.codec {
@@ -70,7 +70,7 @@ fn value(container: &Container<'_>) -> TokenStream {
             parse_quote!(#ident #ty_generics: #krate::__private::serde::Deserialize<#stored>);
         let predicates = &mut to_read.make_where_clause().predicates;
         predicates.push(bound);
-        predicates.extend(evolve::bounds(container, &stored));
+        predicates.extend(chain::bounds(container, &stored));
     }
     let decode_where = to_read.where_clause.clone();
     to_read.params.insert(0, parse_quote!(#stored));
@@ -78,7 +78,7 @@ fn value(container: &Container<'_>) -> TokenStream {
 
     let check = checked_in_bodies(container);
     let encode = encode_body(container);
-    let read = evolve::read(container, &stored);
+    let read = chain::read(container, &stored);
     quote! {
         #[automatically_derived]
         impl #typed_impl #krate::__private::Typed for #ident #ty_generics #typed_where {

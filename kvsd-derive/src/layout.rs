@@ -10,8 +10,8 @@ use syn::{Generics, Ident, Type, WherePredicate, parse_quote};
 
 use crate::ast::{Container, Data, Field, Form, Shape, Variant};
 use crate::attr::{self, Serde};
+use crate::chain;
 use crate::check::{self, Positional};
-use crate::evolve;
 use crate::tokens;
 
 /// The implementation of `Layout`, and the check of it that needs no use of the type.
@@ -52,7 +52,7 @@ fn checked_at_once(container: &Container<'_>) -> Option<TokenStream> {
         .codec
         .is_positional()
         .then(|| quote!(const _: () = #krate::__private::check_positional::<#ty>();));
-    let evolution = evolve::checked_at_once(container);
+    let evolution = chain::checked_at_once(container);
     Some(quote! {
         const _: ::core::primitive::u64 = <#ty as #krate::value::Layout>::FINGERPRINT;
         #positional

@@ -6,11 +6,12 @@
 //! implementations; never inherent items, never serde's own implementations. What the written code
 //! does stands in `kvsd::value` and `kvsd::key`, not here. Reading order: `ast` (what was read),
 //! `attr` (the attributes), `evolve` (those of versions), `check` (what a positional codec would
-//! corrupt), `key` (how keys are made), `expand` (what is written).
+//! corrupt), `key` (how keys are made), `expand` (what is written), `chain` (what for older versions).
 
 mod ast;
 mod attr;
 mod case;
+mod chain;
 mod check;
 mod evolve;
 mod expand;
@@ -32,7 +33,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// bytes. The types of the fields implement `kvsd::Layout`: standard types do, those of some other
 /// crates by a feature of `kvsd`, and yours derive it.
 ///
-/// A type without `serde::Serialize` can be read and not written: older versions of a type are such.
+/// A type without `serde::Serialize` is read and never written: older versions of a type are such.
 ///
 /// ```
 /// use kvsd::Decode;

@@ -48,14 +48,29 @@
 //! |---|---|---|
 //! | [`get::<T>`](Client::get) | `Option<T>` | nothing has changed |
 //! | [`get::<T>(..).versioned()`](operation::read::Get::versioned) | `Option<`[`Versioned<T>`]`>` | nothing has changed |
+//! | [`get_bytes`](Client::get_bytes) | `Option<`[`Stored`]`>`, to borrow from | nothing has changed |
 //! | [`exists`](Client::exists) | `bool` | nothing has changed |
+//! | [`ttl`](Client::ttl) | [`Ttl`] | nothing has changed |
 //! | [`set`](Client::set) | the [`Version`] it got | it may still happen |
+//! | [`swap::<T>`](Client::swap) | the value before: `Option<T>` | it may still happen |
 //! | [`delete`](Client::delete) | whether there was a record | it may still happen |
 //! | [`take::<T>`](Client::take) | `Option<T>`, removed | it may still happen |
+//! | [`increment`](Client::increment) | the `i64` now | it may still happen |
+//! | [`expire`](Client::expire), [`expire_at`](Client::expire_at), [`persist`](Client::persist) | whether there is a record | it may still happen |
+//! | [`update::<T, _>`](Client::update), [`try_update`](Client::try_update) | the value now: `Option<T>` | it may still happen |
+//! | [`put`](Client::put), [`fetch`](Client::fetch), [`remove`](Client::remove) | as `set`, `get`, `delete`, of records that [know their keys](key) | as theirs |
+//! | [`get_many::<T>`](Client::get_many) | `Vec<Option<T>>` | nothing has changed |
+//! | [`set_many`](Client::set_many) | `Vec<Version>` | any of it may still happen |
+//! | [`delete_many`](Client::delete_many) | `Vec<bool>` | any of it may still happen |
+//! | [`pipeline`](Client::pipeline) | its [`Answers`](operation::pipeline::Answers) | any of it may still happen |
+//! | [`batch`](Client::batch) | [`Batched`](operation::batch::Batched) | it may still happen, as a whole |
+//! | [`create_table`](Client::create_table), [`drop_table`](Client::drop_table) | whether that changed anything | it may still happen |
+//! | [`tables`](Client::tables) | `Vec<`[`TableName`]`>` | nothing has changed |
+//! | [`statistics`](Client::statistics) | `Option<`[`TableStatistics`]`>` | nothing has changed |
 //! | [`ping`](Client::ping) | `()` | nothing has changed |
 //!
 //! Each can be refined before it is awaited: `.timeout(..)`, `.owned()`, and for writes
-//! [conditions](operation::write::Set) and an expiry.
+//! [conditions](operation::write::Set) and an end.
 //!
 //! # Deadlines and limits
 //!
@@ -70,6 +85,10 @@
 //! | connections of a client | 2 | [`ClientBuilder::pool_size`] |
 //! | requests in flight on a connection | 32,768 | - |
 //! | bytes not yet written on a connection when another request joins | 32 MiB | - |
+//! | attempts of an update that others spoil | 1,000 | [`.attempts(..)`](operation::update::Update::attempts) |
+//! | a pause between them, from the third on | random, up to 2 ms, doubling up to 32 ms | - |
+//! | changes of a batch; values of all of them together | 1,024; as one value | - |
+//! | keys of `get_many` and its like, operations of a pipeline | any number, 1,024 and some 1 MiB in each message | - |
 //! | a key | 1 to 1,024 bytes | - |
 //! | a value | 10 MiB | the server's configuration |
 //!

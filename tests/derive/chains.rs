@@ -10,7 +10,7 @@ use crate::{read_as, round_trip, stored};
 #[test]
 fn a_long_chain_goes_up_one_step_at_a_time() {
     macro_rules! generations {
-        ($first:ident; $($newer:ident = $version:literal from $older:ident;)*) => {
+        ($first:ident; $($newer:ident = $version:literal from $older:ty;)*) => {
             #[derive(Debug, Serialize, Deserialize, kvsd::Value)]
             #[kvsd(name = "Steps")]
             struct $first(Vec<u16>);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use kvsd::{Error, ErrorKind, Outcome};
 
@@ -17,6 +17,9 @@ pub(crate) struct Ledger {
     counts: Mutex<BTreeMap<String, u64>>,
     operations: AtomicU64,
     pub(crate) exact_checks: AtomicU64,
+    /// The increments of the counter that all tasks share: acknowledged, and of unknown outcome.
+    pub(crate) counted: AtomicI64,
+    pub(crate) perhaps_counted: AtomicI64,
 }
 
 /// A reader met its value.
@@ -42,7 +45,7 @@ impl Ledger {
         assert_eq!(before & TAKEN, 0, "write {number} was taken twice");
     }
 
-    fn never_happened(&self, number: Number) {
+    pub(crate) fn never_happened(&self, number: Number) {
         self.mark(number, NEVER);
     }
 
@@ -74,7 +77,7 @@ impl Ledger {
         assert!(expected, "{operation} failed as nothing here may: {error}");
         let fate = match error.outcome() {
             Outcome::NotSent | Outcome::Refused => Fate::Never,
-            Outcome::Unknown => Fate::Perhaps,
+            Outcome::Unknown | Outcome::Partly => Fate::Perhaps,
             Outcome::Done => panic!("{operation}: done, and the answer is unusable: {error}"),
         };
         if let (Some(number), Fate::Never) = (number, fate) {
@@ -88,8 +91,9 @@ impl Ledger {
         fate
     }
 
-    pub(crate) fn operation(&self) {
+    pub(crate) fn operation(&self, name: &str) {
         self.operations.fetch_add(1, Ordering::Relaxed);
+        self.count(name);
     }
 
     pub(crate) fn operations(&self) -> u64 {

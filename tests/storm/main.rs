@@ -4,15 +4,19 @@
 //! Tasks run operations of every kind, on keys of their own and on shared ones, each to its end or
 //! dropped on the way, while the network between each client and the server splits, delays, cuts,
 //! refuses and falls silent, and the server is stopped and started again. What each may observe is
-//! in `worker`, `own_key` and `ledger`; what happens to them in `weather` and `server`.
+//! in `worker` and the modules of its arms; what happens to them in `weather` and `server`.
 //!
 //! The ordinary run takes seconds. `KVSD_TEST_STORM_SECONDS=600 cargo test --test storm` blows for
 //! ten minutes, and `KVSD_TEST_STORM_SEED` chooses other choices.
 
+mod count;
 mod ledger;
 mod own_key;
+mod pair;
 mod random;
 mod server;
+mod several;
+mod single;
 mod value;
 mod weather;
 mod worker;
@@ -26,6 +30,7 @@ use kvsd::Client;
 use kvsd::testing::{FaultCounts, Faults};
 use tokio::task::{JoinError, JoinSet};
 
+use count::SHARED_COUNTER;
 use ledger::Ledger;
 use random::Random;
 use server::{Host, Kind, Stop, Way};
@@ -34,7 +39,7 @@ use worker::{GRACE, Sea, TIMEOUT, Worker};
 const CLIENTS: u64 = 3;
 const TASKS: u64 = 192;
 /// The ordinary run ends after so many operations, and not before both.
-const OPERATIONS: u64 = 30_000;
+const OPERATIONS: u64 = 20_000;
 const SHORT: Duration = Duration::from_secs(6);
 /// What the resident memory may have grown by since the first storm, in bytes.
 const ROOM: u64 = 64 * 1024 * 1024;
@@ -152,8 +157,8 @@ impl Storm {
             self.restarts += 1;
         };
         let mut all: Vec<_> = first.into_iter().map(returned).collect();
-        all.append(&mut join(&mut workers).await);
         stop.store(true, Ordering::Relaxed);
+        all.append(&mut join(&mut workers).await);
         join(&mut weather).await;
 
         self.fall_silent().await;
@@ -161,9 +166,11 @@ impl Storm {
         for worker in &mut all {
             worker.check(&witness).await;
         }
-        for (client, _) in &self.coasts {
-            works(client).await;
-        }
+        let count = witness.get::<i64>(SHARED_COUNTER).await.unwrap().unwrap_or(0);
+        let counted = self.ledger.counted.load(Ordering::Relaxed);
+        let most = counted + self.ledger.perhaps_counted.load(Ordering::Relaxed);
+        assert!((counted..=most).contains(&count), "counted to {count}, not {counted} to {most}");
+        futures_util::future::join_all(self.coasts.iter().map(|(client, _)| works(client))).await;
         witness.close().await;
     }
 
@@ -253,7 +260,7 @@ async fn witness(way: Way) -> Client {
 /// The client is as good as new, without being rebuilt.
 async fn works(client: &Client) {
     let patience = TIMEOUT * 6;
-    for number in 0..200_u64 {
+    for number in 0..100_u64 {
         let key = format!("after/{number}");
         client.set(&key, number).timeout(patience).await.unwrap();
         let read = client.get::<u64>(&key).timeout(patience).await.unwrap();

@@ -53,8 +53,8 @@ impl OwnKey {
         self.lingering.push(what);
     }
 
-    pub(crate) fn was_set(&mut self, number: u64, version: Version) {
-        self.current = Some(Record { number, version: Some(version) });
+    pub(crate) fn was_set(&mut self, number: u64, version: Option<Version>) {
+        self.current = Some(Record { number, version });
     }
 
     pub(crate) fn was_removed(&mut self) {

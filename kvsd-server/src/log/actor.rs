@@ -219,7 +219,11 @@ impl Actor {
             (turn, batch, prepared) = self.shared.sync_pool.run(work).await?;
         }
         if prepared.is_ok() {
-            taken = turn.take(&batch, Access::Cached);
+            taken = match demand.bytes > MAX_INLINE_BYTES {
+                // Copying, checking and writing so much would hold up the runtime's thread.
+                true => Taken::NotCached,
+                false => turn.take(&batch, Access::Cached),
+            };
         }
         if taken == Taken::NotCached {
             let work = move || {
@@ -501,6 +505,8 @@ const QUEUE_SUBMISSIONS: usize = 256;
 /// A group takes no more submissions from this size on.
 const BATCH_BYTES: u64 = 4 << 20;
 const BATCH_RECORDS: u64 = 16 * 1024;
+/// A larger group is written by a thread of the pool: that takes longer than going there.
+const MAX_INLINE_BYTES: u64 = 1 << 20;
 /// When what found no room is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// How often a table is looked through for what has expired.

@@ -109,7 +109,47 @@ pub trait Keyed: Sized {
 
 /// That a `P` is the first `N` parts of a type's key: what [`Keyed::prefix_of`] takes.
 ///
-/// Derived together with [`Keyed`], once for each `N` from one to all parts but the last.
+/// Derived together with [`Keyed`], once for each `N` from one to all parts but the last. Beside a
+/// `Keyed` that is implemented by hand:
+///
+/// ```
+/// use kvsd::key::{Key, KeyPart, KeyWriter, Keyed, Prefix, PrefixOf};
+///
+/// struct Move {
+///     game: u32,
+///     number: u8,
+/// }
+///
+/// impl Keyed for Move {
+///     type Parts<'p> = (u32, u8);
+///
+///     fn key(&self) -> Key<Self> {
+///         Self::key_of((self.game, self.number))
+///     }
+///
+///     fn key_of((game, number): (u32, u8)) -> Key<Self> {
+///         let mut key = KeyWriter::new();
+///         game.append_to(&mut key);
+///         number.append_last_to(&mut key);
+///         key.into_key()
+///     }
+///
+///     fn prefix() -> Prefix<Self> {
+///         Prefix::new("")
+///     }
+/// }
+///
+/// impl PrefixOf<u32, 1> for Move {
+///     fn leading(game: u32) -> Prefix<Self> {
+///         let mut key = KeyWriter::new();
+///         game.append_to(&mut key);
+///         key.into_prefix()
+///     }
+/// }
+///
+/// let key = Move { game: 7, number: 1 }.key();
+/// assert!(key.as_ref().starts_with(Move::prefix_of(7).as_ref()));
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{P}` is not how the key of `{Self}` begins",
     label = "not the leading parts of the key of `{Self}`",

@@ -68,6 +68,12 @@
 //! which none begins with another one, as `user/` and `order/`: a scan of `user/` would meet the
 //! records of `user/admin/`.
 //!
+//! # Change
+//!
+//! A record stays under the key that it was put with. Another template, or another type of a part
+//! (a `u32` that becomes a `u64` is ten digits longer), gives other keys: the records that are
+//! stored are read with the old ones and put again with the new ones.
+//!
 //! # Length
 //!
 //! Making a key never fails. The operation that it is given to refuses one that is empty or longer

@@ -43,32 +43,34 @@ use super::KeyWriter;
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Clone, Copy, Serialize, Deserialize, kvsd::Layout)]
-/// struct Day {
-///     year: u16,
-///     month: u8,
-///     day: u8,
+/// enum Region {
+///     Africa,
+///     Asia,
+///     Europe,
 /// }
 ///
-/// impl KeyPart for Day {
+/// impl KeyPart for Region {
 ///     type Arg<'p> = Self;
 ///
 ///     fn append_to(&self, key: &mut KeyWriter) {
-///         // A year has up to five digits: what is cut or of another width is no key part.
-///         key.write(format!("{:05}-{:02}-{:02}", self.year, self.month % 100, self.day % 100));
+///         key.write(match self {
+///             Region::Africa => "af",
+///             Region::Asia => "as",
+///             Region::Europe => "eu",
+///         });
 ///     }
 /// }
 ///
 /// #[derive(Serialize, Deserialize, kvsd::Value)]
-/// #[kvsd(key = "visits/{day}/{page}")]
+/// #[kvsd(key = "visits/{region}/{page}")]
 /// struct Visits {
-///     day: Day,
+///     region: Region,
 ///     page: String,
 ///     count: u64,
 /// }
 ///
-/// let day = Day { year: 2026, month: 11, day: 22 };
-/// assert_eq!(Visits::key_of((day, "/home")).as_ref(), b"visits/02026-11-22//home");
-/// assert_eq!(Visits::prefix_of(day).as_ref(), b"visits/02026-11-22/");
+/// assert_eq!(Visits::key_of((Region::Asia, "home")).as_ref(), b"visits/as/home");
+/// assert_eq!(Visits::prefix_of(Region::Asia).as_ref(), b"visits/as/");
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key",
@@ -80,7 +82,8 @@ use super::KeyWriter;
 pub trait KeyPart {
     /// What [`Keyed::key_of`](super::Keyed::key_of) and
     /// [`Keyed::prefix_of`](super::Keyed::prefix_of) take for a field of this type: `Self` for what
-    /// is cheap to copy, a reference or a slice for the rest. It is written as the same bytes.
+    /// is cheap to copy, `&'p Self` or a slice for the rest, `T::Arg<'p>` for what wraps any part
+    /// `T`. It is written as the same bytes.
     type Arg<'p>: KeyPart;
 
     /// Appends the part in a place where anything may follow.

@@ -226,7 +226,7 @@ impl Two {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4096))]
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn keys_order_as_the_tuples_of_their_parts_and_never_collide(two in two_keys()) {

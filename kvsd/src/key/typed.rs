@@ -35,6 +35,22 @@ pub struct Key<T> {
 /// The beginning of the keys of several `T`s: what a scan of them takes.
 ///
 /// Made by [`Keyed`](super::Keyed); cheap to clone. An empty one is the beginning of every key.
+///
+/// ```
+/// use kvsd::{Keyed, Prefix};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, kvsd::Value)]
+/// #[kvsd(key = "{year}/{title}")]
+/// struct Film {
+///     year: u16,
+///     title: String,
+/// }
+///
+/// let of_a_year: Prefix<Film> = Film::prefix_of(1927);
+/// assert_eq!(of_a_year.as_ref(), b"01927/");
+/// assert_eq!(Film::prefix().as_ref(), b"");
+/// ```
 pub struct Prefix<T> {
     bytes: Bytes,
     record: PhantomData<fn() -> T>,

@@ -13,7 +13,7 @@
 //! | `operation` | its name, such as `get` |
 //! | `table` | the table that it acts on |
 //! | `address` | the server |
-//! | `outcome` | `ok`, or of an error `not_sent`, `refused`, `unknown`, `done` (see [`Outcome`]); `dropped` if its future was |
+//! | `outcome` | `ok`, or of an error `not_sent`, `refused`, `partly`, `unknown`, `done` (see [`Outcome`]); `dropped` if its future was |
 //! | `error` | the [kind](crate::ErrorKind) of the error, if it ended with one |
 //!
 //! | event | level | when |

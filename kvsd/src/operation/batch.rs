@@ -37,6 +37,8 @@ pub struct Batch<'c> {
     keys: HashSet<Bytes>,
     value_bytes: usize,
     fault: Option<Error>,
+    /// How many changes were sent.
+    sent: usize,
 }
 
 /// What came of a batch that happened.
@@ -58,6 +60,7 @@ impl<'c> Batch<'c> {
             keys: HashSet::new(),
             value_bytes: 0,
             fault: None,
+            sent: 0,
         }
     }
 
@@ -154,8 +157,9 @@ impl<'c> Batch<'c> {
 
     /// The same batch without the borrow of the client, to be spawned or kept.
     pub fn owned(self) -> Batch<'static> {
-        let Self { call, max_value_bytes, changes, keys, value_bytes, fault } = self;
-        Batch { call: call.into_owned(), max_value_bytes, changes, keys, value_bytes, fault }
+        let Self { call, max_value_bytes, changes, keys, value_bytes, fault, sent } = self;
+        let call = call.into_owned();
+        Batch { call, max_value_bytes, changes, keys, value_bytes, fault, sent }
     }
 
     fn push(&mut self, key: &[u8], action: ActionDraft) {
@@ -219,6 +223,7 @@ impl<'c> Batch<'c> {
         if let Some(place) = self.changes.iter().position(is_idle) {
             return Err(argument::invalid("a check has a condition").at_place(place));
         }
+        self.sent = self.changes.len();
         Ok(Draft::Batch(std::mem::take(&mut self.changes)))
     }
 }
@@ -234,13 +239,20 @@ impl Future for Batch<'_> {
             }
         }
         let answer = ready!(self.call.poll(context));
-        Poll::Ready(self.call.finish(answer.and_then(finish)))
+        let sent = self.sent;
+        Poll::Ready(self.call.finish(answer.and_then(|answer| finish(answer, sent))))
     }
 }
 
-fn finish(answer: Answer) -> Result<Batched, Error> {
+fn finish(answer: Answer, sent: usize) -> Result<Batched, Error> {
     match answer {
-        Answer::Batch { version, changed } => Ok(Batched { version, changes: changed }),
+        Answer::Batch { version, changed } if changed.len() == sent => {
+            Ok(Batched { version, changes: changed })
+        }
+        Answer::Batch { .. } => {
+            let detail = "a batch was answered with another number of changes";
+            Err(Error::new(ErrorKind::Protocol, Outcome::Done, detail))
+        }
         Answer::Conflict { current, change } => {
             let place = usize::try_from(change).unwrap_or(usize::MAX);
             Err(Error::new(ErrorKind::Conflict { current }, Outcome::Refused, "").at_place(place))

@@ -110,7 +110,7 @@ impl<'c> Convoy<'c> {
                 Err(error) => Err(error),
             };
             if let Err(error) = result {
-                let outcome = after(&self.answers, error.outcome());
+                let outcome = overall(&self.answers, error.outcome());
                 return Poll::Ready(Err(error.with_outcome(outcome).at_place(done)));
             }
             self.current = 0..0;
@@ -143,23 +143,26 @@ fn next_message(items: &[Item], start: usize) -> Range<usize> {
     start..start + fitting.count().max(1)
 }
 
-/// What can be said of all of the requests if the rest of them has this outcome.
-fn after(answers: &[Answer], rest: Outcome) -> Outcome {
-    let happened = answers.iter().any(|answer| effect_of(answer) != Happened::No);
-    if happened { Outcome::Partly } else { rest }
+/// What can be said of all of the requests, given the answers to some and the outcome of the rest.
+fn overall(answers: &[Answer], rest: Outcome) -> Outcome {
+    let any = |happened| answers.iter().any(|answer| effect_of(answer) == happened);
+    if any(Happened::Yes) {
+        Outcome::Partly
+    } else if any(Happened::Unknown) {
+        Outcome::Unknown
+    } else {
+        rest
+    }
 }
 
-/// The first request that was refused, as an error that speaks for all of them.
+/// The results, or the first request that was refused, as an error that speaks for all of them.
 pub(super) fn first_refusal<T>(
     answers: Vec<Answer>,
     finish: fn(Answer) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
-    let some_happened = answers.iter().any(|answer| effect_of(answer) == Happened::Yes);
+    let outcome = overall(&answers, Outcome::Refused);
     let results = answers.into_iter().enumerate().map(|(place, answer)| {
-        finish(answer).map_err(|error| {
-            let outcome = if some_happened { Outcome::Partly } else { error.outcome() };
-            error.with_outcome(outcome).at_place(place)
-        })
+        finish(answer).map_err(|error| error.with_outcome(outcome).at_place(place))
     });
     results.collect()
 }

@@ -230,6 +230,12 @@ impl<T> fmt::Debug for Place<T> {
     }
 }
 
+impl<T> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ticket")
+    }
+}
+
 /// Counts the operations; shows nothing that they read.
 impl fmt::Debug for Answers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

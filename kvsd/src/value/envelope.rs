@@ -9,8 +9,9 @@
 //! ```
 //!
 //! Numbers are little-endian. `0xFF` never begins UTF-8, so a text is never taken for an envelope.
-//! `format` is 1. `version` is the type's schema version, from 1. `name` is the type's: 1 to 32
-//! bytes of UTF-8, letters, digits and ASCII punctuation, so it can be printed as it is.
+//! `format` is 1. `codec` is 1 for bincode, 2 for postcard, 3 for JSON, for ever. `version` is the
+//! type's schema version, from 1. `name` is the type's: 1 to 32 bytes of UTF-8, letters, digits and
+//! ASCII punctuation, so it can be printed as it is.
 //!
 //! An envelope knows no type: whether it is the right one is decided in `typed.rs`, the next file
 //! to read.

@@ -155,7 +155,7 @@ const fn same(a: &str, b: &str) -> bool {
     true
 }
 
-const CAPACITY: usize = 512;
+const CAPACITY: usize = 640;
 
 #[cfg(test)]
 mod tests {

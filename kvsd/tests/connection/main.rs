@@ -10,6 +10,7 @@ mod hostile;
 mod parts;
 mod pool;
 mod requests;
+mod several;
 mod streams;
 #[path = "../support/mod.rs"]
 mod support;

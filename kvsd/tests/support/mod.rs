@@ -100,6 +100,8 @@ pub(crate) struct Asked {
     pub(crate) id: RequestId,
     pub(crate) what: String,
     pub(crate) key: Vec<u8>,
+    /// 1, but for a pipeline.
+    pub(crate) requests: usize,
 }
 
 impl Session {
@@ -133,6 +135,7 @@ impl Session {
         self.next(|message| {
             let (id, request) = Request::parse(&message).unwrap();
             let request = request.expect("a known request");
+            let requests = if let Request::Pipeline(all) = &request { all.len() } else { 1 };
             let (what, key) = match request {
                 Request::Ping => ("ping", &b""[..]),
                 Request::Get { key, .. } => ("get", key),
@@ -155,7 +158,7 @@ impl Session {
                 Request::Tables { .. } => ("tables", &b""[..]),
                 Request::Statistics { .. } => ("statistics", &b""[..]),
             };
-            Asked { id, what: what.into(), key: key.to_vec() }
+            Asked { id, what: what.into(), key: key.to_vec(), requests }
         })
         .await
     }

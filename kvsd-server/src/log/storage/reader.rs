@@ -38,7 +38,7 @@ pub(crate) struct Reader {
 /// Whether a read may wait for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Only what is at hand.
+    /// Only what is at hand and not large.
     Cached,
     /// Whatever it takes.
     Wait,
@@ -240,6 +240,10 @@ impl Reader {
         buffer: &mut Vec<u8>,
         access: Access,
     ) -> Result<Option<Hit>, ReadError> {
+        if access == Access::Cached && location.read_bytes() > MAX_CACHED_BYTES {
+            // Copying and checking it would hold up whoever asks from a runtime's thread.
+            return Err(ReadError::NotCached);
+        }
         let segment = self.segment(location)?;
         let bytes = read(&segment, location, location.read_bytes(), buffer, access)?;
         let header = header(&segment, location, bytes, access)?;
@@ -271,6 +275,9 @@ impl Reader {
         })
     }
 }
+
+/// A longer record counts as not at hand: some 10 us of copying and checking.
+const MAX_CACHED_BYTES: usize = 64 * 1024;
 
 /// Reads up to `want` bytes of a record into the buffer, which only ever grows.
 fn read<'b>(

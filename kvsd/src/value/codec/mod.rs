@@ -38,8 +38,8 @@ pub trait Codec {
 #[derive(Debug)]
 pub struct BincodeCodec;
 
-/// The codec `postcard`: positional, and smaller still. A codec with the feature `postcard` only, as
-/// [`JsonCodec`] with its own.
+/// The codec `postcard`: positional, and smaller still. As [`JsonCodec`], a codec with its feature
+/// only.
 #[derive(Debug)]
 pub struct PostcardCodec;
 

@@ -39,6 +39,18 @@ async fn a_value_reads_back_whatever_its_size_and_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_large_record_is_left_to_the_threads_that_may_take_their_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = LogEngine::open(LogConfig::new(folder.path())).unwrap();
+    let value = vec![b'v'; 10 << 20];
+    version_of(&engine, set(b"large", &value)).await;
+    let mut buffer = Vec::new();
+    assert!(matches!(engine.read_now("default", b"large", &mut buffer), ReadNow::WouldBlock));
+    assert_eq!(buffer.capacity(), 0, "nothing was read");
+    assert!(read(&engine, b"large").await.is_some_and(|read| read == value));
+}
+
+#[tokio::test]
 async fn an_expired_record_is_absent_even_when_the_clock_goes_back() {
     let disk = SimDisk::new(1);
     let clock = Arc::new(ManualClock::at(1_000));

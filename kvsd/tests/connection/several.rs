@@ -1,0 +1,277 @@
+//! Operations of more than one request or key: what is sent again, what is not, and what their
+//! errors say of the writes that did happen.
+
+use std::time::Duration;
+
+use kvsd::protocol::v2::{Changed, FailCode, Names, Reply};
+use kvsd::{Change, Error, ErrorKind, Outcome, Version};
+use tokio::time::Instant;
+
+use crate::support::{Session, connected, record, written};
+
+/// Takes a pipeline and answers as many of its requests as `replies` has.
+async fn answer_pipeline(session: &mut Session, requests: usize, replies: Vec<Reply<'_>>) {
+    let asked = session.request().await.unwrap();
+    assert_eq!((asked.what.as_str(), asked.requests), ("pipeline", requests));
+    session.reply(asked.id, Reply::Pipeline(replies)).await;
+}
+
+/// The next request is of this kind, and is left without an answer.
+async fn take(session: &mut Session, what: &str) {
+    assert_eq!(session.request().await.unwrap().what, what);
+}
+
+fn refused() -> Reply<'static> {
+    Reply::Fail { code: FailCode::DiskFull, message: "no room" }
+}
+
+fn conflict() -> Reply<'static> {
+    Reply::Conflict { current: Version::new(3), change: 0 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_answer_has_no_room_for_is_asked_again_in_order_and_once() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        answer_pipeline(&mut session, 5, vec![record(b"0"), record(b"1")]).await;
+        answer_pipeline(&mut session, 3, vec![Reply::Value(None)]).await;
+        answer_pipeline(&mut session, 2, vec![record(b"3"), record(b"4")]).await;
+    };
+    let keys = ["a", "b", "c", "d", "e"];
+    let (values, ()) = tokio::join!(client.get_many::<u8>(keys), play);
+    assert_eq!(values.unwrap(), [Some(0), Some(1), None, Some(3), Some(4)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_of_many_keys_go_on_behind_the_last_answer_when_their_connection_is_lost() {
+    let (client, mut server, mut session) = connected().await;
+    let play = async {
+        answer_pipeline(&mut session, 3, vec![record(b"0")]).await;
+        take(&mut session, "pipeline").await;
+        drop(session);
+        let mut session = server.welcome().await;
+        answer_pipeline(&mut session, 2, vec![record(b"1"), record(b"2")]).await;
+        session
+    };
+    let (values, _session) = tokio::join!(client.get_many::<u8>(["a", "b", "c"]), play);
+    assert_eq!(values.unwrap(), [Some(0), Some(1), Some(2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn writes_of_many_keys_are_never_repeated_when_their_connection_is_lost() {
+    let (client, mut server, mut session) = connected().await;
+    let play = async {
+        take(&mut session, "pipeline").await;
+        drop(session);
+        server.welcome().await
+    };
+    let (set, session) = tokio::join!(client.set_many([("a", 1), ("b", 2)]), play);
+    let error = set.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Unknown));
+    assert_eq!(error.place(), Some(0));
+    assert_nothing_more(client, session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_some_of_the_writes_happened_the_error_says_so_and_from_where_on() {
+    let (client, mut server, mut session) = connected().await;
+    let play = async {
+        answer_pipeline(&mut session, 1024, (0..1024).map(|_| written()).collect()).await;
+        take(&mut session, "pipeline").await;
+        drop(session);
+        server.welcome().await
+    };
+    let pairs = (0..1100).map(|i| (format!("k{i}"), i));
+    let (set, session) = tokio::join!(client.set_many(pairs), play);
+    let error = set.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Partly));
+    assert_eq!(error.place(), Some(1024));
+    assert!(!error.is_retryable());
+    assert!(error.to_string().contains("part of it was carried out"), "{error}");
+    assert_nothing_more(client, session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refused_write_among_many_is_named_and_the_others_are_not_denied() {
+    let (client, _server, mut session) = connected().await;
+    let keys = ["a", "b", "c"];
+    let play = answer_pipeline(&mut session, 3, vec![written(), refused(), written()]);
+    let (deleted, ()) = tokio::join!(client.delete_many(keys), play);
+    let error = deleted.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Server(FailCode::DiskFull));
+    assert_eq!((error.outcome(), error.place()), (Outcome::Partly, Some(1)));
+
+    // If none of them happened, the error may be retried as any other.
+    let play = answer_pipeline(&mut session, 3, vec![refused(), refused(), refused()]);
+    let (deleted, ()) = tokio::join!(client.delete_many(keys), play);
+    let error = deleted.unwrap_err();
+    assert_eq!((error.outcome(), error.place()), (Outcome::Refused, Some(0)));
+    assert!(error.is_retryable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_only_reads_is_asked_again_and_one_that_writes_is_not() {
+    let (client, mut server, mut session) = connected().await;
+    let mut pipeline = client.pipeline();
+    let place = pipeline.get::<u8>("k");
+    let play = async {
+        take(&mut session, "pipeline").await;
+        drop(session);
+        let mut session = server.welcome().await;
+        answer_pipeline(&mut session, 1, vec![record(b"7")]).await;
+        session
+    };
+    let (answers, mut session) = tokio::join!(pipeline, play);
+    assert_eq!(answers.unwrap().take(place).unwrap(), Some(7));
+
+    let mut pipeline = client.pipeline();
+    let _read = pipeline.get::<u8>("k");
+    let _count = pipeline.increment("n", 1);
+    let play = async {
+        take(&mut session, "pipeline").await;
+        drop(session);
+        server.welcome().await
+    };
+    let (answers, session) = tokio::join!(pipeline, play);
+    let error = answers.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Unknown));
+    assert_nothing_more(client, session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_that_are_not_those_to_a_pipelines_requests_are_not_handed_out() {
+    let counter = || Reply::Counter { version: Version::new(1).unwrap(), value: 1 };
+    for replies in [
+        vec![counter(), record(b"1")],
+        vec![record(b"1"), written()],
+        vec![record(b"1"), counter(), record(b"1")],
+    ] {
+        let (client, _server, mut session) = connected().await;
+        let mut pipeline = client.pipeline();
+        let _read = pipeline.get::<u8>("k");
+        let _count = pipeline.increment("n", 1);
+        let play = answer_pipeline(&mut session, 2, replies);
+        let (answers, ()) = tokio::join!(pipeline, play);
+        let error = answers.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Protocol, Outcome::Unknown));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_connection_is_lost_is_reported_and_never_repeated() {
+    let (client, mut server, mut session) = connected().await;
+    let play = async {
+        take(&mut session, "batch").await;
+        drop(session);
+        server.welcome().await
+    };
+    let (batch, session) = tokio::join!(client.batch().set("a", 1).increment("n", 1), play);
+    let error = batch.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Unknown));
+    assert_nothing_more(client, session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_with_another_number_of_results_than_changes_is_a_broken_answer() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        let asked = session.request().await.unwrap();
+        let changed = vec![Changed { existed: false, counter: None }];
+        session.reply(asked.id, Reply::Batch { version: Version::new(2), changed }).await;
+    };
+    let (batch, ()) = tokio::join!(client.batch().set("a", 1).increment("n", 1), play);
+    let error = batch.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Protocol, Outcome::Done));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_whose_write_is_lost_is_reported_and_never_repeated() {
+    let (client, mut server, mut session) = connected().await;
+    let mut calls = 0;
+    let update = client.update("n", |n: Option<u8>| {
+        calls += 1;
+        Change::Set(n.unwrap_or(0) + 1)
+    });
+    let play = async {
+        // The read is lost, and asked again; the write is lost, and is not.
+        take(&mut session, "get").await;
+        drop(session);
+        let mut session = server.welcome().await;
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, record(b"1")).await;
+        take(&mut session, "set").await;
+        drop(session);
+        server.welcome().await
+    };
+    let (updated, session) = tokio::join!(update, play);
+    let error = updated.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Unknown));
+    assert_eq!((error.operation(), calls), (Some("update"), 1));
+    assert_nothing_more(client, session).await;
+}
+
+/// Plays a server on which somebody else has always written in between; the number of writes.
+async fn spoil_all(session: &mut Session) -> usize {
+    let mut writes = 0;
+    while let Some(asked) = session.request().await {
+        let reply = if asked.what == "get" { record(b"1") } else { conflict() };
+        writes += usize::from(asked.what == "set");
+        session.reply(asked.id, reply).await;
+    }
+    writes
+}
+
+async fn spoiled(timeout: Duration, attempts: u32) -> (Error, usize, u128) {
+    let (client, _server, mut session) = connected().await;
+    let start = Instant::now();
+    let update = async {
+        let update = client.update("n", |n: Option<u8>| Change::Set(n.unwrap_or(0) + 1));
+        let error = update.attempts(attempts).timeout(timeout).await.unwrap_err();
+        drop(client);
+        (error, start.elapsed().as_millis())
+    };
+    let ((error, millis), writes) = tokio::join!(update, spoil_all(&mut session));
+    (error, writes, millis)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_others_always_spoil_gives_up_after_its_attempts_or_its_deadline() {
+    let (error, writes, _) = spoiled(Duration::from_secs(10), 5).await;
+    assert_eq!(error.kind(), ErrorKind::Conflict { current: Version::new(3) });
+    assert_eq!((error.outcome(), writes), (Outcome::Refused, 5));
+
+    let (error, writes, millis) = spoiled(Duration::from_secs(3), u32::MAX).await;
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::NotSent));
+    assert_eq!(millis, 3000);
+    assert!(writes > 10, "{writes} attempts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tables_are_asked_for_until_all_are_named() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        for (more, names) in [(true, vec!["a", "b"]), (true, vec!["c"]), (false, vec![])] {
+            let asked = session.request().await.unwrap();
+            session.reply(asked.id, Reply::Tables(Names { more, names })).await;
+        }
+    };
+    let (tables, ()) = tokio::join!(client.tables(), play);
+    let tables = tables.unwrap();
+    assert!(tables.iter().map(kvsd::TableName::as_str).eq(["a", "b", "c"]));
+
+    // One that names nothing new would be asked for ever.
+    for (more, names) in [(true, vec![]), (true, vec!["a", "a"]), (false, vec!["../a"])] {
+        let play = async {
+            let asked = session.request().await.unwrap();
+            session.reply(asked.id, Reply::Tables(Names { more, names })).await;
+        };
+        let (tables, ()) = tokio::join!(client.tables(), play);
+        assert_eq!(tables.unwrap_err().kind(), ErrorKind::Protocol);
+    }
+}
+
+/// The client has sent nothing more when it goes.
+async fn assert_nothing_more(client: kvsd::Client, mut session: Session) {
+    drop(client);
+    assert_eq!(session.request().await, None);
+}
