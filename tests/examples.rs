@@ -51,14 +51,15 @@ fn the_quickstart_shows_each_line_with_what_it_did() {
     let shown = printed(&run("quickstart", &[""; 0]));
     for expected in [
         "  client.get::<String>(\"greeting\").await?\n    -> Some(\"hello\")\n",
-        "  users.set(\"user/7\", &ada).await?\n    -> Version(1)\n",
+        "  client.put(&ada).await?\n    -> Version(1)\n",
         "the stored value is a User, not text",
         "a condition does not hold: the record has version 2",
         // The first take has it, the second finds nothing.
         "  client.take::<String>(\"greeting\").await?\n    -> Some(\"hello\")\n",
         "  client.take::<String>(\"greeting\").await?\n    -> None\n",
         // After the folder was closed and opened again.
-        "  users.get::<User>(\"user/7\").await?\n    -> Some(User { id: 7, name: \"Ada Lovelace\"",
+        "  client.fetch(User::key_of(7)).await?\n    -> Some(User { id: 7, name: \"Ada Lovelace\"",
+        "    -> Some(Entry { key: b\"user/00000000000000000007\", value: User { id: 7,",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
     }

@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use kvsd::testing::{Connects, Faults};
-use kvsd::{Client, ErrorKind};
+use kvsd::{Change, Client, ErrorKind};
 use kvsd_server::Embedded;
 use metrics::{CounterFn, GaugeFn, HistogramFn, Key, KeyName, Metadata, SharedString, Unit};
 use tracing::field::{Field, Visit};
@@ -39,6 +39,28 @@ async fn everything(table: &str) {
     client.get::<String>(KEY).versioned().await.unwrap();
     client.exists(KEY).await.unwrap();
     client.delete("other").await.unwrap();
+    client.increment("canary-counter", 1).await.unwrap();
+    client.increment(KEY, 1).await.unwrap_err();
+    client
+        .update("canary-counter", |count: Option<i64>| Change::Set(count.unwrap() + 1))
+        .await
+        .unwrap();
+    client.update(KEY, |_: Option<u64>| Change::Keep).await.unwrap_err();
+    client.swap::<String>(KEY, VALUE).await.unwrap();
+    client.expire(KEY, patient).await.unwrap();
+    client.persist(KEY).await.unwrap();
+    client.ttl(KEY).await.unwrap();
+    client.set_many([(KEY, VALUE)]).await.unwrap();
+    client.set_many([(KEY, VALUE), ("", VALUE)]).await.unwrap_err();
+    client.get_many::<String>([KEY]).await.unwrap();
+    client.delete_many(["canary-gone"]).await.unwrap();
+    client.batch().set(KEY, VALUE).delete("canary-gone").await.unwrap();
+    client.batch().set(KEY, VALUE).if_absent().await.unwrap_err();
+    let mut pipeline = client.pipeline();
+    let number = pipeline.increment(KEY, 1);
+    pipeline.await.unwrap().take(number).unwrap_err();
+    client.statistics().await.unwrap();
+    client.tables().await.unwrap();
     client.take::<u64>(KEY).await.unwrap_err();
     assert!(client.table(&format!("{KEY}/")).is_err());
 
@@ -83,7 +105,24 @@ async fn every_operation_is_a_span_with_its_table_its_server_and_its_outcome() {
     assert_eq!(of("set", "not_sent"), 3);
     assert_eq!(of("set", "unknown"), 1);
     assert_eq!((of("take", "done"), of("get", "dropped"), of("delete", "ok")), (1, 1, 1));
-    assert_eq!(spans.len(), 17, "{spans:#?}");
+    for operation in [
+        "increment",
+        "update",
+        "swap",
+        "expire",
+        "persist",
+        "ttl",
+        "set_many",
+        "get_many",
+        "delete_many",
+        "batch",
+        "pipeline",
+        "statistics",
+    ] {
+        assert_eq!(of(operation, "ok"), 1, "{operation}: {spans:#?}");
+    }
+    assert_eq!((of("increment", "refused"), of("update", "refused")), (1, 1));
+    assert_eq!((of("batch", "refused"), of("set_many", "not_sent")), (1, 1));
     assert!(spans.iter().any(|span| span.contains("error=the deadline passed")));
 
     let events = capture.lines();

@@ -18,6 +18,7 @@ mod server;
 mod several;
 mod single;
 mod value;
+mod watcher;
 mod weather;
 mod worker;
 
@@ -37,12 +38,12 @@ use server::{Host, Kind, Stop, Way};
 use worker::{GRACE, Sea, TIMEOUT, Worker};
 
 const CLIENTS: u64 = 3;
-const TASKS: u64 = 192;
+const TASKS: u64 = 360;
 /// The ordinary run ends after so many operations, and not before both.
 const OPERATIONS: u64 = 20_000;
 const SHORT: Duration = Duration::from_secs(6);
 /// What the resident memory may have grown by since the first storm, in bytes.
-const ROOM: u64 = 64 * 1024 * 1024;
+const ROOM: u64 = 96 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_calm_sea_every_operation_succeeds_though_many_are_dropped() {
@@ -74,7 +75,8 @@ async fn whatever_the_network_and_the_server_do_no_answer_is_anothers_and_no_wri
     let host = Host::start(folder.path().join("data"), Kind::Inside).await;
     let seconds = std::env::var("KVSD_TEST_STORM_SECONDS").ok();
     let seconds = seconds.map(|text| text.parse().expect("a number of seconds"));
-    let mut storm = Storm::over(host).await;
+    let length = seconds.map_or(Length::Seconds, |_| Length::Minutes);
+    let mut storm = Storm::over(host, length).await;
 
     // What one storm leaves behind is there already when the memory is first looked at.
     let (first, operations) = match seconds {
@@ -95,31 +97,47 @@ async fn whatever_the_network_and_the_server_do_no_answer_is_anothers_and_no_wri
     storm.host.stop(Stop::Gracefully).await;
 }
 
+/// How long the storm is, and whether there is time for everything.
+#[derive(Debug, Clone, Copy)]
+enum Length {
+    Seconds,
+    Minutes,
+}
+
 /// Clients, each with a network of its own, and the server that all of them use.
 struct Storm {
     host: Host,
     coasts: Vec<(Client, Faults)>,
     ledger: Arc<Ledger>,
+    length: Length,
     /// So that no task writes the keys of one in an earlier storm.
     tasks: u64,
     restarts: u64,
 }
 
 impl Storm {
-    async fn over(host: Host) -> Self {
+    async fn over(host: Host, length: Length) -> Self {
         let mut coasts = Vec::new();
         for coast in 0..CLIENTS {
             let faults = Faults::seeded(seed() ^ coast);
             let client = Client::builder().transport(host.way()).faults(&faults).timeout(TIMEOUT);
             coasts.push((client.pool_size(2).connect().await.unwrap(), faults));
         }
-        Self { host, coasts, ledger: Arc::default(), tasks: 0, restarts: 0 }
+        Self { host, coasts, ledger: Arc::default(), length, tasks: 0, restarts: 0 }
     }
 
     /// Storms for `time` and as many operations, then has all clients look at the sea again.
     async fn blow(&mut self, time: Duration, operations: u64) {
         let stop = Arc::new(AtomicBool::new(false));
         let (start, done_before) = (Instant::now(), self.ledger.operations());
+        let end = format!("shared/end/{}", self.tasks);
+        let first_write = self.ledger.writes();
+        let mut watchers = JoinSet::new();
+        for (client, _) in &self.coasts {
+            let mut events = client.watch::<Vec<u8>>("shared/");
+            events.begin().await.unwrap();
+            watchers.spawn(watcher::follow(events, Arc::clone(&self.ledger), end.clone()));
+        }
         let mut weather = JoinSet::new();
         for (number, (_, faults)) in (0..).zip(&self.coasts) {
             let random = Random::new(seed(), 1_000_000 + number);
@@ -166,6 +184,16 @@ impl Storm {
         for worker in &mut all {
             worker.check(&witness).await;
         }
+        let last = self.ledger.new_write();
+        witness.set(&end, value::value(&end, last, 100)).await.unwrap();
+        let stored = self.ledger.all_stored(first_write);
+        for mut seen in join(&mut watchers).await {
+            seen.sort_unstable();
+            let is_seen = |number: &u64| seen.binary_search(number).is_ok();
+            let missed: Vec<_> = stored.iter().filter(|number| !is_seen(number)).collect();
+            assert!(missed.is_empty(), "a watch missed writes {missed:?}");
+            self.ledger.watched.fetch_add(seen.len() as u64, Ordering::Relaxed);
+        }
         let count = witness.get::<i64>(SHARED_COUNTER).await.unwrap().unwrap_or(0);
         let counted = self.ledger.counted.load(Ordering::Relaxed);
         let most = counted + self.ledger.perhaps_counted.load(Ordering::Relaxed);
@@ -192,7 +220,16 @@ impl Storm {
         }
         let ended = tokio::time::timeout(SOON * 2 + GRACE, join(&mut tasks)).await;
         assert!(ended.is_ok(), "{} operations outlived their deadlines", tasks.len());
-        self.coasts.iter().for_each(|(_, faults)| faults.cut_all());
+        for (client, faults) in &self.coasts {
+            match self.length {
+                // The client finds out by itself.
+                Length::Minutes => {
+                    let get = client.get::<u64>("after/0").timeout(GRACE * 2);
+                    get.await.expect("a silent connection is given up and replaced");
+                }
+                Length::Seconds => faults.cut_all(),
+            }
+        }
     }
 
     fn faults(&self) -> FaultCounts {
@@ -218,13 +255,15 @@ impl Storm {
         let text = format!(
             "storm: {} operations, {} dropped, {} restarts of the server, {cuts} connections cut, \
              {half_opens} half-open, {refused} of {connects} refused, {delays} of {pieces} pieces \
-             delayed, {} MiB passed, {} exact checks, resident {} MiB then {} MiB, seed {}\n\
+             delayed, {} MiB passed, {} exact checks, {} changes watched, \
+             resident {} MiB then {} MiB, seed {}\n\
              storm: {:?}\n",
             self.ledger.operations(),
             self.ledger.counted("dropped"),
             self.restarts,
             bytes / (1024 * 1024),
             self.ledger.exact_checks.load(Ordering::Relaxed),
+            self.ledger.watched.load(Ordering::Relaxed),
             mebibytes(before),
             mebibytes(after),
             seed(),
@@ -238,14 +277,15 @@ impl Storm {
         let FaultCounts { cuts, half_opens, delays, .. } = self.faults();
         let exact_checks = self.ledger.exact_checks.load(Ordering::Relaxed);
         for (what, count, least) in [
-            ("operations", self.ledger.operations(), OPERATIONS),
+            ("operations", self.ledger.operations(), OPERATIONS / 2),
             ("drops", self.ledger.counted("dropped"), 1_000),
             ("restarts", self.restarts, 2),
             ("cuts", cuts, 10),
             ("half-open connections", half_opens, 2),
             ("delays", delays, 100),
             ("large values", self.ledger.counted("large values"), 10),
-            ("exact checks", exact_checks, 1_000),
+            ("exact checks", exact_checks, 500),
+            ("watched changes", self.ledger.watched.load(Ordering::Relaxed), 1_000),
         ] {
             assert!(count >= least, "only {count} {what}");
         }

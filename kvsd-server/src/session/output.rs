@@ -9,7 +9,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use kvsd::protocol::v2::part::{Cutter, MAX_PART_BYTES, Sender};
 use kvsd::protocol::v2::{Reply, RequestId};
 use tokio::io::AsyncWrite;
@@ -58,6 +58,14 @@ impl Output {
             self.peak = self.peak.max(self.buffer.len());
             self.large.push(id, self.buffer.split_off(start).freeze());
         }
+    }
+
+    /// As [`Output::answer`], with a large value for the record that the reply leaves empty: it is
+    /// not copied until it is cut.
+    pub(super) fn answer_with(&mut self, id: RequestId, reply: &Reply<'_>, value: Bytes) {
+        let mut message = BytesMut::new();
+        reply.encode(id, &mut message);
+        self.large.push_with_value(id, message, value);
     }
 
     /// Where what goes whole goes: what is said before version 2 is spoken, and in version 1.

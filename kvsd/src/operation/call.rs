@@ -144,10 +144,7 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Answer, Error>> {
-        if self.is_new() && self.deadline.is_none() {
-            let address = self.client().pool().address();
-            self.observed = Observed::begin(self.name, self.table(), address);
-        }
+        self.begin();
         let _entered = self.observed.enter();
         loop {
             match &mut self.state {
@@ -185,9 +182,19 @@ impl<'c> Call<'c> {
 
     /// The operation's result, with its name in an error.
     pub(crate) fn finish<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        // What could not be asked at all was not polled.
+        self.begin();
         let result = result.map_err(|error| self.explain(error));
         self.observed.end(result.as_ref().err());
         result
+    }
+
+    /// The operation is seen from now on, unless it is already.
+    fn begin(&mut self) {
+        if self.is_new() && self.deadline.is_none() {
+            let address = self.client().pool().address();
+            self.observed = Observed::begin(self.name, self.table(), address);
+        }
     }
 
     fn explain(&self, error: Error) -> Error {

@@ -150,7 +150,7 @@ impl Session {
                 Request::Scan(scan) => ("scan", lower_bound(&scan)),
                 Request::Watch(watch) => {
                     let key = format!("{:?}, {} ms", watch.since, watch.wait_millis);
-                    return Asked { id, what: "watch".into(), key: key.into() };
+                    return Asked { id, what: "watch".into(), key: key.into(), requests };
                 }
                 Request::Cancel => ("cancel", &b""[..]),
                 Request::CreateTable { .. } => ("create table", &b""[..]),

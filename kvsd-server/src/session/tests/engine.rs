@@ -72,9 +72,14 @@ impl MapEngine {
         self.open.send_replace(true);
     }
 
+    /// How many wait for the disk.
+    pub(super) fn waiting(&self) -> usize {
+        self.open.receiver_count()
+    }
+
     /// Waits until somebody waits for the disk.
     pub(super) async fn is_waited_for(&self) {
-        while self.open.receiver_count() == 0 {
+        while self.waiting() == 0 {
             tokio::task::yield_now().await;
         }
     }

@@ -1,30 +1,12 @@
 //! Large messages in parts: others pass them, and what breaks their rules ends the connection.
 
-use kvsd::protocol::v2::part::{
-    Arrival, Assembler, Cut, Cutter, MAX_PART_BYTES, Part, Sender, stream_limits,
-};
+use kvsd::protocol::v2::part::{Arrival, Assembler, MAX_PART_BYTES, Part, Sender, stream_limits};
 use kvsd::protocol::v2::{Record, limits};
 use tokio::task::yield_now;
 
 use super::*;
 
 const MIB: usize = 1024 * 1024;
-
-/// A request's parts, one message each.
-fn parts_of(number: u64, request: &Request<'_>) -> Vec<Vec<u8>> {
-    let mut message = BytesMut::new();
-    request.encode(id_of(number), &mut message);
-    let mut cutter = Cutter::new(Sender::Client);
-    cutter.push(id_of(number), message.freeze());
-    let mut parts = Vec::new();
-    loop {
-        let mut out = BytesMut::new();
-        match cutter.cut(&mut out) {
-            Cut::Nothing => return parts,
-            Cut::Part | Cut::Last(_) => parts.push(out.to_vec()),
-        }
-    }
-}
 
 fn part(number: u64, remaining: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = BytesMut::new();
@@ -115,6 +97,20 @@ async fn a_small_answer_passes_a_large_one_and_large_ones_take_turns() {
     for number in [1, 2] {
         assert!(listener.values.contains(&(number, value.clone())), "answer {number}");
     }
+}
+
+#[tokio::test]
+async fn a_large_value_from_the_disk_is_the_same_value() {
+    let bench = Bench::new();
+    let value = vec![b'v'; MIB];
+    bench.engine.put("default", b"disk/large", value.clone());
+    let mut peer = bench.connect_v2().await;
+    peer.get(1, b"disk/large").await;
+    let mut listener = Listener::new();
+    while listener.values.is_empty() {
+        listener.hear(&mut peer).await;
+    }
+    assert!(listener.values == [(1, value)]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 //! The sessions are polled by hand, so that "nothing moves any more" is a fact and not a guess; and
 //! outside of any task, where tokio would interrupt them when they have done enough.
 
+use std::ops::Bound;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
@@ -72,10 +73,17 @@ async fn catch_up(
     let welcome = decoder.decode(&buffer).unwrap().unwrap().byte_len();
     buffer.advance(welcome);
     let mut ids = Vec::new();
+    let mut assembler = Assembler::new(Sender::Server, ANY);
+    let mut note = |message: &Message<'_>| match Reply::parse(message).unwrap() {
+        (Some(_), Some(reply @ Reply::Fail { .. })) => panic!("{reply:?}"),
+        (Some(id), Some(_)) => ids.push(id.get()),
+        other => panic!("{other:?}"),
+    };
     while let Some(message) = decoder.decode(&buffer).unwrap() {
-        match Reply::parse(&message).unwrap() {
-            (Some(id), Some(Reply::Value(Some(_)) | Reply::Written { .. })) => ids.push(id.get()),
-            other => panic!("{other:?}"),
+        match assembler.take(&message).unwrap() {
+            Arrival::Whole => note(&message),
+            Arrival::Part => {}
+            Arrival::Assembled(mut whole) => note(&whole.open().unwrap().0),
         }
         let length = message.byte_len();
         buffer.advance(length);
@@ -194,6 +202,106 @@ fn writes_that_answer_with_the_record_before_are_bounded_by_the_largest_value() 
         ids.sort_unstable();
         assert_eq!(ids, (1..=10_000).collect::<Vec<_>>());
     }
+}
+
+#[test]
+fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_value() {
+    let value = vec![b'v'; 32 * 1024];
+    let read = Request::Get { table: "default", key: b"disk/k" };
+    // Two writes of 32 KiB each; a thousand reads, which are taken to find a MiB together; and one
+    // read, which may find as much as a value may have.
+    for (max_value_bytes, requests, count, most) in [
+        (10 << 20, vec![set(b"a", &value), set(b"b", &value)], 300, (8 << 20) / (64 << 10) + 1),
+        (10 << 20, vec![read.clone(); 1000], 30, 8),
+        (64 << 20, vec![read], 5000, 2),
+    ] {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let bench = Bench::with_limit(max_value_bytes);
+        bench.engine.put("default", b"disk/k", b"v".to_vec());
+        bench.engine.hold();
+        let mut bytes = BytesMut::from(HELLO);
+        for id in 1..=count {
+            let pipeline = Request::Pipeline(requests.clone());
+            bytes.extend_from_slice(&parts_of(id, &pipeline).concat());
+        }
+        let (mut stream, mut session) = bench.by_hand();
+        let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+        let waiting = bench.engine.waiting();
+        assert!((1..=most).contains(&waiting), "{waiting} pipelines wait, {most} at most");
+        bench.engine.release();
+        let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+        ids.sort_unstable();
+        assert_eq!(ids, (1..=count).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn pages_that_wait_for_the_disk_are_bounded() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let bench = Bench::new();
+    bench.engine.put("default", b"k", b"v".to_vec());
+    bench.engine.hold();
+    let scan = v2::Scan {
+        table: "default",
+        from: Bound::Unbounded,
+        to: Bound::Unbounded,
+        order: v2::Order::Ascending,
+        detail: v2::Detail::Records,
+        limit: None,
+    };
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=10_000 {
+        Request::Scan(scan).encode(id_of(id), &mut bytes);
+    }
+    let (mut stream, mut session) = bench.by_hand();
+    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+    assert_eq!(bench.engine.waiting(), 8, "pages of a MiB wait");
+    bench.engine.release();
+    let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+    assert_eq!(ids.len(), 10_000);
+}
+
+#[test]
+fn watches_that_wake_together_hold_a_few_pages_and_all_tell_their_news() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    const WATCHES: u64 = 1000;
+    let bench = Bench::new();
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=WATCHES {
+        let since = Some(v2::Position { incarnation: None, version: 0 });
+        let select = v2::Select::All;
+        let watch = v2::Watch { table: "default", since, wait_millis: 30_000, select };
+        Request::Watch(watch).encode(id_of(id), &mut bytes);
+    }
+    let (mut stream, mut session) = bench.by_hand();
+    let mut writer = task::spawn(());
+    let mut taken = 0;
+    while taken < bytes.len() {
+        assert!(session.poll().is_pending());
+        let rest = &bytes[taken..];
+        match writer.enter(|cx, _| Pin::new(&mut stream).poll_write(cx, rest)) {
+            Poll::Ready(written) => taken += written.unwrap(),
+            Poll::Pending => {}
+        }
+    }
+    while session.is_woken() {
+        assert!(session.poll().is_pending());
+    }
+    assert_eq!(bench.engine.looks.load(Ordering::Relaxed), 1000);
+    bench.engine.put("default", b"k", vec![b'v'; 600 * 1024]);
+    while session.is_woken() {
+        assert!(session.poll().is_pending());
+    }
+    // As many as fill the output, and eight behind it.
+    let looks = bench.engine.looks.load(Ordering::Relaxed) - 1000;
+    let most = (32 << 20) / (600 << 10) + 1 + 8;
+    assert!((8..=most).contains(&looks), "{looks} of the woken hold changes, {most} at most");
+    let mut ids = runtime.block_on(catch_up(stream, session, &[]));
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=WATCHES).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 //! Turns what the engine says into a [`Reply`]; never decides what is answered. Next file to read:
 //! `in_flight`.
 
+use std::sync::Arc;
+
+use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd::protocol::v2::{
     self, FailCode, Lifetime, Names, News, NewsChange, Page, PageRecord, Reply, RequestId,
     Statistics,
@@ -29,7 +32,7 @@ pub(super) enum Answer {
     Batch { version: Option<Version>, changed: Vec<v2::Changed> },
     Pipeline(Vec<Answer>),
     Page { page: ScanPage, detail: ScanDetail },
-    News { page: ChangePage, select: Selected },
+    News { page: Arc<ChangePage>, select: Selected },
     Gap { now: Position },
     Tables { more: bool, names: Vec<TableName> },
     Statistics(Option<TableStatistics>),
@@ -86,8 +89,15 @@ impl Answer {
     }
 
     /// Answers the request with this id.
-    pub(super) fn send(&self, id: RequestId, output: &mut Output) {
-        output.answer(id, &self.reply());
+    pub(super) fn send(self, id: RequestId, output: &mut Output) {
+        match self {
+            Self::Value(Some(record)) if record.value.len() > MAX_PART_BYTES => {
+                let Record { version, expires_at, value } = record;
+                let record = v2::Record { version, expires_at, value: &[] };
+                output.answer_with(id, &Reply::Value(Some(record)), value);
+            }
+            answer => output.answer(id, &answer.reply()),
+        }
     }
 
     fn reply(&self) -> Reply<'_> {

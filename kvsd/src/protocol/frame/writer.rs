@@ -1,6 +1,6 @@
 //! Frames, written behind what a buffer holds.
 
-use bytes::{BufMut, BytesMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use super::{LINE_END, MAX_DECIMAL_BYTES};
 
@@ -41,6 +41,15 @@ impl<'a> FrameWriter<'a> {
         self.0.put_u8(b'$');
         self.number_line(content.len() as u64);
         self.0.extend_from_slice(content);
+        self.end_line()
+    }
+
+    /// A bytes frame of the next `length` bytes of `content`, which holds as many.
+    pub fn bytes_of(&mut self, content: &mut impl Buf, length: usize) -> &mut Self {
+        self.0.reserve(length + MAX_DECIMAL_BYTES + 5);
+        self.0.put_u8(b'$');
+        self.number_line(length as u64);
+        self.0.put(content.take(length));
         self.end_line()
     }
 

@@ -24,6 +24,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::buf::Chain;
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
@@ -35,6 +36,12 @@ pub const MAX_PART_BYTES: usize = 64 * 1024;
 /// How many messages may be under way in parts on one connection, in each direction.
 pub const MAX_IN_PARTS: usize = 4;
 
+/// How much is reserved at a time, as a multiple of what has arrived.
+const GROWTH: usize = 15;
+const PART_FRAMES: usize = 4;
+/// A bytes frame without bytes.
+const EMPTY: &[u8] = b"$0\r\n\r\n";
+const LINE_END: &[u8] = b"\r\n";
 /// What a part has beside its bytes, generously.
 const BESIDE_PART_BYTES: usize = 2 * 1024;
 
@@ -94,7 +101,7 @@ impl<'a> Part<'a> {
     /// Writes the message behind what `out` holds.
     pub fn encode(&self, sender: Sender, id: RequestId, out: &mut BytesMut) {
         FrameWriter::new(out)
-            .message(4, sender.kind())
+            .message(PART_FRAMES, sender.kind())
             .integer(id.to_wire())
             .integer(i64::try_from(self.remaining).unwrap_or(i64::MAX))
             .bytes(self.bytes);
@@ -154,8 +161,8 @@ pub enum Arrival {
     Assembled(Assembled),
 }
 
-/// Joins the parts that one side sends. Holds at most [`MAX_IN_PARTS`] messages, and of each no more
-/// memory than twice what has arrived.
+/// Joins the parts that one side sends. Holds at most [`MAX_IN_PARTS`] messages, and for each
+/// reserves no more than sixteen times what has arrived, and never more than was announced.
 #[derive(Debug)]
 pub struct Assembler {
     sender: Sender,
@@ -168,6 +175,12 @@ impl Assembler {
     #[must_use]
     pub fn new(sender: Sender, whole: FrameLimits) -> Self {
         Self { sender, whole, underway: Vec::new() }
+    }
+
+    /// Whether no message is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.underway.is_empty()
     }
 
     /// Takes note of a message on the stream, and keeps its bytes if it is a part.
@@ -250,8 +263,10 @@ impl Assembly {
             return Err(PartError::Discontinuous);
         };
         if self.bytes.capacity() - self.bytes.len() < part.bytes.len() {
-            // By as much again as has arrived, and never beyond what was announced.
-            self.bytes.reserve_exact(self.remaining.min(self.bytes.len().max(part.bytes.len())));
+            // Each step moves what is there, while small messages wait: so the steps are few. What
+            // is reserved and not yet written costs addresses, not memory.
+            let more = self.bytes.len().max(part.bytes.len()).saturating_mul(GROWTH);
+            self.bytes.reserve_exact(self.remaining.min(more));
         }
         self.bytes.extend_from_slice(part.bytes);
         self.remaining = remaining;
@@ -335,8 +350,10 @@ pub struct Cutter {
 
 struct Outgoing {
     id: RequestId,
-    rest: Bytes,
+    rest: Pieces,
 }
+
+type Pieces = Chain<Bytes, Chain<Bytes, Bytes>>;
 
 impl Cutter {
     /// For what `sender` sends.
@@ -359,9 +376,27 @@ impl Cutter {
 
     /// Takes an encoded message of more than [`MAX_PART_BYTES`].
     pub fn push(&mut self, id: RequestId, message: Bytes) {
-        debug_assert!(message.len() > MAX_PART_BYTES, "a small message goes whole");
-        self.bytes += message.len();
-        self.queue.push_back(Outgoing { id, rest: message });
+        self.push_pieces(id, message.chain(Bytes::new().chain(Bytes::new())));
+    }
+
+    /// Takes a message with `value` of more than [`MAX_PART_BYTES`] as its last bytes frame, without
+    /// copying it. `message` is the message as it is with an empty one.
+    pub fn push_with_value(&mut self, id: RequestId, mut message: BytesMut, value: Bytes) {
+        // Nothing behind the value can look like this: strings and numbers hold no line end.
+        let at = message.windows(EMPTY.len()).rposition(|window| window == EMPTY);
+        debug_assert!(at.is_some(), "the message has an empty value");
+        let behind = message.split_off(at.map_or(message.len(), |at| at + EMPTY.len()));
+        message.truncate(at.unwrap_or(message.len()));
+        message.extend_from_slice(format!("${}\r\n", value.len()).as_bytes());
+        let mut tail = BytesMut::from(LINE_END);
+        tail.extend_from_slice(&behind);
+        self.push_pieces(id, message.freeze().chain(value.chain(tail.freeze())));
+    }
+
+    fn push_pieces(&mut self, id: RequestId, rest: Pieces) {
+        debug_assert!(rest.remaining() > MAX_PART_BYTES, "a small message goes whole");
+        self.bytes += rest.remaining();
+        self.queue.push_back(Outgoing { id, rest });
     }
 
     /// Writes the next part behind what `out` holds.
@@ -369,13 +404,15 @@ impl Cutter {
         let Some(mut message) = self.queue.pop_front() else {
             return Cut::Nothing;
         };
-        let (bytes, behind) = message.rest.split_at(message.rest.len().min(MAX_PART_BYTES));
-        let part = Part { remaining: behind.len() as u64, bytes };
-        part.encode(self.sender, message.id, out);
-        let length = bytes.len();
-        message.rest.advance(length);
+        let length = message.rest.remaining().min(MAX_PART_BYTES);
+        let remaining = message.rest.remaining() - length;
+        FrameWriter::new(out)
+            .message(PART_FRAMES, self.sender.kind())
+            .integer(message.id.to_wire())
+            .integer(i64::try_from(remaining).unwrap_or(i64::MAX))
+            .bytes_of(&mut message.rest, length);
         self.bytes -= length;
-        if message.rest.is_empty() {
+        if remaining == 0 {
             return Cut::Last(message.id);
         }
         // Behind the others that have begun, before those that have not.
@@ -406,6 +443,6 @@ impl std::fmt::Debug for Assembled {
 
 impl std::fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Outgoing({:?}, {} bytes)", self.id, self.rest.len())
+        write!(f, "Outgoing({:?}, {} bytes)", self.id, self.rest.remaining())
     }
 }
