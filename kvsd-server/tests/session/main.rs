@@ -8,3 +8,4 @@ mod limits;
 mod stop;
 mod support;
 mod v1;
+mod v2;

@@ -153,6 +153,51 @@ async fn expire_writes_nothing_without_a_record_and_ends_one_at_once_if_the_time
 }
 
 #[tokio::test]
+async fn a_check_decides_whether_a_write_happens_and_writes_nothing_itself() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    let check = |key: &[u8], condition| one(key, condition, Action::Check);
+    let first = version_of(&engine, set(b"a", b"1")).await;
+    let mut guarded = set(b"b", b"2");
+    guarded.changes.extend(check(b"a", Condition::Absent).changes);
+    let conflict = Written::Conflict { change: 1, current: Version::new(first) };
+    assert_eq!(write(&engine, guarded).await, Ok(conflict));
+    assert_eq!(read(&engine, b"b").await, None);
+
+    let mut guarded = set(b"b", b"2");
+    guarded.changes.extend(check(b"a", Condition::Present).changes);
+    assert_eq!(version_of(&engine, guarded).await, first + 1);
+    let record = engine.read("default", b"a").await.unwrap().unwrap();
+    assert_eq!((&record.value[..], record.version.get()), (&b"1"[..], first));
+
+    disk.set_uncached_percent(100);
+    let syncs = disk.syncs();
+    let mut checks = check(b"a", Condition::Version(Version::new(first).unwrap()));
+    checks.changes.extend(check(b"none", Condition::Absent).changes);
+    let stood = Before::Record(record);
+    let nothing =
+        Written::Applied { version: None, before: vec![stood, Before::Absent], counters: vec![] };
+    assert_eq!(write(&engine, checks).await, Ok(nothing));
+    assert_eq!(disk.syncs(), syncs, "nothing was written");
+}
+
+#[tokio::test]
+async fn the_time_of_a_table_follows_the_clock_and_does_not_go_back() {
+    let (_, clock, engine) = at(1_000);
+    assert_eq!(engine.time("default").get(), 1_000);
+    version_of(&engine, set(b"a", b"1")).await;
+    clock.set(500);
+    assert_eq!(engine.time("default").get(), 1_000, "a write has recorded it");
+    assert_eq!(engine.time("other").get(), 500);
+    // What is to end a while after that time ends after it, whatever the clock says.
+    version_of(&engine, set_until(b"b", b"1", 1_100)).await;
+    assert_eq!(read(&engine, b"b").await.unwrap(), "1");
+    clock.set(2_000);
+    assert_eq!(engine.time("default").get(), 2_000);
+    assert_eq!(read(&engine, b"b").await, None);
+}
+
+#[tokio::test]
 async fn what_is_not_in_memory_is_read_before_it_is_counted_or_kept() {
     let disk = SimDisk::new(1);
     let engine = open(&disk);
@@ -179,7 +224,9 @@ async fn a_full_disk_refuses_to_count_and_to_move_an_end_but_not_to_delete() {
     while write(&engine, set(b"f", b"")).await.is_ok() {}
     assert_eq!(write(&engine, increment(b"n", 1)).await, Err(EngineError::DiskFull));
     assert_eq!(write(&engine, expire(b"n", Some(1 << 42))).await, Err(EngineError::DiskFull));
-    version_of(&engine, delete(b"n")).await;
+    let mut guarded = delete(b"n");
+    guarded.changes.extend(one(b"gone", Condition::Absent, Action::Check).changes);
+    version_of(&engine, guarded).await;
 }
 
 #[tokio::test]
@@ -201,4 +248,24 @@ async fn a_group_ends_early_where_its_answers_are_large_and_every_write_is_answe
     for key in 0..4_u8 {
         assert_eq!(read(&engine, &[key]).await.unwrap(), "");
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_would_read_without_measure_is_refused_and_changes_nothing() {
+    let engine = open(&SimDisk::new(1));
+    let large = vec![7; 22 << 20];
+    for key in 0..3_u8 {
+        version_of(&engine, set(&[key], &large)).await;
+    }
+    let batch = |keys: std::ops::Range<u8>| {
+        let changes = keys.flat_map(|key| expire(&[key], Some(1 << 42)).changes).collect();
+        Write { changes, before: BeforeDetail::Presence }
+    };
+    match write(&engine, batch(0..3)).await {
+        Err(EngineError::Io { cause, .. }) => assert!(cause.contains("64 MiB"), "{cause}"),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+    let record = engine.read("default", &[0]).await.unwrap().unwrap();
+    assert_eq!((record.version.get(), record.expires_at), (1, None));
+    version_of(&engine, batch(0..2)).await;
 }

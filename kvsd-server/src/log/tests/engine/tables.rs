@@ -102,12 +102,13 @@ async fn what_writes_nothing_makes_no_table_and_is_answered_all_the_same() {
     let engine = open(&SimDisk::new(1));
     let expire = one(b"a", Condition::Any, Action::Expire { at: None });
     let present = Action::Set { value: Bytes::new(), expires_at: None };
-    let writes = vec![delete(b"a"), expire, one(b"a", Condition::Present, present)];
+    let check = one(b"a", Condition::Absent, Action::Check);
+    let writes = vec![delete(b"a"), expire, check, one(b"a", Condition::Present, present)];
     let results = engine.write(&table(), writes).await;
     let nothing =
         Ok(Written::Applied { version: None, before: vec![Before::Absent], counters: vec![] });
     let conflict = Ok(Written::Conflict { change: 0, current: None });
-    assert_eq!(results, [nothing.clone(), nothing, conflict]);
+    assert_eq!(results, [nothing.clone(), nothing.clone(), nothing, conflict]);
     assert_eq!(engine.write(&table(), Vec::new()).await, []);
     assert_eq!(names(&engine).await, Vec::<String>::new());
     version_of(&engine, one(b"a", Condition::Absent, Action::Increment { by: 1 })).await;
