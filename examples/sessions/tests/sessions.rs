@@ -1,5 +1,7 @@
 //! The service as a browser sees it, over an embedded server.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
+
 use std::time::Duration;
 
 use kvsd::{Client, Ttl};
