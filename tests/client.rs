@@ -189,6 +189,13 @@ fn a_client_can_be_shared_and_its_operations_moved_between_threads() {
         let client = server.client().await.unwrap();
         moved(&client.get::<String>("k"));
         moved(&client.set("k", "v"));
+        moved(&client.get_many::<String>(["k"]));
+        moved(&client.set_many([("k", "v")]));
+        moved(&client.pipeline());
+        moved(&client.batch());
+        moved(&client.update("k", |_: Option<String>| kvsd::Change::Keep));
+        moved(&client.try_update("k", |_: Option<String>| Ok::<_, ()>(kvsd::Change::Keep)));
+        moved(&client.tables());
         server.close().await.unwrap();
     });
 }

@@ -1,8 +1,11 @@
 //! What small reads feel of large values on the same connection.
 //!
-//! An ordinary run shows that they pass each other. `KVSD_TEST_LARGE_SECONDS=5` also measures, for
-//! that long each, small reads alone and beside a task that writes and reads 10 MiB values in a
-//! loop, and prints the latencies and their quotients; run it with `--release --nocapture`.
+//! Small reads alone, beside a task that writes and reads 10 MiB values in a loop on another
+//! connection, and beside one on the same connection. An ordinary run shows that all values come
+//! through; `KVSD_TEST_LARGE_SECONDS=5` makes each of the three that long, and the printed latencies
+//! and quotients worth something: run it with `--release -- --nocapture` on a quiet machine. That
+//! small messages pass the parts of large ones is asserted where it does not depend on time, in the
+//! tests of the connection and of the session.
 
 mod support;
 
@@ -85,9 +88,7 @@ async fn small_reads_go_on_beside_large_values_on_one_connection() {
     report("beside large values on the same connection", &latencies, &alone);
     println!("{} small reads beside {rounds} large writes and reads", latencies.len());
 
-    assert!(rounds > 0);
-    // One after the other would be two for each round.
-    assert!(latencies.len() as u64 > 4 * rounds, "{} small, {rounds} large", latencies.len());
+    assert!(rounds > 0 && !latencies.is_empty());
     client.close().await;
     stranger.close().await;
     server.stop().await;

@@ -27,6 +27,38 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # Concepts
+//!
+//! **A client** is a cheap handle: clone it, share it between any number of tasks. It keeps a few
+//! connections, sends any number of requests over each at once, and opens new ones when they are
+//! lost. [`Client::connect`] fails at once, with its cause: a closed port, a wrong password, an
+//! untrusted certificate.
+//!
+//! **A table** is a set of records with a log, an order and versions of its own. A handle acts on
+//! one, the URL's or `default`; [`Client::table`] makes a handle on another. A table comes into
+//! being with its first write.
+//!
+//! **A key** is 1 to 1,024 bytes, ordered byte by byte. Write keys by hand (`"user/7"`), or let a type
+//! know its own: `#[kvsd(key = "order/{customer}/{id}")]`, see [`key`].
+//!
+//! **A value** is text, bytes, a number, or a type that derives [`Value`](macro@Value): then it
+//! carries its type's name, version and layout, so that reading it as something else is an error
+//! and not nonsense. How a type changes without losing what is stored: [`value::evolution`].
+//!
+//! **An operation** is a future with settings: nothing happens before the first poll, and until then
+//! it can be refined. It borrows the client only; `.owned()` makes it `'static`.
+//!
+//! **A version** is the number that each write of a table gets; it only grows. It is what
+//! [`if_version`](operation::write::Set::if_version) compares and where a
+//! [watch](Client::watch) begins.
+//!
+//! **An outcome** is what an error says of the operation: not sent, refused, done, or unknown. A
+//! write whose connection was lost may have happened: only [`Outcome`] says what is known, and only
+//! what cannot happen twice is ever sent again.
+//!
+//! **Dropping a future is safe** at any point: its answer goes to nobody, least of all to another
+//! caller. What it means for the data stands with each operation, under *Cancel safety*.
+//!
 //! # Where things are
 //!
 //! | module | what |
@@ -34,12 +66,13 @@
 //! | [`Client`], [`ClientBuilder`] | connecting; one method for each operation |
 //! | [`operation`] | what those methods return: futures with settings |
 //! | [`stream`] | scans and watches: records, and changes to come, as streams |
-//! | [`value`] | what can be stored, and how; the derive |
+//! | [`value`] | what can be stored, and how; the derive; [`value::evolution`] |
 //! | [`key`] | records that know their keys; how keys are written |
 //! | [`Error`] | what went wrong, and whether the operation happened all the same |
 //! | [`transport`] | the seam below the client, for networks of your own |
-//! | [`observe`] | the spans, events and metrics (feature `metrics`) that the client gives |
-//! | `testing` (feature) | testing your program: an embedded server, a network that fails on demand |
+//! | [`observe`] | the spans, events and metrics that the client gives |
+//! | `testing` | testing your program: an embedded server, a network that fails on demand |
+//! | `blocking` | the same operations for programs without `async` |
 //! | [`protocol`] | what goes over the wire, as specification and as code |
 //!
 //! # Operations
@@ -71,6 +104,87 @@
 //!
 //! Each can be refined before it is awaited: `.timeout(..)`, `.owned()`, and for writes
 //! [conditions](operation::write::Set) and an end.
+//!
+//! | stream | yields | if it is dropped |
+//! |---|---|---|
+//! | [`scan::<T>`](Client::scan), [`scan_all`](Client::scan_all) | [`Entry<T>`], in the order of the keys | nothing is lost: its token goes on |
+//! | [`watch::<T>`](Client::watch), [`watch_key`](Client::watch_key), [`watch_all`](Client::watch_all) | [`Event<T>`], in the order of the versions | nothing is lost: its token goes on |
+//!
+//! # Recipes
+//!
+//! Change a value that others change too; the closure may run several times:
+//!
+//! ```
+//! use kvsd::Change;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = kvsd_server::Embedded::temporary().await?;
+//! # let client = server.client().await?;
+//! let names: Option<String> = client
+//!     .update("names", |names: Option<String>| match names {
+//!         Some(names) if names.contains("Ada") => Change::Keep,
+//!         Some(names) => Change::Set(names + ", Ada"),
+//!         None => Change::Set("Ada".into()),
+//!     })
+//!     .await?;
+//! assert_eq!(names.as_deref(), Some("Ada"));
+//! # server.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Take a lock that ends by itself, and is let go of only by who holds it:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = kvsd_server::Embedded::temporary().await?;
+//! # let client = server.client().await?;
+//! let lock = client.set("lock/report", "worker 3").if_absent().ttl(Duration::from_secs(60));
+//! match lock.await {
+//!     Ok(mine) => {
+//!         // .. the work ..
+//!         client.delete("lock/report").if_version(mine).await?;
+//!     }
+//!     Err(error) if error.is_conflict() => println!("somebody else has it"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # server.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Decide what to do with a write whose answer was lost:
+//!
+//! ```
+//! use kvsd::{Client, Error, Outcome};
+//!
+//! /// `id` is new with each order, so that a record that is there already is this one.
+//! async fn order(client: &Client, id: &str, order: &str) -> Result<(), Error> {
+//!     let mut attempts = 0;
+//!     loop {
+//!         attempts += 1;
+//!         match client.set(id, order).if_absent().await {
+//!             Ok(_) => return Ok(()),
+//!             Err(error) if error.is_conflict() && attempts > 1 => return Ok(()),
+//!             Err(error) if attempts == 3 => return Err(error),
+//!             Err(error) if error.is_retryable() || error.outcome() == Outcome::Unknown => {}
+//!             Err(error) => return Err(error),
+//!         }
+//!     }
+//! }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = kvsd_server::Embedded::temporary().await?;
+//! # order(&server.client().await?, "order/1", "tea").await?;
+//! # server.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! Programs of a page each, in `examples/`: typed records, a schema that evolves, counters, a cache,
+//! a transfer between accounts, a live view, sessions of a web service, a tool that embeds its
+//! store, tests with a network that fails.
+//!
 //!
 //! # Deadlines and limits
 //!
@@ -107,6 +221,22 @@
 //! sent again at most once for every ten that begin, besides a reserve of 100; those that never left
 //! do not count. Whoever is past that gets the error at once. Everything else is the caller's
 //! decision; [`Error::outcome`] and [`Error::is_retryable`] say what is known.
+//!
+//! # Features
+//!
+//! | feature | gives |
+//! |---|---|
+//! | `derive` (default) | `#[derive(kvsd::Value)]`, `#[derive(kvsd::Layout)]` |
+//! | `json`, `postcard` | the codecs of these names; `Json<T>` |
+//! | `uuid`, `chrono`, `time`, `jiff`, `rust_decimal` | types of these crates as fields of derived values; `uuid` also in keys |
+//! | `blocking` | `kvsd::blocking`: operations and streams that are waited for |
+//! | `metrics` | figures through the facade `metrics`; without it they are compiled out |
+//! | `testing` | `kvsd::testing`: a network that fails on demand |
+//!
+//! # Platforms
+//!
+//! Wherever tokio has TCP and the crate `ring` builds: nothing here is bound to one system. What is
+//! tested is Linux on x86-64. The server and `kvsd_server::Embedded` want Linux.
 
 #[cfg(feature = "blocking")]
 pub mod blocking;

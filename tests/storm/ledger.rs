@@ -17,6 +17,8 @@ pub(crate) struct Ledger {
     counts: Mutex<BTreeMap<String, u64>>,
     operations: AtomicU64,
     pub(crate) exact_checks: AtomicU64,
+    /// The changes that watches told.
+    pub(crate) watched: AtomicU64,
     /// The increments of the counter that all tasks share: acknowledged, and of unknown outcome.
     pub(crate) counted: AtomicI64,
     pub(crate) perhaps_counted: AtomicI64,
@@ -26,6 +28,8 @@ pub(crate) struct Ledger {
 const SEEN: u8 = 1;
 /// Its error said that it did not and will not happen.
 const NEVER: u8 = 2;
+/// It was acknowledged, at a key that is watched.
+const STORED: u8 = 8;
 /// A take removed its value and returned it.
 const TAKEN: u8 = 4;
 
@@ -43,6 +47,22 @@ impl Ledger {
     pub(crate) fn took(&self, number: Number) {
         let before = self.mark(number, SEEN | TAKEN);
         assert_eq!(before & TAKEN, 0, "write {number} was taken twice");
+    }
+
+    pub(crate) fn stored(&self, number: Number) {
+        self.mark(number, STORED);
+    }
+
+    /// How many writes there were.
+    pub(crate) fn writes(&self) -> u64 {
+        self.marks.lock().unwrap().len() as u64
+    }
+
+    /// The writes from `first` on that were acknowledged, at keys that are watched.
+    pub(crate) fn all_stored(&self, first: Number) -> Vec<Number> {
+        let marks = self.marks.lock().unwrap();
+        let stored = (0..).zip(marks.iter()).filter(|(_, marks)| **marks & STORED != 0);
+        stored.map(|(number, _)| number).filter(|number| *number >= first).collect()
     }
 
     pub(crate) fn never_happened(&self, number: Number) {

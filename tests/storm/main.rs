@@ -18,6 +18,7 @@ mod server;
 mod several;
 mod single;
 mod value;
+mod watcher;
 mod weather;
 mod worker;
 
@@ -37,12 +38,12 @@ use server::{Host, Kind, Stop, Way};
 use worker::{GRACE, Sea, TIMEOUT, Worker};
 
 const CLIENTS: u64 = 3;
-const TASKS: u64 = 192;
+const TASKS: u64 = 360;
 /// The ordinary run ends after so many operations, and not before both.
 const OPERATIONS: u64 = 20_000;
 const SHORT: Duration = Duration::from_secs(6);
 /// What the resident memory may have grown by since the first storm, in bytes.
-const ROOM: u64 = 64 * 1024 * 1024;
+const ROOM: u64 = 96 * 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_calm_sea_every_operation_succeeds_though_many_are_dropped() {
@@ -129,6 +130,14 @@ impl Storm {
     async fn blow(&mut self, time: Duration, operations: u64) {
         let stop = Arc::new(AtomicBool::new(false));
         let (start, done_before) = (Instant::now(), self.ledger.operations());
+        let end = format!("shared/end/{}", self.tasks);
+        let first_write = self.ledger.writes();
+        let mut watchers = JoinSet::new();
+        for (client, _) in &self.coasts {
+            let mut events = client.watch::<Vec<u8>>("shared/");
+            events.begin().await.unwrap();
+            watchers.spawn(watcher::follow(events, Arc::clone(&self.ledger), end.clone()));
+        }
         let mut weather = JoinSet::new();
         for (number, (_, faults)) in (0..).zip(&self.coasts) {
             let random = Random::new(seed(), 1_000_000 + number);
@@ -174,6 +183,16 @@ impl Storm {
         let witness = witness(self.host.way()).await;
         for worker in &mut all {
             worker.check(&witness).await;
+        }
+        let last = self.ledger.new_write();
+        witness.set(&end, value::value(&end, last, 100)).await.unwrap();
+        let stored = self.ledger.all_stored(first_write);
+        for mut seen in join(&mut watchers).await {
+            seen.sort_unstable();
+            let is_seen = |number: &u64| seen.binary_search(number).is_ok();
+            let missed: Vec<_> = stored.iter().filter(|number| !is_seen(number)).collect();
+            assert!(missed.is_empty(), "a watch missed writes {missed:?}");
+            self.ledger.watched.fetch_add(seen.len() as u64, Ordering::Relaxed);
         }
         let count = witness.get::<i64>(SHARED_COUNTER).await.unwrap().unwrap_or(0);
         let counted = self.ledger.counted.load(Ordering::Relaxed);
@@ -236,13 +255,15 @@ impl Storm {
         let text = format!(
             "storm: {} operations, {} dropped, {} restarts of the server, {cuts} connections cut, \
              {half_opens} half-open, {refused} of {connects} refused, {delays} of {pieces} pieces \
-             delayed, {} MiB passed, {} exact checks, resident {} MiB then {} MiB, seed {}\n\
+             delayed, {} MiB passed, {} exact checks, {} changes watched, \
+             resident {} MiB then {} MiB, seed {}\n\
              storm: {:?}\n",
             self.ledger.operations(),
             self.ledger.counted("dropped"),
             self.restarts,
             bytes / (1024 * 1024),
             self.ledger.exact_checks.load(Ordering::Relaxed),
+            self.ledger.watched.load(Ordering::Relaxed),
             mebibytes(before),
             mebibytes(after),
             seed(),
@@ -263,7 +284,8 @@ impl Storm {
             ("half-open connections", half_opens, 2),
             ("delays", delays, 100),
             ("large values", self.ledger.counted("large values"), 10),
-            ("exact checks", exact_checks, 1_000),
+            ("exact checks", exact_checks, 500),
+            ("watched changes", self.ledger.watched.load(Ordering::Relaxed), 1_000),
         ] {
             assert!(count >= least, "only {count} {what}");
         }

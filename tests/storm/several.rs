@@ -11,6 +11,7 @@ pub(crate) enum Several {
     Set,
     Delete,
     Pipeline,
+    Scan,
 }
 
 impl Worker {
@@ -34,6 +35,7 @@ impl Worker {
                 match self.run("set_many", None, set).await {
                     End::Done(versions) => {
                         assert_eq!(versions.len(), keys.len());
+                        numbers.into_iter().for_each(|number| self.ledger.stored(number));
                         assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
                     }
                     End::Failed(Fate::Never) => {
@@ -49,6 +51,27 @@ impl Worker {
                 }
             }
             Several::Pipeline => self.pipeline().await,
+            Several::Scan => self.scan().await,
+        }
+    }
+
+    /// Every record is its key's, and comes once and in order.
+    async fn scan(&mut self) {
+        let prefix = format!("shared/{}", self.random.below(10));
+        let scan = self.client.scan::<Vec<u8>>(prefix.as_str()).page_size(4);
+        let scan = |t| async move {
+            let (mut scan, mut entries) = (scan.timeout(t), Vec::new());
+            while let Some(entry) = scan.next().await {
+                entries.push(entry?);
+            }
+            Ok(entries)
+        };
+        if let End::Done(entries) = self.run("scan", None, scan).await {
+            assert!(entries.is_sorted_by(|one, next| one.key < next.key));
+            for entry in entries {
+                let key = std::str::from_utf8(&entry.key).unwrap();
+                self.ledger.saw(number_of(key, &entry.value));
+            }
         }
     }
 
@@ -65,8 +88,9 @@ impl Worker {
                 if let Some(value) = answers.take(read).unwrap() {
                     self.ledger.saw(number_of(&first, &value));
                 }
-                if let Err(error) = answers.take(set) {
-                    self.ledger.failed("set", Some(number), &error);
+                match answers.take(set) {
+                    Ok(_) => self.ledger.stored(number),
+                    Err(error) => drop(self.ledger.failed("set", Some(number), &error)),
                 }
                 answers.take(exists).unwrap();
             }

@@ -63,12 +63,15 @@ impl Worker {
             }
             Single::Set => {
                 let (number, value) = self.new_value(&key);
-                self.run(name, Some(number), |t| client.set(&key, &value).timeout(t)).await;
+                let end =
+                    self.run(name, Some(number), |t| client.set(&key, &value).timeout(t)).await;
+                self.stored(&end, number);
             }
             Single::SetIfAbsent => {
                 let (number, value) = self.new_value(&key);
                 let set = |t| client.set(&key, &value).if_absent().timeout(t);
-                self.run(name, Some(number), set).await;
+                let end = self.run(name, Some(number), set).await;
+                self.stored(&end, number);
             }
             Single::SetIfVersion => {
                 let get = |t| client.get::<Vec<u8>>(&key).versioned().timeout(t);
@@ -78,12 +81,15 @@ impl Worker {
                 self.ledger.saw(number_of(&key, &read.value));
                 let (number, value) = self.new_value(&key);
                 let set = |t| client.set(&key, &value).if_version(read.version).timeout(t);
-                self.run(name, Some(number), set).await;
+                let end = self.run(name, Some(number), set).await;
+                self.stored(&end, number);
             }
             Single::Swap => {
                 let (number, value) = self.new_value(&key);
                 let swap = |t| client.swap::<Vec<u8>>(&key, &value).timeout(t);
-                if let End::Done(Some(before)) = self.run(name, Some(number), swap).await {
+                let end = self.run(name, Some(number), swap).await;
+                self.stored(&end, number);
+                if let End::Done(Some(before)) = end {
                     self.ledger.saw(number_of(&key, &before));
                 }
             }
@@ -96,6 +102,12 @@ impl Worker {
                     self.ledger.took(number_of(&key, &value));
                 }
             }
+        }
+    }
+
+    fn stored<T>(&self, end: &End<T>, number: u64) {
+        if let End::Done(_) = end {
+            self.ledger.stored(number);
         }
     }
 

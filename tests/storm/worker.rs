@@ -50,7 +50,7 @@ enum Arm {
     Pair(Pair),
 }
 
-const ARMS: [Arm; 24] = [
+const ARMS: [Arm; 25] = [
     Arm::One(Single::Get),
     Arm::One(Single::Get),
     Arm::One(Single::Versioned),
@@ -68,6 +68,7 @@ const ARMS: [Arm; 24] = [
     Arm::Several(Several::Set),
     Arm::Several(Several::Delete),
     Arm::Several(Several::Pipeline),
+    Arm::Several(Several::Scan),
     Arm::Count(Count::Increment),
     Arm::Count(Count::IncrementShared),
     Arm::Count(Count::Update),

@@ -4,6 +4,7 @@
 //! `typed` those on records that know their keys, `several` those on more than one, `streams` those
 //! on any number, `tables` those on tables. Next file to read: [`crate::operation`].
 
+mod changes;
 mod records;
 mod several;
 mod streams;

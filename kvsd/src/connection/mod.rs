@@ -22,6 +22,7 @@ mod open;
 mod outbox;
 mod slots;
 mod tasks;
+pub(crate) mod verb;
 
 use std::fmt;
 use std::future::Future;
@@ -36,9 +37,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::alive::Alive;
-use self::answer::{Answer, Effect, Verb};
+use self::answer::Answer;
 use self::outbox::{Outbox, Put, bulk};
 use self::slots::{Fate, NO_BATCH, Slots};
+use self::verb::{Effect, Verb};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Ending};
 use crate::protocol::v2::{Action, Change, Request, RequestId};

@@ -7,7 +7,8 @@ use std::task::Waker;
 
 use tokio::time::Instant;
 
-use super::answer::{Answer, Verb};
+use super::answer::Answer;
+use super::verb::Verb;
 
 /// What became of a request, told to its caller.
 #[derive(Debug)]

@@ -82,6 +82,8 @@ pub(super) async fn write(shared: Arc<Shared>, mut writer: Writer) {
             }
             if cut != Cut::Nothing {
                 shared.lock().alive.hear(Instant::now());
+                // Others may have small requests to put before the next part.
+                tokio::task::yield_now().await;
             }
             batch.clear();
             if batch.capacity() > KEPT_BUFFER_BYTES {
@@ -104,6 +106,7 @@ pub(super) async fn read(
         let ended = shared.ended.notified();
         let result = incoming.decode_all(&mut buffer, &mut answers);
         let goes_on = shared.deliver(&mut answers, &mut wakers);
+        let has_woken = !wakers.is_empty();
         wakers.drain(..).for_each(Waker::wake);
         if !goes_on {
             return;
@@ -111,6 +114,11 @@ pub(super) async fn read(
         if let Err(end) = result {
             shared.end(shared.explain(&end));
             return;
+        }
+        if has_woken && !incoming.assembler.is_empty() {
+            // More of a large answer is at hand, and callers may not get the thread before this
+            // task gives it up: they must not wait for megabytes.
+            tokio::task::yield_now().await;
         }
         buffer.reserve(READ_BYTES);
         let result = tokio::select! {

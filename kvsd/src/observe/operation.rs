@@ -40,8 +40,9 @@ impl Observed {
     }
 
     /// To be held while the operation is polled.
-    pub(crate) fn enter(&self) -> EnteredSpan {
-        self.span.clone().entered()
+    pub(crate) fn enter(&self) -> Option<EnteredSpan> {
+        // Asked first, because a span that is none is not free to enter.
+        (!self.span.is_none()).then(|| self.span.clone().entered())
     }
 
     pub(crate) fn end(&mut self, error: Option<&Error>) {
@@ -59,8 +60,10 @@ impl Observed {
     }
 
     fn end_as(&mut self, outcome: &'static str) {
-        self.span.record("outcome", outcome);
-        self.span = Span::none();
+        if !self.span.is_none() {
+            self.span.record("outcome", outcome);
+            self.span = Span::none();
+        }
         self.meter.end(outcome);
     }
 }

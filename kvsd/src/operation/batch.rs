@@ -72,6 +72,12 @@ impl<'c> Batch<'c> {
                 self.value_bytes += value.len();
                 self.push(key.as_ref(), ActionDraft::Set { value, expiry: None });
             }
+            Err(error) if error.kind() == ErrorKind::ValueTooLarge => {
+                let most = self.max_value_bytes;
+                let detail = format!("the values of a batch have at most {most} bytes in all");
+                let error = Error::new(ErrorKind::ValueTooLarge, Outcome::NotSent, detail);
+                self.spoil(error.at_place(self.changes.len()));
+            }
             Err(error) => self.spoil(error.at_place(self.changes.len())),
         }
         self

@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::call::refused;
 use super::{Call, Draft, Item};
 use crate::client::Client;
-use crate::connection::answer::{Answer, Effect, Verb};
+use crate::connection::answer::Answer;
+use crate::connection::verb::{Effect, Verb};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::{ANSWER_BYTES, Expiry, FailCode, MAX_BATCH};
 

@@ -136,7 +136,7 @@ impl<'c, T: Value> Rounds<'c, T> {
                         Answer::Fail { code: FailCode::Invalid, .. } => expiry.is_some(),
                         _ => false,
                     };
-                    self.spoiled += 1;
+                    self.spoiled += u32::from(is_spoiled);
                     if !is_spoiled || self.spoiled >= self.attempts {
                         return Poll::Ready(Err(refused(answer)));
                     }

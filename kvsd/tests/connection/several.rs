@@ -7,7 +7,7 @@ use kvsd::protocol::v2::{Changed, FailCode, Names, Reply};
 use kvsd::{Change, Error, ErrorKind, Outcome, Version};
 use tokio::time::Instant;
 
-use crate::support::{Session, connected, record, written};
+use crate::support::{Session, connected, poll_once, record, written};
 
 /// Takes a pipeline and answers as many of its requests as `replies` has.
 async fn answer_pipeline(session: &mut Session, requests: usize, replies: Vec<Reply<'_>>) {
@@ -268,6 +268,27 @@ async fn tables_are_asked_for_until_all_are_named() {
         let (tables, ()) = tokio::join!(client.tables(), play);
         assert_eq!(tables.unwrap_err().kind(), ErrorKind::Protocol);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_half_way_sends_nothing_more_and_harms_nobody() {
+    let (client, _server, mut session) = connected().await;
+    let mut many = Box::pin(client.set_many((0..1100).map(|i| (format!("k{i}"), i))).owned());
+    assert!(poll_once(&mut many).await.is_none());
+    let plus_one = |n: Option<u8>| Change::Set(n.unwrap_or(0) + 1);
+    let mut update = Box::pin(client.update("n", plus_one).owned());
+    assert!(poll_once(&mut update).await.is_none());
+    let (first, read) = (session.request().await.unwrap(), session.request().await.unwrap());
+    drop((many, update));
+    session.reply(first.id, Reply::Pipeline((0..1024).map(|_| written()).collect())).await;
+    session.reply(read.id, record(b"1")).await;
+    let (value, ()) = tokio::join!(client.get::<String>("k"), async {
+        let asked = session.request().await.unwrap();
+        assert_eq!(asked.what, "get");
+        session.reply(asked.id, record(&asked.key)).await;
+    });
+    assert_eq!(value.unwrap().as_deref(), Some("k"));
+    assert_nothing_more(client, session).await;
 }
 
 /// The client has sent nothing more when it goes.

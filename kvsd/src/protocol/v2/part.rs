@@ -177,6 +177,12 @@ impl Assembler {
         Self { sender, whole, underway: Vec::new() }
     }
 
+    /// Whether no message is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.underway.is_empty()
+    }
+
     /// Takes note of a message on the stream, and keeps its bytes if it is a part.
     ///
     /// # Errors

@@ -1,17 +1,19 @@
 //! What went wrong, who is at fault, and whether the operation may have happened all the same.
 //!
-//! One type for every operation of the client. It never holds a key, a value or a password.
+//! One type for every operation of the client. It never holds a key, a value or a password. Next
+//! file to read: `config`.
+
+mod config;
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
-
-use thiserror::Error as ThisError;
 
 use crate::protocol::v2::FailCode;
 use crate::types::Version;
 use crate::value::DecodeError;
+
+pub use self::config::ConfigError;
 
 /// The error of every operation.
 ///
@@ -324,90 +326,6 @@ impl StdError for Error {
     }
 }
 
-/// What is wrong with the client's settings. Never shows the URL, which may hold a password.
-#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The URL does not begin with `kvsd://` or `kvsds://`.
-    #[error("the URL begins with kvsd:// (plain TCP) or kvsds:// (TLS)")]
-    Scheme,
-    /// The URL names no host.
-    #[error("the URL names no host")]
-    NoHost,
-    /// The host is none that a certificate can name.
-    #[error("{host:?} is no host name")]
-    Host {
-        /// The host.
-        host: String,
-    },
-    /// An IPv6 address without brackets, or with one of them.
-    #[error("an IPv6 address stands in brackets: [::1]:7379")]
-    Brackets,
-    /// The port is no number from 1 to 65535.
-    #[error("the port is a number from 1 to 65535")]
-    Port,
-    /// A percent escape that is none, or bytes that are not UTF-8.
-    #[error("a percent escape in the URL is malformed")]
-    Escape,
-    /// An `@` behind the host's place: most likely a password with a `/` or a `?` in it.
-    #[error(
-        "an '@' stands behind a '/' or a '?'; in a user name, a password or a setting write '/' as \
-         %2F, '?' as %3F and '@' as %40"
-    )]
-    Unescaped,
-    /// A setting in the URL that there is none of.
-    #[error("unknown setting {name:?} in the URL; there are: pool, timeout, ca")]
-    UnknownSetting {
-        /// The name.
-        name: String,
-    },
-    /// A setting that the URL has more than once.
-    #[error("the URL says {name} more than once")]
-    Twice {
-        /// The setting's name.
-        name: &'static str,
-    },
-    /// A setting's value that does not do.
-    #[error("the setting {name} takes {wants}")]
-    Setting {
-        /// The setting's name.
-        name: &'static str,
-        /// What it takes.
-        wants: &'static str,
-    },
-    /// The table's name is none.
-    #[error("the table's name is none")]
-    Table(#[from] crate::types::NameError),
-    /// The CA file cannot be used.
-    #[error("cannot use the CA file {}: {reason}", file.display())]
-    Ca {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A CA for a connection without TLS.
-    #[error("a CA is given, but the URL says kvsd://, which is plain TCP; use kvsds://")]
-    CaWithoutTls,
-    /// A user name or a password that is too long.
-    #[error("{what} has at most {limit} bytes")]
-    TooLong {
-        /// User name or password.
-        what: &'static str,
-        /// The bound.
-        limit: usize,
-    },
-    /// A password without a user name.
-    #[error("a password is given, but no user name")]
-    NoUser,
-    /// The TLS library refused its settings.
-    #[error("TLS cannot be set up: {reason}")]
-    Tls {
-        /// Why.
-        reason: String,
-    },
-}
-
 /// A text without what a terminal or a log would take for more than text: some of it is what the
 /// server said, and the server may be anyone's.
 fn printable(text: String) -> String {
@@ -421,12 +339,6 @@ fn printable(text: String) -> String {
 fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-impl From<ConfigError> for Error {
-    fn from(source: ConfigError) -> Self {
-        Error::new(ErrorKind::Config, Outcome::NotSent, "").with_source(source)
-    }
 }
 
 /// Of bytes that were read before: nothing was changed.
