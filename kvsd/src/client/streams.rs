@@ -177,6 +177,29 @@ impl Client {
     /// # Cancel safety
     ///
     /// As [`Client::watch`].
+    ///
+    /// ```
+    /// use kvsd::{Event, Keyed};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Debug, PartialEq, Serialize, Deserialize, kvsd::Value)]
+    /// #[kvsd(table = "orders", key = "order/{id}")]
+    /// struct Order {
+    ///     id: u32,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut orders = client.watch_all(Order::prefix());
+    /// orders.begin().await?;
+    /// client.put(&Order { id: 7 }).await?;
+    /// let Some(Event::Set(order)) = orders.next().await.transpose()? else { panic!() };
+    /// assert_eq!(order.value, Order { id: 7 });
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn watch_all<T: Value + Keyed>(&self, keys: Prefix<T>) -> Watch<T> {
         let mut changes = Changes::new(self, beginning(keys.as_ref()));
         changes.source.table = T::TABLE;
