@@ -33,7 +33,7 @@ macro_rules! show_error {
         println!("  {}", stringify!($code));
         match $code {
             Ok(_) => return Err("this should have been refused".into()),
-            Err(error) => println!("    -> error: {error}"),
+            Err(error) => println!("    -> error: {error:#}"),
         }
     }};
 }
