@@ -6,11 +6,13 @@
 
 use std::error::Error;
 
+use kvsd::Keyed;
 use kvsd_server::Embedded;
 use serde::{Deserialize, Serialize};
 
 /// What we keep. The derive makes it a value that the store takes, and that knows its own layout.
 #[derive(Debug, Clone, Serialize, Deserialize, kvsd::Value)]
+#[kvsd(table = "users", key = "user/{id}")]
 struct User {
     id: u64,
     name: String,
@@ -50,32 +52,38 @@ async fn main() -> Result<(), Box<dyn Error>> {
     show!(client.get::<String>("greeting").await?);
     show!(client.get::<String>("nobody").await?);
 
-    println!("\nTyped values, in a table of their own:");
-    let users = client.table("users")?;
+    println!("\nTyped values, which know their table and their key:");
     let ada = User { id: 7, name: "Ada".into(), tags: vec!["founder".into()] };
-    show!(users.set("user/7", &ada).await?);
-    show!(users.get::<User>("user/7").await?);
+    show!(client.put(&ada).await?);
+    show!(client.fetch(User::key_of(7)).await?);
     println!("A value knows its type. Read as another one it is an error, never nonsense:");
-    show_error!(users.get::<String>("user/7").await);
+    let users = client.table("users")?;
+    show_error!(users.get::<String>(User::key_of(7)).await);
 
     println!("\nAn update that loses nobody's change: read with the version, write on it:");
-    let read = show!(users.get::<User>("user/7").versioned().await?).ok_or("Ada is gone")?;
+    let read = show!(client.fetch(User::key_of(7)).versioned().await?).ok_or("Ada is gone")?;
     let changed = User { name: "Ada Lovelace".into(), ..read.value };
-    show!(users.set("user/7", &changed).if_version(read.version).await?);
+    show!(client.put(&changed).if_version(read.version).await?);
     println!("Whoever read before that and writes now is told so, and nothing is written:");
-    show_error!(users.set("user/7", &ada).if_version(read.version).await);
+    show_error!(client.put(&ada).if_version(read.version).await);
 
     println!("\nTake removes and returns; of any number of callers, one gets it:");
     show!(client.take::<String>("greeting").await?);
     show!(client.take::<String>("greeting").await?);
+
+    println!("\nIn order, and as a stream, all users or those whose keys begin alike:");
+    println!("  let mut all = client.scan_all(User::prefix());");
+    let mut all = client.scan_all(User::prefix());
+    show!(all.next().await.transpose()?);
+    show!(all.next().await.transpose()?);
 
     println!("\nClosed, and opened again on the same folder. Every write was on disk before its");
     println!("answer came, so Ada is there:");
     client.close().await;
     server.close().await?;
     let server = Embedded::open(folder.path()).await?;
-    let users = server.client().await?.table("users")?;
-    show!(users.get::<User>("user/7").await?);
+    let client = server.client().await?;
+    show!(client.fetch(User::key_of(7)).await?);
     server.close().await?;
 
     println!("\nWhere to go from here:");
@@ -83,5 +91,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("  cargo run --example import_packages         real records, each of them verified");
     println!("  cargo run --bin kvsd-server -- --dev        a server; then, beside it,");
     println!("  cargo run --example remote                  the same client, many tasks");
+    println!(
+        "  examples/                                   evolution, counters, caches, transfers,"
+    );
+    println!("                                              live views, tests: a page each");
     Ok(())
 }

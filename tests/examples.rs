@@ -51,14 +51,15 @@ fn the_quickstart_shows_each_line_with_what_it_did() {
     let shown = printed(&run("quickstart", &[""; 0]));
     for expected in [
         "  client.get::<String>(\"greeting\").await?\n    -> Some(\"hello\")\n",
-        "  users.set(\"user/7\", &ada).await?\n    -> Version(1)\n",
+        "  client.put(&ada).await?\n    -> Version(1)\n",
         "the stored value is a User, not text",
         "a condition does not hold: the record has version 2",
         // The first take has it, the second finds nothing.
         "  client.take::<String>(\"greeting\").await?\n    -> Some(\"hello\")\n",
         "  client.take::<String>(\"greeting\").await?\n    -> None\n",
         // After the folder was closed and opened again.
-        "  users.get::<User>(\"user/7\").await?\n    -> Some(User { id: 7, name: \"Ada Lovelace\"",
+        "  client.fetch(User::key_of(7)).await?\n    -> Some(User { id: 7, name: \"Ada Lovelace\"",
+        "    -> Some(Entry { key: b\"user/00000000000000000007\", value: User { id: 7,",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
     }
@@ -76,6 +77,19 @@ fn the_evolution_example_reads_what_last_year_stored() {
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
     }
+}
+
+#[test]
+fn the_live_view_follows_changes_and_comes_back_after_a_gap() {
+    let shown = printed(&run("live_view", &[""; 0]));
+    for expected in [
+        "as the view opens:\n    order 1: 500 x paper (version 1)\n    order 2: 3 x ink (version 2)\n",
+        "and a new order:\n    order 2: 5 x ink (version 3)\n    order 3: 100 x envelopes (version 5)\n",
+        "begun again:\n    order 4: 50 x stamps (version ",
+    ] {
+        assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
+    }
+    assert_eq!(shown.matches("(a gap: reading everything anew)\n").count(), 1, "{shown}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) async fn blow(faults: Faults, mut random: Random, stop: Arc<AtomicBoo
             3 => faults.connects(Connects::RefuseOneIn(2)),
             _ => {}
         }
-        sleep(random.millis(20, 600)).await;
+        sleep(random.millis(20, 400)).await;
         match random.below(6) {
             0 | 1 => faults.cut_all(),
             2 => {
@@ -47,7 +47,7 @@ pub(crate) async fn blow(faults: Faults, mut random: Random, stop: Arc<AtomicBoo
             faults.calm();
             faults.cut_all();
             faults.split(1_000);
-            sleep(Duration::from_millis(1_200)).await;
+            sleep(Duration::from_millis(900)).await;
         }
     }
     faults.calm();

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use kvsd::{UnixMillis, Version};
 
 use super::convert::{demand_of, holds, in_table, integer, record};
@@ -72,8 +73,8 @@ impl Turn {
                 (None, _) | (_, Extent::Key) => Bytes::new(),
             };
             held += value.len();
-            if held > MOST_GROUP_BYTES {
-                return Ok(refused("what it reads is larger than 1 GiB"));
+            if held > MOST_READ_BYTES {
+                return Ok(refused("it reads more than 64 MiB of values; send several"));
             }
             before.push(before_of(live, &value, write.before));
             let effect = match self.effect(&change.action, live, value, &mut counters) {
@@ -198,5 +199,8 @@ fn refused<T>(cause: &str) -> Result<T, EngineError> {
     Err(EngineError::Io { context: "the write is refused".into(), cause: cause.into() })
 }
 
+/// What one write may read, to answer with it or to write it again: any value, but not any value
+/// for each of a thousand keys, which a few bytes on the wire could ask for.
+const MOST_READ_BYTES: usize = LARGEST_MAX_VALUE_BYTES;
 /// A group has 4-byte offsets; this keeps them far from their end.
 const MOST_GROUP_BYTES: usize = 1 << 30;

@@ -5,7 +5,7 @@
 //! | [`Scan`], [`ScanKeys`] | the records of a range in the order of their keys, once | pages, the next one fetched ahead |
 //! | [`Watch`] | what changes, in the order it did, without end | long polls, resumed where they broke off |
 //!
-//! Both are made by a [`Client`](crate::Client) and hold a handle on it, so that they live as long
+//! Both are made by a [`Client`] and hold a handle on it, so that they live as long
 //! as they like. Nothing is asked before the first poll; what is refined after it comes too late and
 //! changes nothing. `next()` is a method of their own, so that no other crate is needed; with
 //! `futures` or `tokio-stream` they are any [`Stream`]. Dropping a stream or a future of its `next()`

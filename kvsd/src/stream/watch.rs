@@ -33,7 +33,7 @@ use crate::value::Value;
 ///
 /// # When changes are lost
 ///
-/// A server keeps a table's history for a time only, by default at least 10 minutes and 64 MiB, and
+/// A server keeps a table's history for a time only, the newest 64 MiB for up to ten minutes, and
 /// none of a table that was dropped. A watch that is behind that says so by an [`Event::Gap`], and
 /// goes on with what happens after it. Who keeps a copy of the records reads them anew then, and
 /// takes no older version for a newer one:

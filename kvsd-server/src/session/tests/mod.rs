@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use kvsd::protocol::frame::{Decoder, FrameLimits, Message};
+use kvsd::protocol::v2::part::{Arrival, Assembler, Cut, Cutter, MAX_PART_BYTES, Sender};
 use kvsd::protocol::v2::{Reply, Request, RequestId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
@@ -78,7 +79,8 @@ impl Bench {
         let session =
             tokio::spawn(async move { run(&mut theirs, &service, deadline, &mut stop).await });
         let decoder = Decoder::new(ANY);
-        Peer { stream: ours, buffer: BytesMut::new(), decoder, session }
+        let assembler = Assembler::new(Sender::Server, ANY);
+        Peer { stream: ours, buffer: BytesMut::new(), decoder, assembler, session }
     }
 
     /// A client of version 2 that has been let in.
@@ -103,6 +105,7 @@ struct Peer {
     stream: DuplexStream,
     buffer: BytesMut,
     decoder: Decoder,
+    assembler: Assembler,
     session: JoinHandle<Ended>,
 }
 
@@ -112,9 +115,7 @@ impl Peer {
     }
 
     async fn request(&mut self, id: u64, request: &Request<'_>) {
-        let mut bytes = BytesMut::new();
-        request.encode(id_of(id), &mut bytes);
-        self.send(&bytes).await;
+        self.send(&parts_of(id, request).concat()).await;
     }
 
     async fn get(&mut self, id: u64, key: &[u8]) {
@@ -122,9 +123,7 @@ impl Peer {
     }
 
     async fn set(&mut self, id: u64, key: &[u8], value: &[u8]) {
-        let mut bytes = BytesMut::new();
-        set(key, value).encode(id_of(id), &mut bytes);
-        self.send(&bytes).await;
+        self.request(id, &set(key, value)).await;
     }
 
     /// The bytes of the next message.
@@ -138,7 +137,7 @@ impl Peer {
             let (id, reply) = Reply::parse(message).unwrap();
             (id.map(RequestId::get), format!("{:?}", reply.unwrap()))
         };
-        self.next(show).await.1
+        self.whole(show).await
     }
 
     /// The next answer, which is to this request, as far as the test looks at it.
@@ -147,7 +146,7 @@ impl Peer {
             (Some(id), Some(reply)) if id == id_of(to) => take(reply),
             other => panic!("{other:?} where the answer to {to} was due"),
         };
-        self.next(own).await.1
+        self.whole(own).await
     }
 
     /// Asks, and has the answer as [`Reply`] shows it.
@@ -166,6 +165,21 @@ impl Peer {
         .await
     }
 
+    /// The next message, which may come in parts.
+    async fn whole<T>(&mut self, take: impl Fn(&Message<'_>) -> T) -> T {
+        loop {
+            let (bytes, ()) = self.next(|_| ()).await;
+            let mut decoder = Decoder::new(ANY);
+            let message = decoder.decode(&bytes).unwrap().expect("what was just found");
+            match self.assembler.take(&message).unwrap() {
+                Arrival::Whole => return take(&message),
+                Arrival::Part => {}
+                Arrival::Assembled(mut whole) => return take(&whole.open().unwrap().0),
+            }
+        }
+    }
+
+    /// The next message of the stream, and its bytes.
     async fn next<T>(&mut self, take: impl Fn(&Message<'_>) -> T) -> (Vec<u8>, T) {
         loop {
             let found = self
@@ -200,6 +214,25 @@ impl Peer {
 
 fn id_of(number: u64) -> RequestId {
     RequestId::new(number).unwrap()
+}
+
+/// A request as a client sends it: whole, or in parts, one message each.
+fn parts_of(number: u64, request: &Request<'_>) -> Vec<Vec<u8>> {
+    let mut message = BytesMut::new();
+    request.encode(id_of(number), &mut message);
+    if message.len() <= MAX_PART_BYTES {
+        return vec![message.to_vec()];
+    }
+    let mut cutter = Cutter::new(Sender::Client);
+    cutter.push(id_of(number), message.freeze());
+    let mut parts = Vec::new();
+    loop {
+        let mut out = BytesMut::new();
+        match cutter.cut(&mut out) {
+            Cut::Nothing => return parts,
+            Cut::Part | Cut::Last(_) => parts.push(out.to_vec()),
+        }
+    }
 }
 
 fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {

@@ -1,30 +1,12 @@
 //! Large messages in parts: others pass them, and what breaks their rules ends the connection.
 
-use kvsd::protocol::v2::part::{
-    Arrival, Assembler, Cut, Cutter, MAX_PART_BYTES, Part, Sender, stream_limits,
-};
+use kvsd::protocol::v2::part::{Arrival, Assembler, MAX_PART_BYTES, Part, Sender, stream_limits};
 use kvsd::protocol::v2::{Record, limits};
 use tokio::task::yield_now;
 
 use super::*;
 
 const MIB: usize = 1024 * 1024;
-
-/// A request's parts, one message each.
-fn parts_of(number: u64, request: &Request<'_>) -> Vec<Vec<u8>> {
-    let mut message = BytesMut::new();
-    request.encode(id_of(number), &mut message);
-    let mut cutter = Cutter::new(Sender::Client);
-    cutter.push(id_of(number), message.freeze());
-    let mut parts = Vec::new();
-    loop {
-        let mut out = BytesMut::new();
-        match cutter.cut(&mut out) {
-            Cut::Nothing => return parts,
-            Cut::Part | Cut::Last(_) => parts.push(out.to_vec()),
-        }
-    }
-}
 
 fn part(number: u64, remaining: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = BytesMut::new();

@@ -30,7 +30,7 @@ const OPENINGS: [&[u8]; 4] = [
     b"*6\r\n#H:0\r\n:1\r\n:9\r\n$1\r\na\r\n$1\r\nb\r\n",
 ];
 
-const MESSAGES: [&[u8]; 16] = [
+const MESSAGES: [&[u8]; 30] = [
     b"*2\r\n#P:1\r\n",
     b"*4\r\n#G:2\r\n+default\r\n$5\r\nhello\r\n",
     b"*4\r\n#G:2\r\n+default\r\n$6\r\ndisk/a\r\n",
@@ -39,6 +39,21 @@ const MESSAGES: [&[u8]; 16] = [
     b"*10\r\n#S:5\r\n+t\r\n$1\r\nk\r\n$1\r\nv\r\n+version\r\n:1\r\n+expires\r\n:9\r\n+previous\r\n",
     b"*6\r\n#D:6\r\n+default\r\n$1\r\nk\r\n+version\r\n:2\r\n",
     b"*4\r\n#D:7\r\n+default\r\n$5\r\nhello\r\n",
+    b"*4\r\n#Y:8\r\n+default\r\n$5\r\nhello\r\n",
+    b"*5\r\n#I:9\r\n+default\r\n$1\r\nn\r\n:-3\r\n",
+    b"*6\r\n#X:10\r\n+default\r\n$5\r\nhello\r\n+ttl\r\n:9000\r\n",
+    b"*11\r\n#B:11\r\n+t\r\n+set\r\n$1\r\na\r\n$1\r\nv\r\n+check\r\n$1\r\nk\r\n+present\r\n\
+      +delete\r\n$1\r\nb\r\n",
+    b"*11\r\n#L:12\r\n:3\r\n+G\r\n+t\r\n$1\r\na\r\n:4\r\n+S\r\n+t\r\n$6\r\ndisk/a\r\n$1\r\nv\r\n",
+    b"*7\r\n#R:13\r\n+default\r\n+from\r\n$1\r\na\r\n+before\r\n$1\r\nz\r\n",
+    b"*8\r\n#R:14\r\n+t\r\n+after\r\n$1\r\nz\r\n+to\r\n$1\r\na\r\n+reverse\r\n",
+    b"*6\r\n#W:15\r\n+default\r\n||:0\r\n",
+    b"*8\r\n#W:16\r\n+default\r\n|:0\r\n:30000\r\n+prefix\r\n$1\r\nq\r\n",
+    b"*2\r\n#C:16\r\n",
+    b"*3\r\n#N:17\r\n+users\r\n",
+    b"*3\r\n#Z:18\r\n+users\r\n",
+    b"*3\r\n#T:19\r\n|",
+    b"*3\r\n#Q:20\r\n+default\r\n",
     b"*3\r\n#\x01T2024-06-01T12:00:00Z\r\n|",
     b"*3\r\n#\x05+hello\r\n$4\r\nrust\r\n",
     b"*2\r\n#\x06+hello\r\n",
@@ -88,6 +103,10 @@ fn script(random: &mut Random) -> Vec<u8> {
 
 #[tokio::test]
 async fn nonsense_never_breaks_a_session() {
+    for message in MESSAGES {
+        let length = Decoder::new(ANY).decode(message).unwrap().map(|whole| whole.byte_len());
+        assert_eq!(length, Some(message.len()), "{}", message.escape_ascii());
+    }
     let bench = Bench::with_limit(4096);
     let mut answers = 0;
     for seed in 1..=4000_u64 {

@@ -24,7 +24,7 @@ async fn a_session_byte_for_byte() {
         (b"*4\r\n#E:5\r\n+default\r\n$5\r\nhello\r\n", b"*3\r\n#e:5\r\n:1\r\n"),
         (
             b"*6\r\n#S:6\r\n+default\r\n$5\r\nhello\r\n$0\r\n\r\n+absent\r\n",
-            b"*3\r\n#c:6\r\n:1\r\n",
+            b"*4\r\n#c:6\r\n:1\r\n:0\r\n",
         ),
         (
             b"*10\r\n#S:7\r\n+default\r\n$5\r\nhello\r\n$0\r\n\r\n+version\r\n:1\r\n\

@@ -176,6 +176,57 @@ async fn a_wait_ends_with_the_position_that_was_reached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_wait_ends_even_where_others_write_without_a_break() {
+    let bench = Bench::new();
+    let mut peer = bench.connect_v2().await;
+    bench.engine.put(TABLE, b"other", b"v".to_vec());
+    let now = peer.position().await;
+    peer.request(1, &watch(Some(now), 30 * SECOND, Select::Key(b"k"))).await;
+    bench.engine.is_watched_by(1).await;
+    let engine = Arc::clone(&bench.engine);
+    let writer = tokio::spawn(async move {
+        for _ in 0..20_000 {
+            engine.put(TABLE, b"other", b"v".to_vec());
+            tokio::task::yield_now().await;
+        }
+    });
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let (until, changes) = peer.news(1).await;
+    assert!(changes.is_empty() && until.version < 10_000, "{until:?}");
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_write_that_wakes_many_watches_is_read_a_few_times() {
+    let bench = Bench::new();
+    let mut peer = bench.connect_v2().await;
+    bench.engine.put(TABLE, b"other", b"v".to_vec());
+    let now = peer.position().await;
+    for id in 100..1100 {
+        peer.request(id, &watch(Some(now), 30 * SECOND, Select::Key(b"k"))).await;
+    }
+    bench.engine.is_watched_by(1000).await;
+    let looks = || bench.engine.looks.load(Ordering::Relaxed);
+    for round in 0..10 {
+        let before = looks();
+        bench.engine.put(TABLE, b"other", b"v".to_vec());
+        // All of them have looked once the last one waits for what comes behind.
+        assert!(peer.ask(&Request::Ping).await.starts_with("Pong"));
+        bench.engine.is_watched_by(1000).await;
+        assert!(looks() - before <= 8, "{} in round {round}", looks() - before);
+    }
+    bench.engine.put(TABLE, b"k", b"v".to_vec());
+    let mut ids = Vec::new();
+    for _ in 0..1000 {
+        let (id, reply) = peer.reply().await;
+        assert!(reply.contains("1 byte key, 12,"), "{reply}");
+        ids.extend(id);
+    }
+    ids.sort_unstable();
+    assert_eq!(ids, (100..1100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_waits_asks_for_nothing() {
     let bench = Bench::new();
     let mut peer = bench.connect_v2().await;

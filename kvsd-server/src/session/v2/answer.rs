@@ -3,6 +3,8 @@
 //! Turns what the engine says into a [`Reply`]; never decides what is answered. Next file to read:
 //! `in_flight`.
 
+use std::sync::Arc;
+
 use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd::protocol::v2::{
     self, FailCode, Lifetime, Names, News, NewsChange, Page, PageRecord, Reply, RequestId,
@@ -30,7 +32,7 @@ pub(super) enum Answer {
     Batch { version: Option<Version>, changed: Vec<v2::Changed> },
     Pipeline(Vec<Answer>),
     Page { page: ScanPage, detail: ScanDetail },
-    News { page: ChangePage, select: Selected },
+    News { page: Arc<ChangePage>, select: Selected },
     Gap { now: Position },
     Tables { more: bool, names: Vec<TableName> },
     Statistics(Option<TableStatistics>),

@@ -144,7 +144,7 @@ where
         self.in_flight.poll(cx, &mut self.output);
         self.say_the_last_word();
         let written = self.output.poll_write(cx, self.stream)?;
-        if self.output.len() < MAX_OUTPUT_BYTES {
+        if self.output_has_room() {
             self.in_flight.forget_told();
         }
         Ok((read, written))
@@ -207,9 +207,11 @@ where
     }
 
     fn has_room(&self) -> bool {
-        self.output.len() < MAX_OUTPUT_BYTES
-            && self.output.large_len() < MAX_LARGE_OUTPUT_BYTES
-            && self.in_flight.has_room()
+        self.output_has_room() && self.in_flight.has_room()
+    }
+
+    fn output_has_room(&self) -> bool {
+        self.output.len() < MAX_OUTPUT_BYTES && self.output.large_len() < MAX_LARGE_OUTPUT_BYTES
     }
 }
 

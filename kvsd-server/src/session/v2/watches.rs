@@ -5,7 +5,7 @@
 //! to their way out of the session. Next file to read: `tables`.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::answer::Answer;
 use super::rules::{check_part, check_table};
-use crate::engine::{ChangePage, Changes, Engine, PageLimits, Position};
+use crate::engine::{ChangePage, Changes, Engine, EngineError, PageLimits, Position};
 
 /// A watch that breaks no rule.
 #[derive(Debug)]
@@ -46,15 +46,35 @@ pub(super) struct Watches {
     /// Dropping one ends the wait of its watch.
     waits: HashMap<RequestId, oneshot::Sender<()>>,
     reading: Arc<Semaphore>,
+    seen: Arc<Seen>,
     /// Answers that are written for the client and not yet on their way.
     told: Vec<Told>,
 }
 
-/// What ends a watch before its time, and what lets it read.
+/// What ends a watch before its time, what lets it read, and what others have read.
 #[derive(Debug)]
 pub(super) struct Place {
     ended: oneshot::Receiver<()>,
     reading: Arc<Semaphore>,
+    seen: Arc<Seen>,
+}
+
+/// What a watch of the session has read last: a write wakes all watches of its table, and the
+/// others need not read it again.
+#[derive(Debug, Default)]
+struct Seen(Mutex<Option<SeenPage>>);
+
+#[derive(Debug)]
+struct SeenPage {
+    table: String,
+    since: Position,
+    page: Arc<ChangePage>,
+}
+
+/// What a watch has found.
+enum Look {
+    Page(Arc<ChangePage>),
+    Gap { now: Position },
 }
 
 /// Leave to hold changes, given back once they are on their way.
@@ -97,38 +117,57 @@ impl TableWatch {
         let Some(mut since) = since else {
             return (position_now(&*engine, &table, select).await, None);
         };
-        let deadline = Instant::now() + wait;
+        let started = Instant::now();
+        let deadline = started + wait;
         loop {
             // The semaphore is never closed.
             let told = Arc::clone(&place.reading).acquire_owned().await.ok().map(Told);
-            let page = match engine.changes(&table, since, LIMITS).await {
-                Ok(Changes::Page(page)) => page,
-                Ok(Changes::Gap { now }) => return (Answer::Gap { now }, told),
+            let page = match place.look(&*engine, &table, since).await {
+                Ok(Look::Page(page)) => page,
+                Ok(Look::Gap { now }) => return (Answer::Gap { now }, told),
                 Err(error) => return (error.into(), told),
             };
+            since = page.until();
             match select.bytes_of(&page) {
                 0 => {}
                 bytes if bytes > message_bytes => {
                     // Nothing is left out silently: what a batch has changed is told as a whole.
-                    return (Answer::Gap { now: page.until() }, told);
+                    return (Answer::Gap { now: since }, told);
                 }
                 _ => return (Answer::News { page, select }, told),
             }
-            drop(told);
-            let goes_on = match page.until() == since {
-                true => place.waits(&*engine, &table, since, deadline).await,
-                // There may be more behind it.
-                false => !place.is_ended(),
-            };
-            since = page.until();
-            if !goes_on {
-                return (Answer::News { page: ChangePage::empty(since), select }, None);
+            drop((told, page));
+            // Who is far behind reads on for a while, even if it was not to wait.
+            let is_over = Instant::now() >= deadline.max(started + CATCH_UP);
+            if is_over || !place.waits(&*engine, &table, since, deadline).await {
+                let page = Arc::new(ChangePage::empty(since));
+                return (Answer::News { page, select }, None);
             }
         }
     }
 }
 
 impl Place {
+    /// Reads what has changed, unless another watch of the session just has.
+    async fn look(
+        &self,
+        engine: &dyn Engine,
+        table: &str,
+        since: Position,
+    ) -> Result<Look, EngineError> {
+        if let Some(page) = self.seen.get(table, since) {
+            return Ok(Look::Page(page));
+        }
+        match engine.changes(table, since, LIMITS).await? {
+            Changes::Page(page) => {
+                let page = Arc::new(page);
+                self.seen.put(table, since, &page);
+                Ok(Look::Page(page))
+            }
+            Changes::Gap { now } => Ok(Look::Gap { now }),
+        }
+    }
+
     /// Waits for a change; `false` if there is none before the watch ends.
     async fn waits(
         &mut self,
@@ -140,13 +179,32 @@ impl Place {
         tokio::select! {
             biased;
             _ = &mut self.ended => false,
-            () = sleep_until(deadline) => false,
             () = engine.changed(table, since) => true,
+            () = sleep_until(deadline) => false,
         }
     }
+}
 
-    fn is_ended(&mut self) -> bool {
-        !matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+impl Seen {
+    fn get(&self, table: &str, since: Position) -> Option<Arc<ChangePage>> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = last.as_ref().filter(|last| last.since == since && last.table == table)?;
+        Some(Arc::clone(&last.page))
+    }
+
+    /// Keeps what is small and stays true.
+    fn put(&self, table: &str, since: Position, page: &Arc<ChangePage>) {
+        let bytes = Selected::All.bytes_of(page);
+        // Behind an empty page there may be something any time, and under a name another table.
+        if since.incarnation.is_none() || !(1..=MAX_SEEN_BYTES).contains(&bytes) {
+            return;
+        }
+        let last = SeenPage { table: table.to_owned(), since, page: Arc::clone(page) };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
@@ -172,7 +230,7 @@ impl Selected {
 impl Watches {
     pub(super) fn new() -> Self {
         let reading = Arc::new(Semaphore::new(MAX_READING));
-        Self { count: 0, waits: HashMap::new(), reading, told: Vec::new() }
+        Self { count: 0, waits: HashMap::new(), reading, seen: Arc::default(), told: Vec::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -192,7 +250,7 @@ impl Watches {
         self.count += 1;
         // Should the id be in use, which it must not, then the other watch ends here.
         self.waits.insert(id, wait);
-        Ok(Place { ended, reading: Arc::clone(&self.reading) })
+        Ok(Place { ended, reading: Arc::clone(&self.reading), seen: Arc::clone(&self.seen) })
     }
 
     /// Ends the wait of one watch, if it does wait.
@@ -208,6 +266,9 @@ impl Watches {
     /// Takes note of an answer.
     pub(super) fn end(&mut self, id: RequestId, told: Option<Told>) {
         self.count -= 1;
+        if self.count == 0 {
+            self.seen.forget();
+        }
         self.waits.remove(&id);
         self.told.extend(told);
     }
@@ -226,7 +287,7 @@ async fn position_now(engine: &dyn Engine, table: &str, select: Selected) -> Ans
                 incarnation: statistics.as_ref().map(|table| table.incarnation),
                 version: statistics.and_then(|table| table.last_version).map_or(0, Version::get),
             };
-            Answer::News { page: ChangePage::empty(until), select }
+            Answer::News { page: Arc::new(ChangePage::empty(until)), select }
         }
         Err(error) => error.into(),
     }
@@ -237,5 +298,9 @@ const LIMITS: PageLimits = PageLimits { records: MAX_PAGE, bytes: ANSWER_BYTES }
 const MAX_WATCHES: usize = 1024;
 /// The most watches of a session that hold changes.
 const MAX_READING: usize = 8;
+/// The most that is kept of what watches read, in bytes.
+const MAX_SEEN_BYTES: usize = 16 * 1024;
+/// How long a watch that was not to wait reads what lies behind its position.
+const CATCH_UP: Duration = Duration::from_secs(1);
 /// At most what a change takes in a message beside its key and value.
 const BESIDE_CHANGE_BYTES: usize = 96;

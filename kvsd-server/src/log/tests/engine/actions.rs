@@ -249,3 +249,23 @@ async fn a_group_ends_early_where_its_answers_are_large_and_every_write_is_answe
         assert_eq!(read(&engine, &[key]).await.unwrap(), "");
     }
 }
+
+#[tokio::test]
+async fn a_batch_that_would_read_without_measure_is_refused_and_changes_nothing() {
+    let engine = open(&SimDisk::new(1));
+    let large = vec![7; 22 << 20];
+    for key in 0..3_u8 {
+        version_of(&engine, set(&[key], &large)).await;
+    }
+    let batch = |keys: std::ops::Range<u8>| {
+        let changes = keys.flat_map(|key| expire(&[key], Some(1 << 42)).changes).collect();
+        Write { changes, before: BeforeDetail::Presence }
+    };
+    match write(&engine, batch(0..3)).await {
+        Err(EngineError::Io { cause, .. }) => assert!(cause.contains("64 MiB"), "{cause}"),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+    let record = engine.read("default", &[0]).await.unwrap().unwrap();
+    assert_eq!((record.version.get(), record.expires_at), (1, None));
+    version_of(&engine, batch(0..2)).await;
+}
