@@ -93,6 +93,110 @@ fn the_live_view_follows_changes_and_comes_back_after_a_gap() {
 }
 
 #[test]
+fn the_records_example_keeps_one_record_a_day_and_scans_them_in_order() {
+    let shown = printed(&run("records", &[""; 0]));
+    let (ada, bob) =
+        ("01905f00-0000-7000-8000-000000000007", "01905f00-0000-7000-8000-000000000008");
+    for expected in [
+        // 2^31 and the days from 0001-01-01 to 2025-12-30, that one included.
+        format!("\n  visit/{ada}/2148223263\n"),
+        "came_at: 2026-01-07T10:00:00Z, reason: \"still a cough\" })".to_owned(),
+        "    -> put: a condition does not hold: the record has version 2".to_owned(),
+        "    -> 2026-03-02 09:30:00 UTC: a check\n    -> 2026-01-07 10:00:00 UTC: still a cough\n\n"
+            .to_owned(),
+        format!(
+            "    -> {ada} 2025-12-30: a cough\n    -> {ada} 2026-01-07: still a cough\n    \
+             -> {ada} 2026-03-02: a check\n    -> {bob} 2026-01-07: a sprain\n\n"
+        ),
+        "  client.remove(Visit::key_of((bob, day))).await?\n    -> true\n".to_owned(),
+        "  client.fetch(Visit::key_of((bob, day))).await?\n    -> None\n".to_owned(),
+    ] {
+        assert!(shown.contains(&expected), "{expected:?} is missing in:\n{shown}");
+    }
+}
+
+#[test]
+fn the_counter_example_counts_each_task_and_says_what_contention_costs() {
+    let shown = printed(&run("counter", &[""; 0]));
+    assert!(shown.contains("\n  the number is 640\n"), "{shown}");
+    assert!(shown.contains("  500 sit, 140 were turned away, nobody is lost\n"), "{shown}");
+    let (_, attempts) = shown.split_once("640 changes took ").unwrap();
+    let (attempts, _) = attempts.split_once(" attempts").unwrap();
+    assert!(attempts.parse::<u64>().unwrap() >= 640, "{shown}");
+}
+
+#[test]
+fn the_cache_example_makes_an_entry_once_for_all_who_miss_it() {
+    let shown = printed(&run("cache", &[""; 0]));
+    assert_eq!(
+        shown.matches("  Forecast { city: \"Kyoto\", degrees: 21 }\n").count(),
+        10,
+        "{shown}"
+    );
+    assert_eq!(shown.matches("was asked 1 time.\n").count(), 2, "{shown}");
+    // After it has ended.
+    assert!(shown.ends_with("was asked 2 times.\n"), "{shown}");
+}
+
+#[test]
+fn the_transfer_example_neither_makes_nor_loses_money() {
+    let shown = printed(&run("transfer", &[""; 0]));
+    let cents = |line: &str| -> Option<u64> {
+        line.strip_prefix("  account/")?.split_once(": ")?.1.replace('.', "").parse().ok()
+    };
+    let accounts: Vec<u64> = shown.lines().filter_map(cents).collect();
+    assert_eq!((accounts.len(), accounts.iter().sum::<u64>()), (4, 40_000), "{shown}");
+    // Or nothing was shown.
+    assert!(accounts.iter().any(|&cents| cents != 10_000), "{shown}");
+    assert!(shown.ends_with("Together: 400.00, as before\n"), "{shown}");
+}
+
+#[test]
+fn the_notes_example_keeps_its_notes_in_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().join("notes").display().to_string();
+    let notes = |command: &[&str]| {
+        let command = [&[folder.as_str()], command].concat();
+        let output = run("notes", &command);
+        let (out, err) = texts(&output);
+        (output.status.code(), out + &err)
+    };
+    let says = |text: &str| (Some(0), text.to_owned());
+    assert_eq!(notes(&["list"]), says("no notes\n"));
+    assert_eq!(notes(&["add", "buy", "bread"]), says("added note 1\n"));
+    assert_eq!(notes(&["add", "call Ada"]), says("added note 2\n"));
+    assert_eq!(notes(&["list"]), says("   1  buy bread\n   2  call Ada\n"));
+    assert_eq!(notes(&["remove", "2"]), says("removed note 2\n"));
+    assert_eq!(notes(&["remove", "2"]), (Some(1), "error: there is no note 2\n".to_owned()));
+    // A number that was taken is not given again.
+    assert_eq!(notes(&["add", "call Bob"]), says("added note 3\n"));
+    assert_eq!(notes(&["list"]), says("   1  buy bread\n   3  call Bob\n"));
+
+    for wrong in [&[][..], &["add"], &["remove", "x"], &["list", "all"], &["help"]] {
+        let (code, said) = notes(wrong);
+        assert!(code == Some(2) && said.starts_with("usage: notes FOLDER"), "{wrong:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn the_notes_example_says_why_a_folder_cannot_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let held = kvsd_server::Embedded::open(folder.path()).await.unwrap();
+    let arguments = vec![folder.path().display().to_string(), "list".to_owned()];
+    let output = run_beside("notes", arguments).await;
+    let (_, err) = texts(&output);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(err.contains("cannot open the data folder: ") && err.contains("another"), "{err}");
+    held.close().await.unwrap();
+}
+
+#[test]
+fn the_testing_example_runs_as_a_program_too() {
+    let shown = printed(&run("testing", &[""; 0]));
+    assert_eq!(shown, "1 signs up as ada: Welcome\n2 signs up as ada: Taken\n");
+}
+
+#[test]
 fn the_remote_example_without_a_server_says_how_to_start_one() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = run("remote", &[format!("kvsd://{closed}")]);
