@@ -24,7 +24,7 @@ async fn main() -> ExitCode {
     match run(&url).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {error:#}");
             let kind = error.downcast_ref().map(kvsd::Error::kind);
             if kind == Some(ErrorKind::Connect) {
                 eprintln!("Is a server running? This starts one, for this machine alone:");

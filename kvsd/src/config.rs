@@ -20,19 +20,59 @@ use crate::transport::Transport;
 use crate::types::TableName;
 
 /// The port of a kvsd server.
+///
+/// ```
+/// // So these are the same server.
+/// let short = kvsd::Client::builder().url("kvsd://db.example");
+/// let long = kvsd::Client::builder().url(&format!("kvsd://db.example:{}", kvsd::DEFAULT_PORT));
+/// assert_eq!(format!("{short:?}"), format!("{long:?}"));
+/// ```
 pub const DEFAULT_PORT: u16 = 7379;
 /// How long an operation may take in all, unless it says otherwise.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// // Twice as long as other operations, for one that is known to be large.
+/// let read = client.get::<String>("report").timeout(2 * kvsd::DEFAULT_TIMEOUT);
+/// assert_eq!(read.await?, None);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long opening a connection may take, from its first byte to the server's welcome.
+///
+/// ```
+/// // Within one operation's time there is room for a second attempt.
+/// assert!(2 * kvsd::CONNECT_TIMEOUT <= kvsd::DEFAULT_TIMEOUT);
+/// ```
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may be silent before it is asked whether it is there, unless the client is told
 /// otherwise.
+///
+/// ```
+/// // Half as long: a machine that has gone without a word is found within 10 s.
+/// let builder = kvsd::Client::builder().keep_alive(kvsd::DEFAULT_KEEP_ALIVE / 2);
+/// assert!(format!("{builder:?}").contains("5s"));
+/// ```
 pub const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// How many connections a client keeps, unless it is told otherwise.
+///
+/// ```
+/// let builder = kvsd::Client::builder().pool_size(2 * kvsd::DEFAULT_POOL_SIZE);
+/// assert!(format!("{builder:?}").contains("pool: Some(4)"));
+/// ```
 pub const DEFAULT_POOL_SIZE: u32 = 2;
 /// As long as for ever.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The most connections that a client keeps.
+///
+/// ```
+/// let builder = kvsd::Client::builder().pool_size(u32::MAX);
+/// assert!(format!("{builder:?}").contains(&format!("pool: Some({})", kvsd::MAX_POOL_SIZE)));
+/// ```
 pub const MAX_POOL_SIZE: u32 = 1024;
 
 /// Everything that [`Client::connect`] leaves at its default. The order of the calls does not matter:
@@ -50,6 +90,26 @@ pub const MAX_POOL_SIZE: u32 = 1024;
 ///     .timeout(Duration::from_secs(2))
 ///     .connect()
 ///     .await?;
+/// # Ok(()) }
+/// ```
+///
+/// Here over a transport, since this example runs without a network:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// use kvsd::{Client, TableName};
+///
+/// let client = Client::builder()
+///     .url("kvsd://localhost/users?pool=4")?
+///     .transport(server.transport())
+///     .table(TableName::parse("people")?) // counts more than the URL's
+///     .connect()
+///     .await?;
+/// client.set("7", "Ada").await?;
+/// assert_eq!(client.tables().await?[0].as_str(), "people");
+/// # server.close().await?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Default)]
@@ -76,6 +136,18 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) names the part that is wrong.
+    ///
+    /// ```
+    /// use kvsd::Client;
+    ///
+    /// let url = "kvsds://app:s%2Fcret@db.example:7000/users?pool=4&timeout=500ms&ca=ca.pem";
+    /// let builder = Client::builder().url(url)?;
+    /// assert!(!format!("{builder:?}").contains("cret"), "the password is never shown");
+    ///
+    /// let error = Client::builder().url("kvsd://db.example/users?size=4").unwrap_err();
+    /// assert!(format!("{error:#}").contains("unknown setting \"size\""));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn url(mut self, url: &str) -> Result<Self, Error> {
         self.url = Url::parse(url)?;
         Ok(self)
@@ -83,6 +155,20 @@ impl ClientBuilder {
 
     /// Goes through `transport` instead of TCP; of the URL only user, password, table, `pool` and
     /// `timeout` count then.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::Client;
+    ///
+    /// // The server in this process; a transport of your own goes in the same way.
+    /// let client = Client::builder().transport(server.transport()).connect().await?;
+    /// client.set("k", "v").await?;
+    /// assert!(client.exists("k").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Box::new(transport));
         self
@@ -90,6 +176,23 @@ impl ClientBuilder {
 
     /// Puts a network that misbehaves between the client and its transport, whichever that is:
     /// [`crate::testing`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::Client;
+    /// use kvsd::testing::Faults;
+    ///
+    /// let faults = Faults::seeded(1);
+    /// let client =
+    ///     Client::builder().transport(server.transport()).faults(&faults).connect().await?;
+    /// faults.cut_all();
+    /// assert!(!client.exists("k").await?, "a read goes over another connection");
+    /// assert!(faults.counts().cuts >= 1);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[cfg(feature = "testing")]
     pub fn faults(mut self, faults: &Faults) -> Self {
         self.faults = Some(faults.clone());
@@ -97,6 +200,21 @@ impl ClientBuilder {
     }
 
     /// Says who the client is: at most 128 and 512 bytes. Takes the place of what the URL says.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use kvsd::{Client, ErrorKind};
+    ///
+    /// let builder = Client::builder().url("kvsd://nobody@localhost")?;
+    /// let builder = builder.credentials("app", "secret");
+    /// assert!(format!("{builder:?}").contains("app"), "and not nobody");
+    /// assert!(!format!("{builder:?}").contains("secret"));
+    ///
+    /// let error = builder.credentials("app", "x".repeat(513)).connect().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Config);
+    /// # Ok(()) }
+    /// ```
     pub fn credentials(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.settings.user = Some(user.into());
         self.settings.password = Some(password.into());
@@ -104,6 +222,24 @@ impl ClientBuilder {
     }
 
     /// Says who the client is where the URL does not.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use std::env::var;
+    /// use kvsd::Client;
+    ///
+    /// let client = Client::builder()
+    ///     .url("kvsd://localhost")? // names nobody, so the environment counts
+    ///     .default_credentials(var("APP_USER").ok(), var("APP_PASSWORD").ok())
+    ///     .transport(server.transport())
+    ///     .connect()
+    ///     .await?;
+    /// assert!(client.ping().await.is_ok());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn default_credentials(mut self, user: Option<String>, password: Option<String>) -> Self {
         self.defaults.user = user;
         self.defaults.password = password;
@@ -111,18 +247,57 @@ impl ClientBuilder {
     }
 
     /// The PEM file of the CA that signed the server's certificate. Default: the platform's roots.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use kvsd::{Client, ErrorKind};
+    ///
+    /// // The file is read when the client connects.
+    /// let builder = Client::builder().url("kvsds://db.example")?.ca_file("no/such.pem");
+    /// let error = builder.connect().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Config);
+    /// assert!(format!("{error:#}").contains("no/such.pem"));
+    /// # Ok(()) }
+    /// ```
     pub fn ca_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.settings.ca = Some(file.into());
         self
     }
 
     /// As [`ca_file`](Self::ca_file), where the URL names none.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use kvsd::Client;
+    ///
+    /// let url = "kvsds://db.example?ca=of-the-url.pem";
+    /// let builder = Client::builder().url(url)?.default_ca_file("of-the-program.pem");
+    /// let error = builder.connect().await.unwrap_err();
+    /// assert!(format!("{error:#}").contains("of-the-url.pem"));
+    /// # Ok(()) }
+    /// ```
     pub fn default_ca_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.defaults.ca = Some(file.into());
         self
     }
 
     /// The table that the client's operations act on. Default: the URL's, else `default`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::{Client, TableName};
+    ///
+    /// let builder = Client::builder().transport(server.transport());
+    /// let users = builder.table(TableName::parse("users")?).connect().await?;
+    /// users.set("7", "Ada").await?;
+    /// assert_eq!(users.statistics().await?.ok_or("no table")?.keys, 1);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn table(mut self, table: TableName) -> Self {
         self.settings.table = Some(table);
         self
@@ -130,12 +305,41 @@ impl ClientBuilder {
 
     /// How many connections to keep, each used by many callers at once. Default: 2. Less than 1
     /// counts as 1, more than [`MAX_POOL_SIZE`] as that.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// // One connection is enough for any number of operations at once.
+    /// let builder = kvsd::Client::builder().transport(server.transport());
+    /// let client = builder.pool_size(1).connect().await?;
+    /// let (a, b) = tokio::join!(client.set("a", 1), client.set("b", 2));
+    /// assert!(a? != b?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn pool_size(mut self, connections: u32) -> Self {
         self.settings.pool = Some(connections.clamp(1, MAX_POOL_SIZE));
         self
     }
 
     /// How long an operation may take in all, at most a year. Default: 10 s.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use std::time::Duration;
+    /// use kvsd::ErrorKind;
+    ///
+    /// let builder = kvsd::Client::builder().transport(server.transport());
+    /// let client = builder.timeout(Duration::ZERO).connect().await?;
+    /// assert_eq!(client.ping().await.unwrap_err().kind(), ErrorKind::Timeout);
+    /// // An operation has its own say.
+    /// client.ping().timeout(Duration::from_secs(2)).await?;
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = Some(timeout);
         self
@@ -145,6 +349,20 @@ impl ClientBuilder {
     /// is still there. If nothing at all comes within 5 s then, the connection counts as lost and is
     /// replaced: a machine that has gone without a word is found within 15 s by default. Default:
     /// 10 s. Less than a second counts as that; a year or more turns it off.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use std::time::Duration;
+    ///
+    /// // A machine that has gone without a word is found within 3 + 5 s.
+    /// let builder = kvsd::Client::builder().transport(server.transport());
+    /// let client = builder.keep_alive(Duration::from_secs(3)).connect().await?;
+    /// assert!(client.ping().await.is_ok());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn keep_alive(mut self, silence: Duration) -> Self {
         self.keep_alive = Some(silence.max(Duration::from_secs(1)));
         self
@@ -161,6 +379,20 @@ impl ClientBuilder {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use kvsd::{Client, ErrorKind};
+    ///
+    /// # let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    /// // Nothing listens there, and this says so at once.
+    /// let url = format!("kvsd://{free}");
+    /// let error = Client::builder().url(&url)?.connect().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Connect);
+    /// assert_eq!(error.address(), Some(free.to_string().as_str()));
+    /// # Ok(()) }
+    /// ```
     pub async fn connect(self) -> Result<Client, Error> {
         let Url { scheme, host, port, settings } = self.url;
         let settings = self.settings.or(settings).or(self.defaults);

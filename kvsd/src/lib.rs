@@ -203,6 +203,10 @@
 //! | a pause between them, from the third on | random, up to 2 ms, doubling up to 32 ms | - |
 //! | changes of a batch; values of all of them together | 1,024; as one value | - |
 //! | keys of `get_many` and its like, operations of a pipeline | any number, 1,024 and some 1 MiB in each message | - |
+//! | a page of a scan or a watch | 1,000 records, or some 1 MiB | [`.page_size(..)`](stream::Scan::page_size) |
+//! | pages in memory: of a scan, of a watch | 2, 1 | - |
+//! | a request of a watch, while nothing happens | 30 s, and then another | - |
+//! | a pause of a watch after one that failed | 50 ms, doubling up to 2 s | - |
 //! | a key | 1 to 1,024 bytes | - |
 //! | a value | 10 MiB | the server's configuration |
 //!

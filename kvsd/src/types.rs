@@ -9,15 +9,60 @@ use std::num::NonZeroU64;
 use thiserror::Error;
 
 /// The table that is used when nobody names one.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set("k", "v").await?;
+/// assert_eq!(client.tables().await?[0].as_str(), kvsd::types::DEFAULT_TABLE);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub const DEFAULT_TABLE: &str = "default";
 /// The longest table name, in bytes.
+///
+/// ```
+/// use kvsd::types::{MAX_TABLE_NAME_BYTES, check_table_name};
+///
+/// assert!(check_table_name(&"t".repeat(MAX_TABLE_NAME_BYTES)).is_ok());
+/// assert!(check_table_name(&"t".repeat(MAX_TABLE_NAME_BYTES + 1)).is_err());
+/// ```
 pub const MAX_TABLE_NAME_BYTES: usize = 64;
 /// The longest key, in bytes. The shortest is one byte.
+///
+/// ```
+/// use kvsd::types::{MAX_KEY_BYTES, check_key};
+///
+/// assert!(check_key(&[0; MAX_KEY_BYTES]).is_ok());
+/// assert!(check_key(&[0; MAX_KEY_BYTES + 1]).is_err());
+/// ```
 pub const MAX_KEY_BYTES: usize = 1024;
 /// The largest value, in bytes, unless the server announces another limit: 10 MiB.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// assert_eq!(client.max_value_bytes(), kvsd::types::DEFAULT_MAX_VALUE_BYTES);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub const DEFAULT_MAX_VALUE_BYTES: usize = 10 * 1024 * 1024;
 /// The largest limit on values that a server may announce: 64 MiB. A client that believed any
 /// number would hold as much as the server likes to send.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// assert!(client.max_value_bytes() <= kvsd::types::LARGEST_MAX_VALUE_BYTES);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub const LARGEST_MAX_VALUE_BYTES: usize = 64 * 1024 * 1024;
 
 /// A table's name: 1 to 64 bytes of ASCII letters, digits, `_`, `-` and `.`, the first a letter or
@@ -38,12 +83,26 @@ impl TableName {
     /// # Errors
     ///
     /// [`NameError`] says which rule the name breaks.
+    ///
+    /// ```
+    /// use kvsd::{NameError, TableName};
+    ///
+    /// assert!(TableName::parse("orders-2026.eu").is_ok());
+    /// assert_eq!(TableName::parse(""), Err(NameError::Empty));
+    /// assert_eq!(TableName::parse("a/b"), Err(NameError::BadByte));
+    /// ```
     pub fn parse(name: &str) -> Result<Self, NameError> {
         check_table_name(name)?;
         Ok(Self(name.into()))
     }
 
     /// The name as text.
+    ///
+    /// ```
+    /// use kvsd::TableName;
+    ///
+    /// assert_eq!(TableName::default().as_str(), "default");
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -80,6 +139,14 @@ impl std::borrow::Borrow<str> for TableName {
 /// # Errors
 ///
 /// As [`TableName::parse`].
+///
+/// ```
+/// use kvsd::NameError;
+/// use kvsd::types::check_table_name;
+///
+/// assert_eq!(check_table_name("users"), Ok(()));
+/// assert_eq!(check_table_name(".users"), Err(NameError::BadStart));
+/// ```
 pub fn check_table_name(name: &str) -> Result<(), NameError> {
     let bytes = name.as_bytes();
     let Some(first) = bytes.first() else {
@@ -103,6 +170,14 @@ pub fn check_table_name(name: &str) -> Result<(), NameError> {
 /// # Errors
 ///
 /// [`KeyError`] says which bound the key breaks.
+///
+/// ```
+/// use kvsd::KeyError;
+/// use kvsd::types::check_key;
+///
+/// assert_eq!(check_key(b"any\0bytes\xFF"), Ok(()));
+/// assert_eq!(check_key(b""), Err(KeyError::Empty));
+/// ```
 pub fn check_key(key: &[u8]) -> Result<(), KeyError> {
     match key.len() {
         0 => Err(KeyError::Empty),
@@ -112,6 +187,14 @@ pub fn check_key(key: &[u8]) -> Result<(), KeyError> {
 }
 
 /// Why a text is no table name.
+///
+/// ```
+/// use kvsd::{NameError, TableName};
+///
+/// let long = TableName::parse(&"t".repeat(65)).unwrap_err();
+/// assert_eq!(long, NameError::TooLong { bytes: 65 });
+/// assert_eq!(long.to_string(), "a table name has at most 64 bytes, this one has 65");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NameError {
@@ -133,6 +216,21 @@ pub enum NameError {
 }
 
 /// Why bytes are no key.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use std::error::Error;
+/// use kvsd::KeyError;
+///
+/// let error = client.set("", "v").await.unwrap_err();
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<KeyError>());
+/// assert_eq!(cause, Some(&KeyError::Empty));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -150,14 +248,49 @@ pub enum KeyError {
 /// The number that a write got: positive, below 2^63, growing with each write of a table.
 ///
 /// Only the order means something. Versions of different tables do not compare.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let first = client.set("k", "v").await?;
+/// let second = client.set("other", "w").await?;
+/// assert!(first < second);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version(NonZeroU64);
 
 impl Version {
     /// The largest version.
+    ///
+    /// ```
+    /// use kvsd::Version;
+    ///
+    /// assert!(Version::new(Version::MAX).is_some());
+    /// assert!(Version::new(Version::MAX + 1).is_none());
+    /// ```
     pub const MAX: u64 = i64::MAX as u64;
 
     /// The version with this number; `None` for zero and for numbers from 2^63 on.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Version;
+    ///
+    /// // Kept elsewhere as a number, such as in a header of HTTP.
+    /// let kept: u64 = client.set("page", "text").await?.get();
+    /// let version = Version::new(kept).ok_or("no version")?;
+    /// client.set("page", "new text").if_version(version).await?;
+    /// assert_eq!(Version::new(0), None);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
         if number > Self::MAX {
@@ -167,6 +300,10 @@ impl Version {
     }
 
     /// The number.
+    ///
+    /// ```
+    /// assert_eq!(kvsd::Version::new(7).map(|version| version.get()), Some(7));
+    /// ```
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()
@@ -184,17 +321,48 @@ impl fmt::Display for Version {
 }
 
 /// A point in time: whole milliseconds since 1970-01-01T00:00:00Z, from 0 to 2^63 - 1.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use std::time::{Duration, SystemTime, UNIX_EPOCH};
+///
+/// let end = SystemTime::now() + Duration::from_secs(3600);
+/// client.set("offer", "two for one").expire_at(end).await?;
+/// let offer = client.get::<String>("offer").versioned().await?.ok_or("no offer")?;
+/// let ends = offer.expires_at.ok_or("it has an end")?.get();
+/// assert_eq!(u128::from(ends), end.duration_since(UNIX_EPOCH)?.as_millis());
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UnixMillis(u64);
 
 impl UnixMillis {
     /// The time with this number; `None` from 2^63 on.
+    ///
+    /// ```
+    /// use kvsd::UnixMillis;
+    ///
+    /// assert!(UnixMillis::new(0) < UnixMillis::new(1_000));
+    /// assert_eq!(UnixMillis::new(1 << 63), None);
+    /// ```
     #[must_use]
     pub fn new(millis: u64) -> Option<Self> {
         (i64::try_from(millis).is_ok()).then_some(Self(millis))
     }
 
     /// The number of milliseconds.
+    ///
+    /// ```
+    /// use std::time::{Duration, UNIX_EPOCH};
+    /// use kvsd::UnixMillis;
+    ///
+    /// let time = UnixMillis::new(86_400_000).map(UnixMillis::get).map(Duration::from_millis);
+    /// assert_eq!(time.map(|time| UNIX_EPOCH + time), Some(UNIX_EPOCH + Duration::from_secs(86_400)));
+    /// ```
     #[must_use]
     pub fn get(self) -> u64 {
         self.0

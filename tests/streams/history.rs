@@ -64,7 +64,7 @@ async fn watchers_whose_connections_are_cut_see_every_one_of_100_000_changes_onc
         watch.begin().await.unwrap();
         // Anywhere in a message.
         faults.cut_all();
-        faults.cut_after(10_000..=500_000);
+        faults.cut_after(10_000..=380_000);
         faults.split(10_000);
         watchers.push(tokio::spawn(follow(watch, faults.clone())));
         networks.push(faults);

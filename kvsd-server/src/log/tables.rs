@@ -180,10 +180,11 @@ impl Tables {
 
     /// Closes every table and lets go of the folder.
     pub(super) async fn close(&self) -> Result<(), EngineError> {
-        let inner = Arc::clone(&self.inner);
-        // Waits for a table that is being made, and for those that are being dropped.
-        let store = self.inner.shared.sync_pool.run(move || inner.store().take()).await;
+        // Waits for the tables that are being dropped, which need the store, and then for one that
+        // is being made.
         let _no_drops = self.inner.drops.write().await;
+        let inner = Arc::clone(&self.inner);
+        let store = self.inner.shared.sync_pool.run(move || inner.store().take()).await;
         let open =
             std::mem::take(&mut *self.inner.open.write().unwrap_or_else(PoisonError::into_inner));
         let closed = join_all(open.values().map(|table| table.close())).await;

@@ -32,6 +32,26 @@ use crate::types::TableName;
 /// deadline. What any of them can fail with is an [`ErrorKind`]; what its failure means for the data
 /// is an [`Outcome`]. Dropping one that reads changes nothing; **a write that is dropped after its
 /// first poll may still happen**.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// // One connection pool, however many tasks.
+/// let tasks: Vec<_> = (0..10)
+///     .map(|number| {
+///         let client = client.clone();
+///         tokio::spawn(async move { client.increment("sum", number).await })
+///     })
+///     .collect();
+/// for task in tasks {
+///     task.await??;
+/// }
+/// assert_eq!(client.get::<i64>("sum").await?, Some(45));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     inner: Arc<Inner>,
@@ -68,6 +88,23 @@ impl Client {
     }
 
     /// Settings beyond what a URL says.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use std::time::Duration;
+    /// use kvsd::Client;
+    ///
+    /// let client = Client::builder()
+    ///     .transport(server.transport()) // or .url("kvsds://db.example")?
+    ///     .timeout(Duration::from_secs(2))
+    ///     .connect()
+    ///     .await?;
+    /// assert!(!client.exists("nothing").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
@@ -82,6 +119,20 @@ impl Client {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidArgument`] if `name` is no table name. Nothing is asked of the server.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let users = client.table("users")?;
+    /// users.set("7", "Ada").await?;
+    /// assert_eq!(users.get::<String>("7").await?.as_deref(), Some("Ada"));
+    /// assert!(!client.exists("7").await?, "it is another table's");
+    /// assert!(client.table("../etc").is_err());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn table(&self, name: &str) -> Result<Self, Error> {
         let table = TableName::parse(name).map_err(argument::invalid_by)?;
         Ok(Self { inner: Arc::clone(&self.inner), table: Arc::new(table) })
@@ -96,6 +147,18 @@ impl Client {
     /// # Cancel safety
     ///
     /// Dropping the operation changes nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// assert!(client.ping().timeout(Duration::from_secs(1)).await.is_ok());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn ping(&self) -> Ping<'_> {
         Ping { call: Call::new(self, "ping", Ok(Draft::Ping)).on_no_table() }
     }
@@ -120,6 +183,20 @@ impl Client {
 
     /// The largest value that the server takes, in bytes, as it announced when a connection was
     /// last opened.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::ErrorKind;
+    ///
+    /// let report = vec![0; client.max_value_bytes() + 1];
+    /// let error = client.set("report", report).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ValueTooLarge);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn max_value_bytes(&self) -> usize {
         self.inner.pool.max_value_bytes()
@@ -132,6 +209,20 @@ impl Client {
     /// # Cancel safety
     ///
     /// The client is closed all the same; only the wait ends.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::ErrorKind;
+    ///
+    /// let clone = client.clone();
+    /// client.close().await;
+    /// assert_eq!(clone.ping().await.unwrap_err().kind(), ErrorKind::Closed);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self) {
         self.inner.pool.close().await;
     }

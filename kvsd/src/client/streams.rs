@@ -177,6 +177,31 @@ impl Client {
     /// # Cancel safety
     ///
     /// As [`Client::watch`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::{Event, Keyed, Value};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, Value)]
+    /// #[kvsd(table = "orders", key = "order/{customer}/{id}")]
+    /// struct Order {
+    ///     customer: u32,
+    ///     id: u32,
+    /// }
+    ///
+    /// let mut orders = client.watch_all(Order::prefix_of(7));
+    /// orders.begin().await?;
+    /// client.put(&Order { customer: 8, id: 1 }).await?;
+    /// client.put(&Order { customer: 7, id: 2 }).await?;
+    /// let Some(Event::Set(entry)) = orders.next().await.transpose()? else { panic!() };
+    /// assert_eq!((entry.value.customer, entry.value.id), (7, 2));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn watch_all<T: Value + Keyed>(&self, keys: Prefix<T>) -> Watch<T> {
         let mut changes = Changes::new(self, beginning(keys.as_ref()));
         changes.source.table = T::TABLE;

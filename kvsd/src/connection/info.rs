@@ -3,6 +3,20 @@
 use crate::protocol::v2::Welcome;
 
 /// What a server said of itself when a connection to it was opened.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::ServerInfo;
+///
+/// let info: ServerInfo = client.server_info();
+/// assert!(info.server.starts_with("kvsd-server/"));
+/// assert!(["always", "interval", "never", "replicated"].contains(&info.durability.as_str()));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {

@@ -7,6 +7,16 @@ use thiserror::Error as ThisError;
 use super::{Error, ErrorKind, Outcome};
 
 /// What is wrong with the client's settings. Never shows the URL, which may hold a password.
+///
+/// ```
+/// use std::error::Error;
+/// use kvsd::{Client, ConfigError, ErrorKind};
+///
+/// let error = Client::builder().url("http://db.example").unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Config);
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<ConfigError>());
+/// assert_eq!(cause, Some(&ConfigError::Scheme));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[non_exhaustive]
 pub enum ConfigError {

@@ -22,6 +22,24 @@ pub use self::config::ConfigError;
 ///
 /// `{}` shows what this layer knows, `{:#}` the causes behind it as well. Neither they nor `{:?}`
 /// ever show a key, a value or a password.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::{ErrorKind, Outcome};
+///
+/// client.set("age", "forty").await?;
+/// let error = client.get::<u32>("age").await.unwrap_err();
+/// assert_eq!((error.kind(), error.outcome()), (ErrorKind::Decode, Outcome::Refused));
+/// // Where it happened and why, and nothing of the value.
+/// let shown = format!("{error:#}");
+/// assert!(shown.starts_with("get: ") && shown.contains("decimal text"));
+/// assert!(!shown.contains("forty"));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Error {
     inner: Box<Inner>,
@@ -43,6 +61,24 @@ struct Inner {
 }
 
 /// What kind of failure it was.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::ErrorKind;
+///
+/// client.set("k", "v").await?;
+/// let told = match client.set("k", "w").if_absent().await.unwrap_err().kind() {
+///     ErrorKind::Conflict { current: Some(version) } => format!("version {version} is there"),
+///     ErrorKind::Timeout | ErrorKind::Overloaded => "later, perhaps".to_owned(),
+///     kind => kind.to_string(),
+/// };
+/// assert!(told.ends_with("is there"));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -88,6 +124,26 @@ pub enum ErrorKind {
 }
 
 /// Whether the operation was carried out.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use std::time::Duration;
+/// use kvsd::Outcome;
+///
+/// let write = client.set("k", "v").timeout(Duration::ZERO);
+/// let told = match write.await.unwrap_err().outcome() {
+///     Outcome::NotSent | Outcome::Refused => "it did not happen",
+///     Outcome::Unknown => "read the record to know",
+///     Outcome::Done | Outcome::Partly => "it happened, or some of it",
+/// };
+/// assert_eq!(told, "it did not happen");
+/// assert!(!client.exists("k").await?);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It never left this process.
@@ -157,12 +213,41 @@ impl Error {
     }
 
     /// What kind of failure it was.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::ErrorKind;
+    ///
+    /// let error = client.get::<String>("").await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
     /// Whether the operation was carried out.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Outcome;
+    ///
+    /// // `take` removes the record; that it is no integer shows only then.
+    /// client.set("job", "none").await?;
+    /// let error = client.take::<u64>("job").await.unwrap_err();
+    /// assert_eq!(error.outcome(), Outcome::Done);
+    /// assert!(!client.exists("job").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.inner.outcome
@@ -170,6 +255,23 @@ impl Error {
 
     /// Whether the same operation may succeed when it is tried again after a while, and cannot
     /// thereby be applied twice.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// // It never left: another attempt cannot be a second write.
+    /// let late = client.set("k", "v").timeout(Duration::ZERO).await.unwrap_err();
+    /// assert!(late.is_retryable());
+    /// // This would fail in the same way each time.
+    /// let invalid = client.set("", "v").await.unwrap_err();
+    /// assert!(!invalid.is_retryable());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         let passing = match self.inner.kind {
@@ -197,24 +299,71 @@ impl Error {
     }
 
     /// Whether a condition of the write did not hold.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("leader", "a").if_absent().await?;
+    /// let error = client.set("leader", "b").if_absent().await.unwrap_err();
+    /// assert!(error.is_conflict());
+    /// assert_eq!(client.get::<String>("leader").await?.as_deref(), Some("a"));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_conflict(&self) -> bool {
         matches!(self.inner.kind, ErrorKind::Conflict { .. })
     }
 
     /// The server's address, once it is known.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("k", "v").await?;
+    /// let error = client.get::<u64>("k").await.unwrap_err();
+    /// assert_eq!(error.address(), Some("embedded")); // else such as "db.example:7379"
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.inner.address.as_deref()
     }
 
     /// The operation's name, such as `get`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let error = client.delete("").await.unwrap_err();
+    /// assert_eq!(error.operation(), Some("delete"));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn operation(&self) -> Option<&str> {
         self.inner.operation
     }
 
     /// The table that the operation was about, if it was about one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let error = client.table("users")?.delete("").await.unwrap_err();
+    /// assert_eq!(error.table(), Some("users"));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn table(&self) -> Option<&str> {
         self.inner.table.as_deref()
@@ -223,6 +372,17 @@ impl Error {
     /// Of an operation on several keys, the place, from 0, of the one that failed: in what was
     /// given to [`get_many`](crate::Client::get_many) and its like, among the changes of a batch,
     /// among the requests of a pipeline.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let error = client.get_many::<String>(["a", "", "c"]).await.unwrap_err();
+    /// assert_eq!(error.place(), Some(1));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn place(&self) -> Option<usize> {
         self.inner.place
@@ -231,6 +391,26 @@ impl Error {
     /// The key of the record that a [scan](crate::Client::scan) or a [watch](crate::Client::watch)
     /// has come upon and whose value is none of the type that was asked for. It is never part of
     /// what the error shows.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("age/ada", 36).await?;
+    /// client.set("age/bob", "unknown").await?;
+    /// let (mut sum, mut odd) = (0, Vec::new());
+    /// let mut ages = client.scan::<u32>("age/");
+    /// while let Some(entry) = ages.next().await {
+    ///     match entry {
+    ///         Ok(entry) => sum += entry.value,
+    ///         Err(error) => odd.push(error.key().ok_or("it ends here")?.to_vec()),
+    ///     }
+    /// }
+    /// assert_eq!((sum, odd), (36, vec![b"age/bob".to_vec()]));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn key(&self) -> Option<&[u8]> {
         self.inner.key.as_deref()

@@ -5,22 +5,21 @@
 //! | [`Scan`], [`ScanKeys`] | the records of a range in the order of their keys, once | pages, the next one fetched ahead |
 //! | [`Watch`] | what changes, in the order it did, without end | long polls, resumed where they broke off |
 //!
-//! Both are made by a [`Client`] and hold a handle on it, so that they live as long
-//! as they like. Nothing is asked before the first poll; what is refined after it comes too late and
-//! changes nothing. `next()` is a method of their own, so that no other crate is needed; with
-//! `futures` or `tokio-stream` they are any [`Stream`]. Dropping a stream or a future of its `next()`
-//! loses no item: [`Scan::token`] and [`Watch::token`] say behind which one to go on, in another
-//! process too.
+//! Both are made by a [`Client`] and hold a handle on it, so that they live as long as they like.
+//! Nothing is asked before the first poll; what is refined after it comes too late and changes
+//! nothing. `next()` is a method of their own, so that no other crate is needed; with `futures` or
+//! `tokio-stream` they are any [`Stream`]. Dropping a stream or a future of its `next()` loses no
+//! item: [`Scan::token`] and [`Watch::token`] say behind which one to go on, in another process too.
 //!
 //! The server pushes nothing: a stream asks page by page, at its reader's pace. Reading order:
-//! [`mod@range`], [`mod@token`], `pages`, [`mod@scan`], `poll`, [`mod@watch`].
+//! `range`, `token`, `pages`, `scan`, `poll`, `watch`.
 
 pub(crate) mod pages;
 pub(crate) mod poll;
-pub mod range;
-pub mod scan;
-pub mod token;
-pub mod watch;
+mod range;
+mod scan;
+mod token;
+mod watch;
 
 pub use futures_core::Stream;
 

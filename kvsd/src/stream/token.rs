@@ -14,6 +14,16 @@ use crate::types::{Version, check_key};
 /// Behind which record a scan goes on: [`Scan::token`](super::Scan::token).
 ///
 /// As text it holds that record's key, in hexadecimal: treat it as you treat the key.
+///
+/// ```
+/// use kvsd::ScanToken;
+///
+/// let token: ScanToken = "behind-6b6579".parse()?;
+/// assert_eq!(token.to_string(), "behind-6b6579");
+/// assert_eq!(ScanToken::default().to_string(), "start");
+/// assert!("somewhere".parse::<ScanToken>().is_err());
+/// # Ok::<(), kvsd::stream::TokenError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ScanToken {
     pub(super) place: Place,
@@ -32,6 +42,19 @@ pub(super) enum Place {
 ///
 /// It is exact: of a batch's changes those that were handed out are not told again. Once the table
 /// has been dropped, or its history is gone, a watch behind it begins with a gap.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let saved = client.watch::<String>("").begin().await?.to_string();
+/// client.set("k", "v").await?;
+/// let mut later = client.watch::<String>("").after(saved.parse()?);
+/// assert!(matches!(later.next().await, Some(Ok(kvsd::Event::Set(entry))) if entry.key == "k"));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct WatchToken {
     /// All of it has been handed out.

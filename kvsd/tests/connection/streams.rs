@@ -255,6 +255,25 @@ async fn a_lost_connection_is_no_event_and_no_change_is_lost_with_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_watch_whose_server_goes_without_a_word_goes_on_elsewhere_within_15_s() {
+    let (builder, mut server) = support::builder();
+    let builder = builder.keep_alive(Duration::from_secs(10));
+    let (client, mut session) = tokio::join!(builder.connect(), server.welcome());
+    let client = client.unwrap();
+    let mut watch = client.watch::<String>("").from(version(1));
+    let start = Instant::now();
+    let (item, ()) = tokio::join!(watch.next(), async {
+        watched(&mut session).await;
+        // This end stays open, and silent.
+        let mut other = server.welcome().await;
+        let asked = watched(&mut other).await;
+        other.reply(asked.id, news(&[("a", 2)], 2)).await;
+    });
+    assert_eq!(told(item), ("a".into(), 2));
+    assert_eq!(start.elapsed().as_secs(), 15);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_taken_in_the_middle_of_a_batch_tells_the_rest_of_it_and_nothing_twice() {
     let (client, _server, mut session) = connected().await;
     let changes = [("a", 2), ("b", 3), ("c", 3), ("d", 3), ("e", 5)];

@@ -1,9 +1,9 @@
 //! A session of version 2: many requests in flight, answered as they are done.
 //!
 //! ```text
-//! stream -> input -> parts -> requests -+-> point reads, answered at once ----------+-> output -> stream
-//!                                       +-> writes, one batch a table -> in flight -+
-//!                                       +-> reads that wait for the disk -----------+
+//! stream -> input -> parts -> requests -+-> reads at hand -----------------+-> output -> stream
+//!                                       +-> writes, a group a table -+       |
+//!                                       +-> all else that may wait --+-> in flight
 //! ```
 //!
 //! One task and one state machine: everything that a read brought is looked at before anything is

@@ -1,8 +1,8 @@
 //! Watches: what has changed in a table since a position, or what will before the wait is over.
 //!
 //! A watch that waits costs no polling and counts for little: it holds nothing but itself. Only
-//! [`MAX_READING`] of a session's watches at a time hold changes that were read, from the reading up
-//! to their way out of the session. Next file to read: `tables`.
+//! [`MAX_READING`] of a session's watches at a time hold changes that were read, from the reading
+//! up to their way out of the session. Next file to read: `tables`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
