@@ -14,6 +14,16 @@ use crate::types::{Version, check_key};
 /// Behind which record a scan goes on: [`Scan::token`](super::Scan::token).
 ///
 /// As text it holds that record's key, in hexadecimal: treat it as you treat the key.
+///
+/// ```
+/// use kvsd::ScanToken;
+///
+/// // The same text in every process; whoever has it has the key.
+/// let token: ScanToken = "behind-7573657273".parse()?;
+/// assert_eq!(token.to_string(), "behind-7573657273");
+/// assert_eq!(format!("{token:?}"), "ScanToken(behind a 5 byte key)");
+/// # Ok::<(), kvsd::stream::TokenError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct ScanToken {
     pub(super) place: Place,
@@ -32,6 +42,24 @@ pub(super) enum Place {
 ///
 /// It is exact: of a batch's changes those that were handed out are not told again. Once the table
 /// has been dropped, or its history is gone, a watch behind it begins with a gap.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::{Event, WatchToken};
+///
+/// let token: WatchToken = client.watch::<u8>("").begin().await?;
+/// let kept = token.to_string();
+/// client.set("a", 1).await?;
+/// // Later, in another process perhaps: nothing was missed.
+/// let mut events = client.watch::<u8>("").after(kept.parse()?);
+/// let Some(Event::Set(entry)) = events.next().await.transpose()? else { panic!() };
+/// assert_eq!(entry.value, 1);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct WatchToken {
     /// All of it has been handed out.
@@ -48,6 +76,14 @@ pub(super) struct Begun {
 }
 
 /// The text is no such token.
+///
+/// ```
+/// use kvsd::{ScanToken, WatchToken};
+///
+/// let error = "page 2".parse::<ScanToken>().unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no scan token");
+/// assert!("page 2".parse::<WatchToken>().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the text is no {what} token")]
 pub struct TokenError {
