@@ -191,12 +191,6 @@ async fn the_notes_example_says_why_a_folder_cannot_be_opened() {
 }
 
 #[test]
-fn the_testing_example_runs_as_a_program_too() {
-    let shown = printed(&run("testing", &[""; 0]));
-    assert_eq!(shown, "1 signs up as ada: Welcome\n2 signs up as ada: Taken\n");
-}
-
-#[test]
 fn the_remote_example_without_a_server_says_how_to_start_one() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let output = run("remote", &[format!("kvsd://{closed}")]);

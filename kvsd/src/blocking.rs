@@ -31,6 +31,20 @@ use tokio::runtime::{Handle, Runtime};
 
 /// Waits for a future by blocking the thread: for every operation, for
 /// [`Client::connect`](crate::Client::connect) and [`Client::close`](crate::Client::close).
+///
+/// ```
+/// use kvsd::blocking::Wait;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().wait()?;
+/// # let client = server.client().wait()?;
+/// // Whatever is a future: settings as always, and then `wait` in the place of `await`.
+/// client.batch().set("a", 1).increment("n", 1).wait()?;
+/// assert_eq!(client.get_many::<u8>(["a", "b"]).wait()?, [Some(1), None]);
+/// client.close().wait();
+/// # server.close().wait()?;
+/// # Ok(()) }
+/// ```
 pub trait Wait: Future + Sized {
     /// The future's output. An operation's deadline bounds the wait.
     ///
@@ -46,6 +60,20 @@ pub trait Wait: Future + Sized {
 impl<F: Future> Wait for F {}
 
 /// Goes through a stream by blocking the thread: a scan, a watch.
+///
+/// ```
+/// use kvsd::blocking::{Wait, WaitEach};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().wait()?;
+/// # let client = server.client().wait()?;
+/// let mut events = client.watch::<u8>("");
+/// events.begin().wait()?;
+/// client.set_many([("a", 1), ("b", 2)]).wait()?;
+/// assert_eq!(events.each().take(2).filter_map(Result::ok).count(), 2);
+/// # server.close().wait()?;
+/// # Ok(()) }
+/// ```
 pub trait WaitEach: Stream + Sized {
     /// An iterator over the stream's items. Each step may block as long as the stream may take for
     /// an item: a watch, until something changes.
@@ -77,6 +105,19 @@ pub trait WaitEach: Stream + Sized {
 impl<S: Stream> WaitEach for S {}
 
 /// The iterator of [`WaitEach::each`].
+///
+/// ```
+/// use kvsd::blocking::{Wait, WaitEach};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().wait()?;
+/// # let client = server.client().wait()?;
+/// client.set_many([("a", 1), ("b", 2)]).wait()?;
+/// let records: Result<Vec<_>, _> = client.scan::<u8>(..).each().collect();
+/// assert_eq!(records?.len(), 2);
+/// # server.close().wait()?;
+/// # Ok(()) }
+/// ```
 pub struct Each<S> {
     stream: Pin<Box<S>>,
 }

@@ -11,6 +11,41 @@ use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Opens streams to one server.
+///
+/// A server that is reached in a way of the program's own:
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use async_trait::async_trait;
+/// use kvsd::transport::{ConnectError, Stream, Transport};
+/// # use tokio::net::TcpStream;
+///
+/// #[derive(Debug)]
+/// struct Forwarded {
+///     address: std::net::SocketAddr,
+/// }
+///
+/// #[async_trait]
+/// impl Transport for Forwarded {
+///     async fn connect(&self) -> Result<Stream, ConnectError> {
+///         let stream = TcpStream::connect(self.address).await;
+///         let stream = stream.map_err(|source| ConnectError::Connect { source })?;
+///         let (reader, writer) = stream.into_split();
+///         Ok(Stream::new(reader, writer))
+///     }
+///
+///     fn address(&self) -> String {
+///         format!("forwarded from {}", self.address)
+///     }
+/// }
+///
+/// # let address = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+/// let builder = kvsd::Client::builder().transport(Forwarded { address });
+/// let error = builder.connect().await.unwrap_err();
+/// assert!(error.to_string().contains("forwarded from")); // nothing listens there
+/// # Ok(()) }
+/// ```
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// Opens one stream, encryption included. The client bounds the time it takes.
@@ -29,6 +64,21 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
 }
 
 /// A stream of bytes each way.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use kvsd::transport::Stream;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let (here, there) = tokio::io::duplex(64);
+/// let (reader, writer) = tokio::io::split(here);
+/// let (mut reader, _writer) = Stream::new(reader, writer).into_split();
+/// let (_, mut other_end) = tokio::io::split(there);
+/// other_end.write_all(b"h").await?;
+/// assert_eq!(reader.read_u8().await?, b'h');
+/// # Ok(()) }
+/// ```
 pub struct Stream {
     pub(crate) reader: Box<dyn AsyncRead + Send + Unpin>,
     pub(crate) writer: Box<dyn AsyncWrite + Send + Unpin>,
@@ -36,6 +86,14 @@ pub struct Stream {
 
 impl Stream {
     /// A stream from its halves.
+    ///
+    /// ```
+    /// use kvsd::transport::Stream;
+    ///
+    /// // Any two halves; these lead nowhere.
+    /// let stream = Stream::new(tokio::io::empty(), tokio::io::sink());
+    /// assert_eq!(format!("{stream:?}"), "Stream");
+    /// ```
     pub fn new(
         reader: impl AsyncRead + Send + Unpin + 'static,
         writer: impl AsyncWrite + Send + Unpin + 'static,
@@ -44,6 +102,20 @@ impl Stream {
     }
 
     /// Its halves, for a transport that puts something of its own around those of another.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::transport::{Stream, Transport};
+    /// use tokio::io::BufWriter;
+    ///
+    /// let (reader, writer) = server.transport().connect().await?.into_split();
+    /// let buffered = Stream::new(reader, BufWriter::new(writer));
+    /// assert_eq!(format!("{buffered:?}"), "Stream");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn into_split(
         self,
@@ -59,6 +131,19 @@ impl fmt::Debug for Stream {
 }
 
 /// Why no stream could be opened.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::error::Error;
+/// use kvsd::transport::ConnectError;
+///
+/// # let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+/// let error = kvsd::Client::connect(&format!("kvsd://{free}")).await.unwrap_err();
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<ConnectError>());
+/// assert!(matches!(cause, Some(ConnectError::Connect { .. })));
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConnectError {

@@ -62,11 +62,27 @@ macro_rules! typed_bytes {
         impl<T> $name<T> {
             #[doc = concat!("These bytes as ", $noun, ": for a [`Keyed`](super::Keyed) that is")]
             /// implemented by hand.
+            ///
+            /// ```
+            /// use kvsd::{Key, Prefix};
+            ///
+            /// // Bytes that came from elsewhere, such as from a scan.
+            /// let key: Key<String> = Key::new("user/7");
+            /// let users: Prefix<String> = Prefix::new("user/");
+            /// assert!(key.as_ref().starts_with(users.as_ref()));
+            /// ```
             pub fn new(bytes: impl Into<Bytes>) -> Self {
                 Self { bytes: bytes.into(), record: PhantomData }
             }
 
             /// The bytes alone.
+            ///
+            /// ```
+            /// use kvsd::{Key, Prefix};
+            ///
+            /// assert_eq!(Key::<String>::new("user/7").into_bytes(), "user/7");
+            /// assert_eq!(Prefix::<String>::new("user/").into_bytes(), "user/");
+            /// ```
             #[must_use]
             pub fn into_bytes(self) -> Bytes {
                 self.bytes

@@ -20,23 +20,71 @@ pub struct KeyWriter(Vec<u8>);
 
 impl KeyWriter {
     /// A writer that holds nothing.
+    ///
+    /// ```
+    /// use kvsd::Key;
+    /// use kvsd::key::KeyWriter;
+    ///
+    /// let key: Key<String> = KeyWriter::new().into_key();
+    /// assert!(key.as_ref().is_empty(), "no operation takes this one");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self(Vec::with_capacity(USUAL_BYTES))
     }
 
     /// Appends bytes as they are.
+    ///
+    /// ```
+    /// use kvsd::Key;
+    /// use kvsd::key::KeyWriter;
+    ///
+    /// let mut key = KeyWriter::new();
+    /// key.write("user/");
+    /// key.write([7]);
+    /// let key: Key<String> = key.into_key();
+    /// assert_eq!(key.as_ref(), b"user/\x07");
+    /// ```
     pub fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.extend_from_slice(bytes.as_ref());
     }
 
     /// What was written, as a key of a `T`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Key;
+    /// use kvsd::key::{KeyPart, KeyWriter};
+    ///
+    /// let mut key = KeyWriter::new();
+    /// key.write("age/");
+    /// "ada".append_last_to(&mut key);
+    /// let key: Key<u8> = key.into_key();
+    /// client.set(&key, 36_u8).await?;
+    /// assert_eq!(client.get::<u8>("age/ada").await?, Some(36));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn into_key<T>(self) -> Key<T> {
         Key::new(self.0)
     }
 
     /// What was written, as the beginning of keys of `T`s.
+    ///
+    /// ```
+    /// use kvsd::Prefix;
+    /// use kvsd::key::{KeyPart, KeyWriter};
+    ///
+    /// let mut beginning = KeyWriter::new();
+    /// beginning.write("order/");
+    /// 7_u8.append_to(&mut beginning);
+    /// let beginning: Prefix<String> = beginning.into_prefix();
+    /// assert_eq!(beginning.as_ref(), b"order/007");
+    /// ```
     #[must_use]
     pub fn into_prefix<T>(self) -> Prefix<T> {
         Prefix::new(self.0)

@@ -29,6 +29,24 @@ use crate::value::Encode;
 /// What cannot be asked fails at the first poll, and nothing is sent: a batch that is empty, too
 /// many changes, a key that is none or stands in it twice, a check without a condition, an end for
 /// what is not set. [`Error::place`] says which change it was.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::ErrorKind;
+///
+/// client.set_many([("ada", 50), ("bob", 0)]).await?;
+/// let transfer = client.batch().increment("ada", -20).increment("bob", 20);
+/// transfer.await?;
+/// assert_eq!(client.get_many::<i64>(["ada", "bob"]).await?, [Some(30), Some(20)]);
+///
+/// let error = client.batch().delete("ada").delete("ada").await.unwrap_err();
+/// assert_eq!((error.kind(), error.place()), (ErrorKind::InvalidArgument, Some(1)));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "a batch does nothing until it is awaited"]
 pub struct Batch<'c> {
     call: Call<'c>,
@@ -42,6 +60,20 @@ pub struct Batch<'c> {
 }
 
 /// What came of a batch that happened.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let batched = client.batch().set("a", 1).delete("b").increment("n", 5).await?;
+/// let a = client.get::<u8>("a").versioned().await?.ok_or("no record")?;
+/// assert_eq!(batched.version, Some(a.version));
+/// assert!(!batched.changes[1].existed, "there was no b");
+/// assert_eq!(batched.changes[2].counter, Some(5));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batched {
     /// The version that all of its writes got; `None` if nothing had to be written.
@@ -65,6 +97,17 @@ impl<'c> Batch<'c> {
     }
 
     /// Stores `value` at `key`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.batch().set("name", "Ada").set("age", 36).await?;
+    /// assert_eq!(client.get::<u8>("age").await?, Some(36));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn set(mut self, key: impl AsRef<[u8]>, value: impl Encode) -> Self {
         let left = self.max_value_bytes - self.value_bytes;
         match argument::value(&value, left) {
@@ -84,71 +127,245 @@ impl<'c> Batch<'c> {
     }
 
     /// Removes the record at `key`; one that is not there is none to be removed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// // A record under another key, without a moment when both or neither are there.
+    /// client.set("old", "v").await?;
+    /// client.batch().set("new", "v").delete("old").await?;
+    /// assert_eq!(client.get_many::<String>(["old", "new"]).await?, [None, Some("v".into())]);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn delete(mut self, key: impl AsRef<[u8]>) -> Self {
         self.push(key.as_ref(), ActionDraft::Delete);
         self
     }
 
     /// Adds `by` to the integer at `key`; without a record, to 0.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let batched = client.batch().set("order/1", "tea").increment("orders", 1).await?;
+    /// assert_eq!(batched.changes[1].counter, Some(1));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn increment(mut self, key: impl AsRef<[u8]>, by: i64) -> Self {
         self.push(key.as_ref(), ActionDraft::Increment { by });
         self
     }
 
     /// Lets the record at `key` end so long after the server has taken the batch up.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// client.set("cart", "tea").await?;
+    /// client.batch().set("ordered", true).expire("cart", Duration::from_secs(60)).await?;
+    /// assert!(matches!(client.ttl("cart").await?, kvsd::Ttl::Left(_)));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn expire(self, key: impl AsRef<[u8]>, ttl: Duration) -> Self {
         self.expire_by(key.as_ref(), argument::ttl(ttl).map(Some))
     }
 
     /// Lets the record at `key` end at `time`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// client.set("cart", "tea").await?;
+    /// let end = SystemTime::now() + Duration::from_secs(60);
+    /// client.batch().set("ordered", true).expire_at("cart", end).await?;
+    /// assert!(matches!(client.ttl("cart").await?, kvsd::Ttl::Left(_)));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn expire_at(self, key: impl AsRef<[u8]>, time: SystemTime) -> Self {
         self.expire_by(key.as_ref(), argument::expire_at(time).map(Some))
     }
 
     /// Lets the record at `key` never end.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// client.set("cart", "tea").ttl(Duration::from_secs(60)).await?;
+    /// client.batch().set("paid", true).persist("cart").await?;
+    /// assert_eq!(client.ttl("cart").await?, kvsd::Ttl::Endless);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn persist(self, key: impl AsRef<[u8]>) -> Self {
         self.expire_by(key.as_ref(), Ok(None))
     }
 
     /// Changes nothing at `key`: only the condition counts that follows.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// // Only while the shop is open.
+    /// let sale = || client.batch().check("shop/open").if_present().increment("sold", 1);
+    /// assert!(sale().await.unwrap_err().is_conflict());
+    /// client.set("shop/open", true).await?;
+    /// assert_eq!(sale().await?.changes[1].counter, Some(1));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn check(mut self, key: impl AsRef<[u8]>) -> Self {
         self.push(key.as_ref(), ActionDraft::Check);
         self
     }
 
     /// Only if there is no record at the last change's key; otherwise nothing of the batch happens.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let sign_up = || client.batch().set("name/ada", 7).if_absent().set("user/7", "Ada");
+    /// sign_up().await?;
+    /// let error = sign_up().await.unwrap_err();
+    /// assert!(error.is_conflict());
+    /// assert_eq!(error.place(), Some(0), "the change whose condition does not hold");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn if_absent(self) -> Self {
         self.on(Condition::Absent)
     }
 
     /// Only if there is a record at the last change's key; otherwise nothing of the batch happens.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let error = client.batch().set("user/7", "Ada").if_present().increment("n", 1).await;
+    /// assert!(error.is_err_and(|error| error.is_conflict()));
+    /// assert!(!client.exists("n").await?, "nothing of it happened");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn if_present(self) -> Self {
         self.on(Condition::Present)
     }
 
     /// Only if the record at the last change's key is the one that the write with this version
     /// made; otherwise nothing of the batch happens.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let seen = client.set("page", "draft").await?;
+    /// let publish = client.batch().set("page", "text").if_version(seen).increment("pages", 1);
+    /// assert!(publish.await?.changes[0].existed);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn if_version(self, version: Version) -> Self {
         self.on(Condition::Version(version))
     }
 
     /// Ends the record that the last change sets so long after the server has taken the batch up.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// let end = Duration::from_secs(60);
+    /// client.batch().set("session/9", "ada").ttl(end).increment("sessions", 1).await?;
+    /// assert!(matches!(client.ttl("session/9").await?, kvsd::Ttl::Left(_)));
+    /// assert_eq!(client.ttl("sessions").await?, kvsd::Ttl::Endless);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn ttl(self, ttl: Duration) -> Self {
         self.ending(argument::ttl(ttl))
     }
 
     /// Ends the record that the last change sets at `time`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let midnight = SystemTime::now() + Duration::from_secs(3600);
+    /// client.batch().set("offer", "tea").until(midnight).increment("offers", 1).await?;
+    /// assert!(matches!(client.ttl("offer").await?, kvsd::Ttl::Left(_)));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn until(self, time: SystemTime) -> Self {
         self.ending(argument::expire_at(time))
     }
 
     /// How many changes there are.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut batch = client.batch();
+    /// for number in 0..3_u8 {
+    ///     batch = batch.set([number], "v");
+    /// }
+    /// assert_eq!(batch.len(), 3);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.changes.len()
     }
 
     /// Whether there are none yet.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let batch = client.batch();
+    /// assert!(batch.is_empty());
+    /// assert!(batch.await.is_err(), "an empty one is a mistake");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
@@ -156,12 +373,36 @@ impl<'c> Batch<'c> {
 
     /// Allows the batch `timeout` in all, at most a year, instead of the client's setting. It
     /// begins with the first poll; if it is zero, nothing is sent.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// let batch = client.batch().set("a", 1).timeout(Duration::from_secs(2));
+    /// assert_eq!(batch.await?.changes.len(), 1);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.call.set_timeout(timeout);
         self
     }
 
     /// The same batch without the borrow of the client, to be spawned or kept.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let batch = tokio::spawn(client.batch().set("a", 1).set("b", 2).owned());
+    /// assert_eq!(batch.await??.changes.len(), 2);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn owned(self) -> Batch<'static> {
         let Self { call, max_value_bytes, changes, keys, value_bytes, fault, sent } = self;
         let call = call.into_owned();

@@ -17,6 +17,21 @@ use crate::types::Version;
 /// [`Client::expire_at`](crate::Client::expire_at), [`Client::persist`](crate::Client::persist).
 ///
 /// Resolves with whether there was a record. The record gets a new version.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use std::time::Duration;
+///
+/// let first = client.set("session", "ada").await?;
+/// client.expire("session", Duration::from_secs(900)).await?;
+/// let now = client.get::<String>("session").versioned().await?.ok_or("no session")?;
+/// assert!(now.version > first && now.expires_at.is_some());
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Expire<'c> {
     pub(crate) call: Call<'c>,
@@ -28,6 +43,21 @@ in_pipeline!(Expire, bool);
 impl Expire<'_> {
     /// Only if the record is the one that the write with this version made; otherwise an error of
     /// kind [`ErrorKind::Conflict`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// let mine = client.set("lock", "me").await?;
+    /// client.set("lock", "somebody else").await?;
+    /// let longer = client.expire("lock", Duration::from_secs(60)).if_version(mine);
+    /// assert!(longer.await.unwrap_err().is_conflict());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn if_version(mut self, version: Version) -> Self {
         self.call.set_condition(Condition::Version(version));
         self
@@ -35,6 +65,21 @@ impl Expire<'_> {
 }
 
 /// Asks how long a record still has: [`Client::ttl`](crate::Client::ttl).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use std::time::Duration;
+/// use kvsd::Ttl;
+///
+/// client.set("code", "1234").ttl(Duration::from_secs(60)).await?;
+/// let Ttl::Left(left) = client.ttl("code").await? else { panic!("it has an end") };
+/// assert!(left <= Duration::from_secs(60));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct GetTtl<'c> {
     pub(crate) call: Call<'c>,
@@ -51,6 +96,26 @@ operation!(GetTtl, Ttl, |answer| match answer {
 in_pipeline!(GetTtl, Ttl);
 
 /// How long a record still has, by the server's clock.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Ttl;
+///
+/// client.set("for ever", "stone").await?;
+/// for key in ["for ever", "nothing"] {
+///     let told = match client.ttl(key).await? {
+///         Ttl::NoRecord => "gone, or never there".to_owned(),
+///         Ttl::Endless => "stays".to_owned(),
+///         Ttl::Left(left) => format!("ends in {left:?}"),
+///     };
+///     assert_eq!(told, if key == "nothing" { "gone, or never there" } else { "stays" });
+/// }
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ttl {
     /// There is no record.

@@ -18,6 +18,18 @@ use crate::types::Version;
 use crate::value::Value;
 
 /// Reads many values: [`Client::get_many`](crate::Client::get_many).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set_many([("a", 1), ("c", 3)]).await?;
+/// let values = client.get_many::<u8>(["c", "b", "a"]).await?;
+/// assert_eq!(values, [Some(3), None, Some(1)]);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct GetMany<'c, T> {
     pub(crate) call: Convoy<'c>,
@@ -33,6 +45,17 @@ operation!(GetMany<T: Value>, Vec<Answer> => Vec<Option<T>>, |answers| {
 });
 
 /// Stores many values: [`Client::set_many`](crate::Client::set_many).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let versions = client.set_many([("a", "x"), ("b", "y")]).await?;
+/// assert!(versions[0] < versions[1], "each is a write of its own");
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct SetMany<'c> {
     pub(crate) call: Convoy<'c>,
@@ -42,11 +65,38 @@ operation!(SetMany, Vec<Answer> => Vec<Version>, |answers| first_refusal(answers
 
 impl SetMany<'_> {
     /// Ends each record after `ttl`, as [`Set::ttl`](super::write::Set::ttl) does.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// client.set_many([("a", 1), ("b", 2)]).ttl(Duration::from_secs(60)).await?;
+    /// assert!(matches!(client.ttl("b").await?, kvsd::Ttl::Left(_)));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn ttl(self, ttl: Duration) -> Self {
         self.ending(argument::ttl(ttl))
     }
 
     /// Ends each record at `time`, as [`Set::expire_at`](super::write::Set::expire_at) does.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::{Duration, SystemTime};
+    ///
+    /// let midnight = SystemTime::now() + Duration::from_secs(3600);
+    /// client.set_many([("a", 1), ("b", 2)]).expire_at(midnight).await?;
+    /// assert!(matches!(client.ttl("a").await?, kvsd::Ttl::Left(_)));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn expire_at(self, time: SystemTime) -> Self {
         self.ending(argument::expire_at(time))
     }
@@ -58,6 +108,17 @@ impl SetMany<'_> {
 }
 
 /// Removes many records: [`Client::delete_many`](crate::Client::delete_many).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set("a", 1).await?;
+/// assert_eq!(client.delete_many(["a", "b"]).await?, [true, false]);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct DeleteMany<'c> {
     pub(crate) call: Convoy<'c>,

@@ -39,12 +39,45 @@ macro_rules! operation {
         impl<'c $(, $value: $bound)?> $name<'c $(, $value)?> {
             /// Allows this operation `timeout` in all, at most a year, instead of the client's
             /// setting. It begins with the first poll; if it is zero, nothing is sent.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// use std::time::Duration;
+            /// use kvsd::{ErrorKind, Outcome};
+            ///
+            /// let quick = client.get::<String>("k").timeout(Duration::from_millis(800));
+            /// assert_eq!(quick.await?, None);
+            /// let late = client.get::<String>("k").timeout(Duration::ZERO).await.unwrap_err();
+            /// assert_eq!((late.kind(), late.outcome()), (ErrorKind::Timeout, Outcome::NotSent));
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn timeout(mut self, timeout: std::time::Duration) -> Self {
                 self.call.set_timeout(timeout);
                 self
             }
 
             /// The same operation without the borrow of the client, to be spawned or kept.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set("a", 1_u8).await?;
+            /// client.set("b", 2_u8).await?;
+            /// let reads = ["a", "b"].map(|key| tokio::spawn(client.get::<u8>(key).owned()));
+            /// let mut sum = 0;
+            /// for read in reads {
+            ///     sum += read.await??.unwrap_or(0);
+            /// }
+            /// assert_eq!(sum, 3);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn owned(self) -> $name<'static $(, $value)?> {
                 $name {
                     call: self.call.into_owned(),

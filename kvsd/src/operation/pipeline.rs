@@ -31,6 +31,21 @@ use crate::value::{Encode, Value};
 ///
 /// An argument that is not valid makes the pipeline as a whole fail, at its first poll and before
 /// anything is sent; [`Error::place`] says which it was.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let mut pipeline = client.pipeline();
+/// let name = pipeline.set("name", "Ada");
+/// let visits = pipeline.increment("visits", 1);
+/// let mut answers = pipeline.await?;
+/// assert!(answers.take(name).is_ok());
+/// assert_eq!(answers.take(visits)?, 1);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "a pipeline does nothing until it is awaited"]
 pub struct Pipeline<'c> {
     number: u64,
@@ -76,24 +91,81 @@ impl<'c> Pipeline<'c> {
     }
 
     /// Adds a [`Client::get`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("a", 1_u8).await?;
+    /// let mut pipeline = client.pipeline();
+    /// let (a, b) = (pipeline.get::<u8>("a"), pipeline.get::<u8>("b"));
+    /// let mut answers = pipeline.await?;
+    /// assert_eq!((answers.take(a)?, answers.take(b)?), (Some(1), None));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn get<T: Value>(&mut self, key: impl AsRef<[u8]>) -> Place<Option<T>> {
         let client = self.call.client().clone();
         self.add::<_, Get<'_, T>>(client.get(key))
     }
 
     /// Adds a [`Client::set`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut pipeline = client.pipeline();
+    /// let (first, second) = (pipeline.set("a", 1), pipeline.set("a", 2));
+    /// let mut answers = pipeline.await?;
+    /// assert!(answers.take(first)? < answers.take(second)?, "in order");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl Encode) -> Place<Version> {
         let client = self.call.client().clone();
         self.add::<_, Set<'_>>(client.set(key, value))
     }
 
     /// Adds a [`Client::delete`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut pipeline = client.pipeline();
+    /// let write = pipeline.set("a", 1);
+    /// let removal = pipeline.delete("a");
+    /// let mut answers = pipeline.await?;
+    /// assert!(answers.take(write).is_ok());
+    /// assert!(answers.take(removal)?, "there was one");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Place<bool> {
         let client = self.call.client().clone();
         self.add::<_, Delete<'_>>(client.delete(key))
     }
 
     /// Adds a [`Client::increment`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut pipeline = client.pipeline();
+    /// let counts = ["a", "b", "a"].map(|page| pipeline.increment(page, 1));
+    /// let mut answers = pipeline.await?;
+    /// for (count, is) in counts.into_iter().zip([1, 1, 2]) {
+    ///     assert_eq!(answers.take(count)?, is);
+    /// }
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn increment(&mut self, key: impl AsRef<[u8]>, by: i64) -> Place<i64> {
         let client = self.call.client().clone();
         self.add::<_, Increment<'_>>(client.increment(key, by))
@@ -101,12 +173,39 @@ impl<'c> Pipeline<'c> {
 
     /// Allows the pipeline `timeout` in all, at most a year, instead of the client's setting. It
     /// begins with the first poll; if it is zero, nothing is sent.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// let mut pipeline = client.pipeline().timeout(Duration::from_secs(2));
+    /// let visits = pipeline.increment("visits", 1);
+    /// assert_eq!(pipeline.await?.take(visits)?, 1);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.call.set_timeout(timeout);
         self
     }
 
     /// The same pipeline without the borrow of the client, to be spawned or kept.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut pipeline = client.pipeline();
+    /// let visits = pipeline.increment("visits", 1);
+    /// let mut answers = tokio::spawn(pipeline.owned()).await??;
+    /// assert_eq!(answers.take(visits)?, 1);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn owned(self) -> Pipeline<'static> {
         Pipeline { number: self.number, items: self.items, call: self.call.into_owned() }
     }
@@ -127,6 +226,22 @@ impl Future for Pipeline<'_> {
 }
 
 /// Where in a pipeline an operation stands that resolves with a `T`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::operation::pipeline::Place;
+///
+/// let mut pipeline = client.pipeline();
+/// let place: Place<i64> = pipeline.increment("visits", 1);
+/// // It knows its type, so that no result is taken for another.
+/// let visits: i64 = pipeline.await?.take(place)?;
+/// assert_eq!(visits, 1);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "the result of the operation is taken by it"]
 pub struct Place<T> {
     pipeline: u64,
@@ -135,6 +250,23 @@ pub struct Place<T> {
 }
 
 /// What came of the operations of a pipeline, each still to be taken.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set("name", "Ada").await?;
+/// let mut pipeline = client.pipeline();
+/// let bad = pipeline.increment("name", 1);
+/// let good = pipeline.increment("visits", 1);
+/// let mut answers = pipeline.await?;
+/// // One that fails does not stop the others.
+/// assert!(answers.take(bad).is_err());
+/// assert_eq!(answers.take(good)?, 1);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub struct Answers {
     pipeline: u64,
     slots: Vec<Slot>,
@@ -165,6 +297,22 @@ impl Answers {
     ///
     /// What that operation alone would have failed with, once its request had reached the server;
     /// [`ErrorKind::InvalidArgument`] for a place in another pipeline.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::ErrorKind;
+    ///
+    /// let (mut one, mut other) = (client.pipeline(), client.pipeline());
+    /// let (mine, not_mine) = (one.increment("a", 1), other.increment("b", 1));
+    /// let mut answers = one.await?;
+    /// assert_eq!(answers.take(mine)?, 1);
+    /// assert_eq!(answers.take(not_mine).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn take<T>(&mut self, place: Place<T>) -> Result<T, Error> {
         let slot = match self.slots.get_mut(place.index) {
             Some(slot) if place.pipeline == self.pipeline => slot,
@@ -178,12 +326,35 @@ impl Answers {
     }
 
     /// How many operations the pipeline had.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut pipeline = client.pipeline();
+    /// let places = ["a", "b", "c"].map(|key| pipeline.get::<String>(key));
+    /// assert_eq!(pipeline.await?.len(), places.len());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
     /// Whether the pipeline had none.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// // Without operations nothing is sent, and all is well.
+    /// assert!(client.pipeline().await?.is_empty());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
@@ -194,6 +365,32 @@ impl Answers {
 /// [`mod@super::read`], [`mod@super::write`] and [`super::lifetime`], but for a ping.
 ///
 /// Implemented by them alone.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Client;
+/// use kvsd::operation::pipeline::Single;
+///
+/// /// Any two operations in one message.
+/// async fn both<A, B>(
+///     client: &Client,
+///     a: impl Single<A>,
+///     b: impl Single<B>,
+/// ) -> Result<(A, B), kvsd::Error> {
+///     let mut pipeline = client.pipeline();
+///     let (a, b) = (pipeline.add(a), pipeline.add(b));
+///     let mut answers = pipeline.await?;
+///     Ok((answers.take(a)?, answers.take(b)?))
+/// }
+///
+/// let (visits, name) = both(&client, client.increment("n", 1), client.exists("name")).await?;
+/// assert_eq!((visits, name), (1, false));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub trait Single<T>: Part<T> {}
 
 pub(crate) use self::sealed::{Part, Ticket};

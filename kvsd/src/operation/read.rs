@@ -12,6 +12,19 @@ use crate::types::{UnixMillis, Version};
 use crate::value::{Decode, DecodeError, Value};
 
 /// Reads a value: [`Client::get`](crate::Client::get).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set("visits", 7).await?;
+/// let read = client.get::<u64>("visits"); // nothing has happened yet
+/// assert_eq!(read.await?, Some(7));
+/// assert_eq!(client.get::<u64>("visit").await?, None);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Get<'c, T> {
     pub(crate) call: Call<'c>,
@@ -27,12 +40,38 @@ in_pipeline!(Get<T: Value>, Option<T>);
 
 impl<'c, T: Value> Get<'c, T> {
     /// Answers with the record's version and expiry as well.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let version = client.set("page", "draft").await?;
+    /// let page = client.get::<String>("page").versioned().await?.ok_or("no page")?;
+    /// assert_eq!((page.value.as_str(), page.version), ("draft", version));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn versioned(self) -> GetVersioned<'c, T> {
         GetVersioned { call: self.call, value: PhantomData }
     }
 }
 
 /// Reads a value with its version: [`Get::versioned`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set("page", "draft").await?;
+/// let page = client.get::<String>("page").versioned().await?.ok_or("no page")?;
+/// // Only if nobody has written in between.
+/// client.set("page", page.value + ", better").if_version(page.version).await?;
+/// assert_eq!(client.get::<String>("page").await?.as_deref(), Some("draft, better"));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct GetVersioned<'c, T> {
     pub(crate) call: Call<'c>,
@@ -51,6 +90,23 @@ operation!(GetVersioned<T: Value>, Option<Versioned<T>>, |answer| match answer {
 in_pipeline!(GetVersioned<T: Value>, Option<Versioned<T>>);
 
 /// A value and the write that made it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Versioned;
+///
+/// let written = client.set("k", 7).await?;
+/// let Some(Versioned { value, version, expires_at }) = client.get::<u8>("k").versioned().await?
+/// else {
+///     panic!("it was written just now")
+/// };
+/// assert_eq!((value, version, expires_at), (7, written, None));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Versioned<T> {
     /// The write that made it; what [`Set::if_version`](crate::operation::write::Set::if_version)
@@ -63,6 +119,18 @@ pub struct Versioned<T> {
 }
 
 /// Reads a record as it is stored: [`Client::get_bytes`](crate::Client::get_bytes).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set("k", 7_u64).await?;
+/// let stored = client.get_bytes("k").await?.ok_or("no record")?;
+/// assert_eq!(&stored.bytes()[..], b"7", "numbers are text");
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct GetBytes<'c> {
     pub(crate) call: Call<'c>,
@@ -75,6 +143,28 @@ operation!(GetBytes, Option<Stored>, |answer| match answer {
 in_pipeline!(GetBytes, Option<Stored>);
 
 /// A record as it is stored, from which a value can be read that borrows from it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::value::Envelope;
+///
+/// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// struct User {
+///     id: u64,
+/// }
+///
+/// client.set("user", &User { id: 7 }).await?;
+/// let stored = client.get_bytes("user").await?.ok_or("no record")?;
+/// // What is it, before it is read as anything?
+/// let envelope = Envelope::parse(stored.bytes())?.ok_or("a plain value")?;
+/// assert_eq!(envelope.type_name, "User");
+/// assert_eq!(stored.decode::<User>()?.id, 7);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub struct Stored {
     record: answer::Stored,
 }
@@ -122,18 +212,57 @@ impl Stored {
     }
 
     /// The value's bytes, a derived value's envelope included.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set("greeting", "hello").await?;
+    /// let stored = client.get_bytes("greeting").await?.ok_or("no record")?;
+    /// let kept = stored.bytes().slice(..4); // shares the memory, copies nothing
+    /// assert_eq!(kept, "hell");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.record.value
     }
 
     /// The write that made the record.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let version = client.set("greeting", "hello").await?;
+    /// let stored = client.get_bytes("greeting").await?.ok_or("no record")?;
+    /// assert_eq!(stored.version(), version);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn version(&self) -> Version {
         self.record.version
     }
 
     /// When the record ends, if it does.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// client.set("code", "1234").ttl(Duration::from_secs(60)).await?;
+    /// let stored = client.get_bytes("code").await?.ok_or("no record")?;
+    /// assert!(stored.expires_at().is_some());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn expires_at(&self) -> Option<UnixMillis> {
         self.record.expires_at
@@ -152,6 +281,18 @@ impl std::fmt::Debug for Stored {
 }
 
 /// Asks whether there is a record: [`Client::exists`](crate::Client::exists).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// assert!(!client.exists("user/7").await?);
+/// client.set("user/7", "Ada").await?;
+/// assert!(client.exists("user/7").await?);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Exists<'c> {
     pub(crate) call: Call<'c>,
@@ -164,6 +305,19 @@ operation!(Exists, bool, |answer| match answer {
 in_pipeline!(Exists, bool);
 
 /// Asks whether the server is there: [`Client::ping`](crate::Client::ping).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use std::time::Duration;
+///
+/// let is_there = client.ping().timeout(Duration::from_secs(1)).await.is_ok();
+/// assert!(is_there);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Ping<'c> {
     pub(crate) call: Call<'c>,

@@ -13,6 +13,17 @@ use crate::error::{Error, ErrorKind, Outcome};
 use crate::types::{TableName, Version};
 
 /// Makes a table: [`Client::create_table`](crate::Client::create_table).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// assert!(client.create_table("users").await?);
+/// assert!(!client.create_table("users").await?, "it is there already");
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct CreateTable<'c> {
     pub(crate) call: Call<'c>,
@@ -21,6 +32,18 @@ pub struct CreateTable<'c> {
 operation!(CreateTable, bool, changed);
 
 /// Removes a table: [`Client::drop_table`](crate::Client::drop_table).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.table("old")?.set("k", "v").await?;
+/// assert!(client.drop_table("old").await?);
+/// assert!(!client.drop_table("old").await?, "it is gone already");
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct DropTable<'c> {
     pub(crate) call: Call<'c>,
@@ -36,6 +59,19 @@ fn changed(answer: Answer) -> Result<bool, Error> {
 }
 
 /// Measures a table: [`Client::statistics`](crate::Client::statistics).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let users = client.table("users")?;
+/// assert_eq!(users.statistics().await?, None, "no such table yet");
+/// users.set("7", "Ada").await?;
+/// assert_eq!(users.statistics().await?.map(|users| users.keys), Some(1));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct GetStatistics<'c> {
     pub(crate) call: Call<'c>,
@@ -47,6 +83,20 @@ operation!(GetStatistics, Option<TableStatistics>, |answer| match answer {
 });
 
 /// How much a table holds.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let version = client.set("k", "v").await?;
+/// let table = client.statistics().await?.ok_or("no table")?;
+/// assert_eq!((table.keys, table.last_version), (1, Some(version)));
+/// assert!(table.live_bytes > 0 && table.disk_bytes >= table.live_bytes);
+/// assert_eq!(table.stopped, None);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TableStatistics {
@@ -84,6 +134,19 @@ impl From<TableFigures> for TableStatistics {
 }
 
 /// Names all tables: [`Client::tables`](crate::Client::tables).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.create_table("users").await?;
+/// client.create_table("orders").await?;
+/// let names = client.tables().await?;
+/// assert_eq!(names.iter().map(|name| name.as_str()).collect::<Vec<_>>(), ["orders", "users"]);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct ListTables<'c> {
     pub(crate) call: Call<'c>,
@@ -94,12 +157,37 @@ pub struct ListTables<'c> {
 impl ListTables<'_> {
     /// Allows this operation `timeout` in all, at most a year, instead of the client's setting. It
     /// begins with the first poll; if it is zero, nothing is sent.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// let names = client.tables().timeout(Duration::from_secs(2)).await?;
+    /// assert!(names.is_empty());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.call.set_timeout(timeout);
         self
     }
 
     /// The same operation without the borrow of the client, to be spawned or kept.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.create_table("users").await?;
+    /// let names = tokio::spawn(client.tables().owned()).await??;
+    /// assert_eq!(names[0].as_str(), "users");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn owned(self) -> ListTables<'static> {
         ListTables { call: self.call.into_owned(), names: self.names }
     }

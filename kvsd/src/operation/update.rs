@@ -28,6 +28,20 @@ use crate::value::Value;
 /// How often an update tries before it fails with [`ErrorKind::Conflict`], unless it is told
 /// otherwise: 1,000 times. Were 64 tasks to meet at one key in step, one attempt in 64 would
 /// succeed, and one update in some millions fail; the pauses keep them out of step.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::{Change, operation::update::DEFAULT_ATTEMPTS};
+///
+/// let add = |sum: Option<u64>| Change::Set(sum.unwrap_or(0) + 1);
+/// let patient = client.update("sum", add).attempts(10 * DEFAULT_ATTEMPTS);
+/// assert_eq!(patient.await?, Some(1));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub const DEFAULT_ATTEMPTS: u32 = 1000;
 
 /// The longest pause before the third attempt; it doubles with each that follows.
@@ -35,6 +49,25 @@ const FIRST_PAUSE: Duration = Duration::from_millis(2);
 const LONGEST_PAUSE: Duration = Duration::from_millis(32);
 
 /// What an update makes of a record.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Change;
+///
+/// client.set("stock", 1_u32).await?;
+/// let sell = |stock: Option<u32>| match stock {
+///     None => Change::Keep,
+///     Some(0 | 1) => Change::Delete,
+///     Some(more) => Change::Set(more - 1),
+/// };
+/// assert_eq!(client.update("stock", sell).await?, None);
+/// assert!(!client.exists("stock").await?);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change<T> {
     /// Stores this value; the record keeps its end.
@@ -48,6 +81,23 @@ pub enum Change<T> {
 /// Changes a record by what it holds: [`Client::update`](crate::Client::update).
 ///
 /// Resolves with the value that stands there now.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Change;
+///
+/// // Nobody's change is lost, however many there are at once.
+/// let add = |list: Option<String>| Change::Set(list.unwrap_or_default() + "x");
+/// let (a, b) = tokio::join!(client.update("list", add), client.update("list", add));
+/// a?;
+/// b?;
+/// assert_eq!(client.get::<String>("list").await?.as_deref(), Some("xx"));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct Update<'c, T, F> {
     rounds: Rounds<'c, T>,
@@ -58,6 +108,27 @@ pub struct Update<'c, T, F> {
 /// [`Client::try_update`](crate::Client::try_update).
 ///
 /// Resolves with what the function refused with, or the value that stands there now.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Change;
+///
+/// #[derive(Debug, PartialEq)]
+/// struct SoldOut;
+///
+/// let sell = |stock: Option<u32>| match stock {
+///     Some(stock @ 1..) => Ok(Change::Set(stock - 1)),
+///     Some(0) | None => Err(SoldOut),
+/// };
+/// client.set("stock", 1_u32).await?;
+/// assert_eq!(client.try_update("stock", sell).await?, Ok(Some(0)));
+/// assert_eq!(client.try_update("stock", sell).await?, Err(SoldOut));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "an operation does nothing until it is awaited"]
 pub struct TryUpdate<'c, T, F> {
     rounds: Rounds<'c, T>,
@@ -195,6 +266,22 @@ macro_rules! update {
     ($name:ident) => {
         impl<'c, T: Value, F> $name<'c, T, F> {
             /// Tries so often, at least once, instead of [`DEFAULT_ATTEMPTS`] times.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// use kvsd::{Change, ErrorKind};
+            ///
+            /// let add = |sum: Option<u64>| Change::Set(sum.unwrap_or(0) + 1);
+            /// // Either nobody else writes in between, or the caller hears of it at once.
+            /// assert_eq!(client.update("sum", add).attempts(1).await?, Some(1));
+            /// let never = client.update("sum", add).attempts(0).await.unwrap_err();
+            /// assert_eq!(never.kind(), ErrorKind::InvalidArgument);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn attempts(mut self, attempts: u32) -> Self {
                 self.rounds.set_attempts(attempts);
                 self
@@ -202,12 +289,41 @@ macro_rules! update {
 
             /// Allows the update `timeout` in all its attempts, at most a year, instead of the
             /// client's setting. It begins with the first poll; if it is zero, nothing is sent.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// use std::time::Duration;
+            /// use kvsd::Change;
+            ///
+            /// let add = |sum: Option<u64>| Change::Set(sum.unwrap_or(0) + 1);
+            /// let update = client.update("sum", add).timeout(Duration::from_secs(2));
+            /// assert_eq!(update.await?, Some(1));
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn timeout(mut self, timeout: Duration) -> Self {
                 self.rounds.call.set_timeout(timeout);
                 self
             }
 
             /// The same update without the borrow of the client, to be spawned or kept.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// use kvsd::Change;
+            ///
+            /// let add = |sum: Option<u64>| Change::Set(sum.unwrap_or(0) + 1);
+            /// let update = tokio::spawn(client.update("sum", add).owned());
+            /// assert_eq!(update.await??, Some(1));
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn owned(self) -> $name<'static, T, F> {
                 $name { rounds: self.rounds.into_owned(), change: self.change }
             }

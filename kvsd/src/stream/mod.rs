@@ -39,6 +39,22 @@ use crate::types::{UnixMillis, Version};
 use crate::value::Value;
 
 /// A record with its key.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Entry;
+///
+/// let written = client.set("user/7", "Ada").await?;
+/// let Entry { key, value, version, expires_at } =
+///     client.scan::<String>("user/").next().await.ok_or("no record")??;
+/// assert_eq!((&key[..], value.as_str()), (&b"user/7"[..], "Ada"));
+/// assert_eq!((version, expires_at), (written, None));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry<T> {
     /// The key.

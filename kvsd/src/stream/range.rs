@@ -35,6 +35,24 @@ type Bounds = (Bound<Bytes>, Bound<Bytes>);
 
 impl KeyRange {
     /// The keys that begin with `prefix`; all keys, if it is empty.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::KeyRange;
+    ///
+    /// client.set_many([([1, 0], "a"), ([1, 255], "b"), ([2, 0], "c")]).await?;
+    /// let mut records = client.scan::<String>(KeyRange::prefix([1]));
+    /// let mut values = String::new();
+    /// while let Some(record) = records.next().await {
+    ///     values += &record?.value;
+    /// }
+    /// assert_eq!(values, "ab");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn prefix(prefix: impl AsRef<[u8]>) -> Self {
         let prefix = prefix.as_ref();
         let to = match prefix.iter().rposition(|byte| *byte < u8::MAX) {
@@ -53,6 +71,21 @@ impl KeyRange {
     }
 
     /// The keys between these bounds.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::ops::Bound;
+    /// use kvsd::KeyRange;
+    ///
+    /// client.set_many([("a", 1), ("b", 2), ("c", 3)]).await?;
+    /// let behind_a = KeyRange::between(Bound::Excluded("a"), Bound::<&str>::Unbounded);
+    /// assert_eq!(client.scan::<u8>(behind_a).next().await.ok_or("none")??.value, 2);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn between(from: Bound<impl AsRef<[u8]>>, to: Bound<impl AsRef<[u8]>>) -> Self {
         Self { from: own(from), to: own(to) }
     }

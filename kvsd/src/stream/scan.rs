@@ -24,6 +24,22 @@ use crate::value::Value;
 /// A value that is no `T` is an error of kind [`ErrorKind::Decode`](crate::ErrorKind::Decode) that
 /// tells its [key](Error::key), and **the scan goes on**. Any other error is the last item: what
 /// [`Scan::token`] says then is where another scan can go on.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set_many([("user/1", "Ada"), ("user/2", "Bob"), ("users", "2")]).await?;
+/// let mut names = Vec::new();
+/// let mut users = client.scan::<String>("user/");
+/// while let Some(user) = users.next().await {
+///     names.push(user?.value);
+/// }
+/// assert_eq!(names, ["Ada", "Bob"]);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "a stream does nothing until it is polled"]
 pub struct Scan<T> {
     pages: Pages,
@@ -31,6 +47,19 @@ pub struct Scan<T> {
 }
 
 /// The records of a range of keys without their values: [`Scan::keys_only`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// client.set("user/1", "a long text").await?;
+/// let mut keys = client.scan::<String>("user/").keys_only();
+/// let entry = keys.next().await.ok_or("no record")??;
+/// assert_eq!((&entry.key[..], entry.value), (&b"user/1"[..], ()));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[must_use = "a stream does nothing until it is polled"]
 pub struct ScanKeys {
     pages: Pages,
@@ -41,12 +70,37 @@ macro_rules! scan {
     ($name:ident $(<$value:ident>)?, $item:ty, $entry:expr) => {
         impl$(<$value: Value>)? $name$(<$value>)? {
             /// The highest key first.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set_many([("log/1", "old"), ("log/2", "new")]).await?;
+            /// let newest = client.scan::<String>("log/").reverse().next().await.ok_or("no log")??;
+            /// assert_eq!(newest.value, "new");
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn reverse(mut self) -> Self {
                 self.pages.settings.order = Order::Descending;
                 self
             }
 
             /// At most so many records in all.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set_many([("a", 1), ("b", 2), ("c", 3)]).await?;
+            /// let mut first = client.scan::<u8>(..).limit(2);
+            /// assert!(first.next().await.is_some() && first.next().await.is_some());
+            /// assert!(first.next().await.is_none());
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn limit(mut self, records: u64) -> Self {
                 self.pages.settings.limit = Some(records);
                 self
@@ -56,6 +110,22 @@ macro_rules! scan {
             /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) at the first poll) and at most
             /// 1,000, which more counts as, and is the default. The server ends a page at 1 MiB
             /// anyway. At most two pages are in memory.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set_many([("a", 1), ("b", 2), ("c", 3)]).await?;
+            /// // Less in memory, more round trips, the same records.
+            /// let (mut records, mut sum) = (client.scan::<u8>(..).page_size(1), 0);
+            /// while let Some(record) = records.next().await {
+            ///     sum += record?.value;
+            /// }
+            /// assert_eq!(sum, 6);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn page_size(mut self, records: usize) -> Self {
                 self.pages.settings.page_size = Some(records);
                 self
@@ -63,18 +133,61 @@ macro_rules! scan {
 
             /// Goes on behind the last item of another scan of the same range in the same
             /// direction.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set_many([("a", 1), ("b", 2), ("c", 3)]).await?;
+            /// let mut page = client.scan::<u8>(..).limit(2);
+            /// while page.next().await.is_some() {}
+            /// let mut next = client.scan::<u8>(..).limit(2).after(page.token());
+            /// assert_eq!(next.next().await.ok_or("no third")??.value, 3);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn after(mut self, token: ScanToken) -> Self {
                 self.pages.go_on_behind(token);
                 self
             }
 
             /// Allows each page `timeout`, instead of the client's setting.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// use std::time::Duration;
+            ///
+            /// client.set("a", 1).await?;
+            /// let mut records = client.scan::<u8>(..).timeout(Duration::from_secs(2));
+            /// assert_eq!(records.next().await.ok_or("no record")??.value, 1);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub fn timeout(mut self, timeout: Duration) -> Self {
                 self.pages.source.timeout = timeout;
                 self
             }
 
             /// Behind which item another scan goes on, in this process or in another one.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set_many([("a", 1), ("b", 2)]).await?;
+            /// let mut records = client.scan::<u8>(..);
+            /// records.next().await.ok_or("no record")??;
+            /// let link: String = records.token().to_string(); // to a page behind this one
+            /// let mut rest = client.scan::<u8>(..).after(link.parse()?);
+            /// assert_eq!(rest.next().await.ok_or("no record")??.value, 2);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             #[must_use]
             pub fn token(&self) -> ScanToken {
                 self.pages.token().clone()
@@ -85,6 +198,19 @@ macro_rules! scan {
             /// # Cancel safety
             ///
             /// Dropping the future loses no item.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set("a", 1).await?;
+            /// let mut records = client.scan::<u8>(..);
+            /// assert_eq!(records.next().await.transpose()?.map(|entry| entry.value), Some(1));
+            /// assert_eq!(records.next().await.transpose()?, None);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
             pub async fn next(&mut self) -> Option<Result<Entry<$item>, Error>> {
                 poll_fn(|context| self.poll_entry(context)).await
             }
@@ -137,6 +263,21 @@ impl<T: Value> Scan<T> {
     }
 
     /// Reads all but the values, which are not read from the disk either.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set_many([("a", "large"), ("b", "larger")]).await?;
+    /// let (mut keys, mut count) = (client.scan::<String>(..).keys_only(), 0);
+    /// while let Some(entry) = keys.next().await {
+    ///     count += entry?.key.len();
+    /// }
+    /// assert_eq!(count, 2);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn keys_only(mut self) -> ScanKeys {
         self.pages.settings.detail = Detail::Keys;
         ScanKeys { pages: self.pages }

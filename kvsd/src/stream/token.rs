@@ -18,10 +18,10 @@ use crate::types::{Version, check_key};
 /// ```
 /// use kvsd::ScanToken;
 ///
-/// let token: ScanToken = "behind-6b6579".parse()?;
-/// assert_eq!(token.to_string(), "behind-6b6579");
-/// assert_eq!(ScanToken::default().to_string(), "start");
-/// assert!("somewhere".parse::<ScanToken>().is_err());
+/// // The same text in every process; whoever has it has the key.
+/// let token: ScanToken = "behind-7573657273".parse()?;
+/// assert_eq!(token.to_string(), "behind-7573657273");
+/// assert_eq!(format!("{token:?}"), "ScanToken(behind a 5 byte key)");
 /// # Ok::<(), kvsd::stream::TokenError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -48,10 +48,15 @@ pub(super) enum Place {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = kvsd_server::Embedded::temporary().await?;
 /// # let client = server.client().await?;
-/// let saved = client.watch::<String>("").begin().await?.to_string();
-/// client.set("k", "v").await?;
-/// let mut later = client.watch::<String>("").after(saved.parse()?);
-/// assert!(matches!(later.next().await, Some(Ok(kvsd::Event::Set(entry))) if entry.key == "k"));
+/// use kvsd::{Event, WatchToken};
+///
+/// let token: WatchToken = client.watch::<u8>("").begin().await?;
+/// let kept = token.to_string();
+/// client.set("a", 1).await?;
+/// // Later, in another process perhaps: nothing was missed.
+/// let mut events = client.watch::<u8>("").after(kept.parse()?);
+/// let Some(Event::Set(entry)) = events.next().await.transpose()? else { panic!() };
+/// assert_eq!(entry.value, 1);
 /// # server.close().await?;
 /// # Ok(()) }
 /// ```
@@ -71,6 +76,14 @@ pub(super) struct Begun {
 }
 
 /// The text is no such token.
+///
+/// ```
+/// use kvsd::{ScanToken, WatchToken};
+///
+/// let error = "page 2".parse::<ScanToken>().unwrap_err();
+/// assert_eq!(error.to_string(), "the text is no scan token");
+/// assert!("page 2".parse::<WatchToken>().is_err());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the text is no {what} token")]
 pub struct TokenError {

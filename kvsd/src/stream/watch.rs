@@ -108,6 +108,29 @@ pub struct Watch<T> {
 }
 
 /// What a watch tells.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Event;
+///
+/// let mut events = client.watch::<String>("").with_history();
+/// client.set("k", "v").await?;
+/// client.delete("k").await?;
+/// let mut told = Vec::new();
+/// while told.len() < 2 {
+///     told.push(match events.next().await.ok_or("the watch has ended")?? {
+///         Event::Set(entry) => format!("{:?} is {}", entry.key, entry.value),
+///         Event::Deleted { key, .. } => format!("{key:?} is gone"),
+///         Event::Gap { .. } => "read everything anew".to_owned(),
+///     });
+/// }
+/// assert_eq!(told, [r#"b"k" is v"#, r#"b"k" is gone"#]);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event<T> {
     /// A record was made or replaced, or its end was changed.
@@ -133,22 +156,89 @@ impl<T: Value> Watch<T> {
 
     /// Begins behind the write with this version of the table that has the name when the server is
     /// asked.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Event;
+    ///
+    /// // What happens after the state that was read, and nothing before it.
+    /// client.set("k", 1).await?;
+    /// let read = client.get::<u8>("k").versioned().await?.ok_or("no record")?;
+    /// client.set("k", 2).await?;
+    /// let mut events = client.watch_key::<u8>("k").from(read.version);
+    /// let Some(Event::Set(entry)) = events.next().await.transpose()? else { panic!() };
+    /// assert_eq!((read.value, entry.value), (1, 2));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn from(self, version: Version) -> Self {
         self.behind(version.get())
     }
 
     /// Begins at the table's first change: with a gap, if not all are known any more.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Event;
+    ///
+    /// client.set("k", 1).await?;
+    /// client.set("k", 2).await?;
+    /// let mut events = client.watch_key::<u8>("k").with_history();
+    /// let Some(Event::Set(entry)) = events.next().await.transpose()? else { panic!() };
+    /// assert_eq!(entry.value, 1);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn with_history(self) -> Self {
         self.behind(0)
     }
 
     /// Begins behind the last item of another watch of the same keys.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Event;
+    ///
+    /// let mut first = client.watch::<u8>("").with_history();
+    /// client.batch().set("a", 1).set("b", 2).await?;
+    /// first.next().await.ok_or("no event")??;
+    /// // One change of the batch was told; the other one is still to come.
+    /// let mut second = client.watch::<u8>("").after(first.token().ok_or("not begun")?);
+    /// let Some(Event::Set(entry)) = second.next().await.transpose()? else { panic!() };
+    /// assert_eq!(entry.value, 2);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn after(mut self, token: WatchToken) -> Self {
         self.changes.begin_behind(token);
         self
     }
 
     /// Allows each request `timeout` beyond the wait for a change, instead of the client's setting.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// let mut events = client.watch::<u8>("").timeout(Duration::from_secs(2));
+    /// events.begin().await?;
+    /// client.set("k", 1).await?;
+    /// assert!(events.next().await.ok_or("it has ended")?.is_ok());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.changes.source.timeout = timeout;
         self
@@ -164,6 +254,22 @@ impl<T: Value> Watch<T> {
     /// # Cancel safety
     ///
     /// Nothing is lost.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Event;
+    ///
+    /// let mut events = client.watch::<u8>("");
+    /// events.begin().await?;
+    /// client.set("k", 1).await?; // surely told
+    /// let Some(Event::Set(entry)) = events.next().await.transpose()? else { panic!() };
+    /// assert_eq!(entry.value, 1);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn begin(&mut self) -> Result<WatchToken, Error> {
         let begun = poll_fn(|context| self.changes.poll_begin(context)).await?;
         begun.ok_or_else(|| {
@@ -174,6 +280,19 @@ impl<T: Value> Watch<T> {
 
     /// Behind which item another watch goes on, in this process or in another one; `None` before it
     /// is known where this one begins.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let mut events = client.watch::<u8>("");
+    /// assert_eq!(events.token(), None);
+    /// let begun = events.begin().await?;
+    /// assert_eq!(events.token(), Some(begun));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn token(&self) -> Option<WatchToken> {
         self.changes.told().cloned()
@@ -185,6 +304,24 @@ impl<T: Value> Watch<T> {
     /// # Cancel safety
     ///
     /// Dropping the future loses no item.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use std::time::Duration;
+    ///
+    /// let mut events = client.watch::<u8>("");
+    /// events.begin().await?;
+    /// // Nothing is lost by not waiting on.
+    /// let brief = tokio::time::timeout(Duration::from_millis(1), events.next());
+    /// assert!(brief.await.is_err());
+    /// client.set("k", 1).await?;
+    /// assert!(events.next().await.ok_or("it has ended")?.is_ok());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn next(&mut self) -> Option<Result<Event<T>, Error>> {
         poll_fn(|context| self.poll_event(context)).await
     }

@@ -23,6 +23,24 @@ use crate::transport::Transport;
 /// again with the same seed. (What the threads of a program do in between is not in its hands.)
 ///
 /// It takes effect above the encryption: what is split, delayed and lost are pieces of messages.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// use kvsd::Client;
+/// use kvsd::testing::Faults;
+///
+/// let faults = Faults::seeded(7);
+/// let client =
+///     Client::builder().transport(server.transport()).faults(&faults).connect().await?;
+/// // Bytes come one by one, and nobody notices.
+/// faults.split(1);
+/// client.set("k", "v").await?;
+/// assert_eq!(client.get::<String>("k").await?.as_deref(), Some("v"));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Faults {
     shared: Arc<Shared>,
@@ -59,6 +77,21 @@ const CALM: Settings = Settings {
 };
 
 /// What becomes of attempts to connect.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// use kvsd::testing::{Connects, Faults};
+/// use kvsd::{Client, ErrorKind};
+///
+/// let faults = Faults::seeded(7);
+/// faults.connects(Connects::Refuse);
+/// let builder = Client::builder().transport(server.transport()).faults(&faults);
+/// assert_eq!(builder.connect().await.unwrap_err().kind(), ErrorKind::Connect);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Connects {
@@ -74,6 +107,23 @@ pub enum Connects {
 }
 
 /// What was done since [`Faults::seeded`], in numbers that only grow, except `open`.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// use kvsd::testing::{FaultCounts, Faults};
+///
+/// let faults = Faults::seeded(7);
+/// let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+/// let client = builder.pool_size(1).connect().await?;
+/// faults.cut_all();
+/// client.exists("k").await?; // over a second connection
+/// let counts: FaultCounts = faults.counts();
+/// assert_eq!((counts.connects, counts.cuts, counts.open), (2, 1, 1));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultCounts {
@@ -111,6 +161,14 @@ pub(super) struct Tally {
 
 impl Faults {
     /// A network without faults yet, whose choices will follow from `seed`.
+    ///
+    /// ```
+    /// use kvsd::testing::Faults;
+    ///
+    /// // The seed of a run that failed makes the same choices again.
+    /// let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
+    /// assert_eq!(Faults::seeded(seed).counts().connects, 0);
+    /// ```
     #[must_use]
     pub fn seeded(seed: u64) -> Self {
         Self {
@@ -128,6 +186,20 @@ impl Faults {
     ///
     /// [`ClientBuilder::faults`](crate::ClientBuilder::faults) does it for whatever transport a
     /// client uses.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::testing::Faults;
+    ///
+    /// let faults = Faults::seeded(7);
+    /// let transport = faults.wrap(server.transport());
+    /// let client = kvsd::Client::builder().transport(transport).connect().await?;
+    /// assert!(client.ping().await.is_ok() && faults.counts().bytes > 0);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn wrap(&self, transport: impl Transport) -> FaultyTransport {
         self.wrap_box(Box::new(transport))
     }
@@ -138,12 +210,45 @@ impl Faults {
 
     /// Passes bytes on in pieces of 1 to `at_most` bytes, short ones as often as long ones; with 1
     /// each byte alone. Less than 1 counts as 1. Default: as they come, at most 64 KiB at once.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    /// faults.split(1);
+    /// let client = builder.connect().await?;
+    /// client.ping().await?;
+    /// let counts = faults.counts();
+    /// assert_eq!(counts.pieces, counts.bytes);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn split(&self, at_most: usize) {
         self.settings().split = at_most.max(1);
     }
 
     /// Holds up one piece in `one_in`, on average, for up to `at_most`, each way by itself: answers
     /// overtake one another between connections. 0 holds up none. Default: 0.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use std::time::Duration;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    ///
+    /// faults.delay(1, Duration::from_millis(2)); // every piece, for up to 2 ms
+    /// let client = builder.connect().await?;
+    /// client.ping().await?;
+    /// assert!(faults.counts().delays > 0);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn delay(&self, one_in: u32, at_most: Duration) {
         let mut settings = self.settings();
         settings.delay_one_in = one_in;
@@ -152,17 +257,70 @@ impl Faults {
 
     /// Cuts each connection that is opened from now on after a number of bytes drawn from `bytes`,
     /// both ways together. What is under way is lost.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    /// faults.cut_after(10_000..=20_000);
+    /// let client = builder.pool_size(1).connect().await?;
+    /// let written = client.set("k", vec![0; 50_000]).await;
+    /// assert!(written.is_err(), "it was cut in the middle of the value");
+    /// assert!(faults.counts().cuts > 0);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn cut_after(&self, bytes: RangeInclusive<u64>) {
         self.settings().cut_after = Some(bytes);
     }
 
     /// Makes each connection that is opened from now on half-open after a number of bytes drawn from
     /// `bytes`, both ways together.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use std::time::Duration;
+    /// use kvsd::ErrorKind;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    ///
+    /// faults.half_open_after(10_000..=20_000);
+    /// let client = builder.pool_size(1).connect().await?;
+    /// let write = client.set("k", vec![0; 50_000]).timeout(Duration::from_millis(50));
+    /// assert_eq!(write.await.unwrap_err().kind(), ErrorKind::Timeout);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn half_open_after(&self, bytes: RangeInclusive<u64>) {
         self.settings().half_open_after = Some(bytes);
     }
 
     /// Decides what becomes of attempts to connect, those included that are being swallowed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::testing::Connects;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    /// # let client = builder.pool_size(1).connect().await?;
+    ///
+    /// faults.connects(Connects::Refuse);
+    /// faults.cut_all();
+    /// assert!(client.exists("k").await.is_err(), "there is no way to the server");
+    /// faults.connects(Connects::Pass);
+    /// assert!(!client.exists("k").await?, "and now there is");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn connects(&self, connects: Connects) {
         self.settings().connects = connects;
         self.shared.changed.notify_waiters();
@@ -170,23 +328,85 @@ impl Faults {
 
     /// Takes every setting back to its default. Connections that were opened before keep the end
     /// that was drawn for them, and a half-open one stays so.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::testing::Connects;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    ///
+    /// faults.connects(Connects::Refuse);
+    /// faults.calm();
+    /// assert!(builder.connect().await.is_ok());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn calm(&self) {
         *self.settings() = CALM;
         self.shared.changed.notify_waiters();
     }
 
     /// Cuts every connection, the half-open ones too: each side sees a reset or an end of the stream.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    /// # let client = builder.pool_size(1).connect().await?;
+    /// faults.cut_all();
+    /// assert!(!client.exists("k").await?, "what only reads goes over another connection");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn cut_all(&self) {
         self.turn_all(Flow::Cut);
     }
 
     /// Makes every connection half-open: it takes what is sent and gives nothing, without a word, as
     /// if the other machine had lost its power. It stays so until somebody gives it up.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use std::time::Duration;
+    /// use kvsd::Outcome;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    /// # let client = builder.pool_size(1).connect().await?;
+    ///
+    /// faults.half_open_all();
+    /// let write = client.set("k", "v").timeout(Duration::from_millis(20));
+    /// assert_eq!(write.await.unwrap_err().outcome(), Outcome::Unknown);
+    /// # faults.cut_all();
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     pub fn half_open_all(&self) {
         self.turn_all(Flow::HalfOpen);
     }
 
     /// What was done so far.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # use kvsd::testing::Faults;
+    /// # let faults = Faults::seeded(7);
+    /// # let builder = kvsd::Client::builder().transport(server.transport()).faults(&faults);
+    /// let client = builder.pool_size(1).connect().await?;
+    /// assert_eq!((faults.counts().connects, faults.counts().open), (1, 1));
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn counts(&self) -> FaultCounts {
         let Tally { connects, refused, cuts, half_opens, pieces, delays, bytes, swallowed } =

@@ -104,6 +104,20 @@ use crate::transport::{ConnectError, Stream, Transport};
 pub use self::faults::{Connects, FaultCounts, Faults};
 
 /// A transport over a network that misbehaves: [`Faults::wrap`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// use kvsd::testing::{Faults, FaultyTransport};
+/// use kvsd::transport::Transport;
+///
+/// // It bears the address of the one that it stands before.
+/// let transport: FaultyTransport = Faults::seeded(7).wrap(server.transport());
+/// assert_eq!(transport.address(), server.transport().address());
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct FaultyTransport {
     inner: Box<dyn Transport>,
