@@ -138,6 +138,19 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of the type.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v1::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#\x06+hello\r\n")?.ok_or("not whole")?;
+    /// assert_eq!(Request::parse(&message)?, Some(Request::Get { key: b"hello" }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<Option<Self>, FieldError> {
         let mut fields = message.fields();
         let request = match message.kind() {
@@ -197,6 +210,15 @@ pub enum Reply<'a> {
 
 impl Reply<'_> {
     /// Writes the answer behind what `out` holds.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use kvsd::protocol::v1::Reply;
+    ///
+    /// let mut wire = BytesMut::new();
+    /// Reply::Success { value: None }.encode(&mut wire);
+    /// assert_eq!(&wire[..], b"*2\r\n#\x03|");
+    /// ```
     pub fn encode(&self, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         match self {

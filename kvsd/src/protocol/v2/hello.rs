@@ -109,6 +109,20 @@ impl<'a> Hello<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Hello;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// // Nobody in particular.
+    /// Hello { lowest: 2, highest: 2, credentials: None }.encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*6\r\n#H:0\r\n:2\r\n:2\r\n||");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(6, HELLO).integer(id.to_wire()).integer(self.lowest).integer(self.highest);
@@ -214,6 +228,21 @@ impl<'a> Welcome<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Welcome;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let (server, engine, durability) = ("kvsd-server/0.2.0", "log", "always");
+    /// let welcome = Welcome { version: 2, server, engine, durability, max_value_bytes: 1024 };
+    /// welcome.encode(RequestId::ZERO, &mut wire);
+    /// assert!(wire.ends_with(b"+durability\r\n+always\r\n+max-value-bytes\r\n:1024\r\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let max_value_bytes = i64::try_from(self.max_value_bytes).unwrap_or(i64::MAX);
         FrameWriter::new(out)

@@ -152,6 +152,20 @@ impl<'a> Part<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of a part.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::Part;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*4\r\n#K:7\r\n:0\r\n$4\r\nlast\r\n")?.ok_or("not whole")?;
+    /// let (id, part) = Part::parse(&message)?;
+    /// assert_eq!((id.get(), part), (7, Part { remaining: 0, bytes: b"last" }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(RequestId, Self), FieldError> {
         let (id, mut fields) = RequestId::split(message)?;
         let remaining = u64::try_from(fields.integer()?)
@@ -165,6 +179,19 @@ impl<'a> Part<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::{Part, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Part { remaining: 9, bytes: b"some" }.encode(Sender::Server, RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*4\r\n#k:0\r\n:9\r\n$4\r\nsome\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, sender: Sender, id: RequestId, out: &mut BytesMut) {
         FrameWriter::new(out)
             .message(PART_FRAMES, sender.kind())
@@ -484,6 +511,39 @@ impl Assembled {
     /// # Errors
     ///
     /// [`PartError`] if the parts are not one message with their own id.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use bytes::Bytes;
+    /// use kvsd::protocol::v2::part::{Arrival, Assembler, Cutter, Sender};
+    /// use kvsd::protocol::v2::{Action, Change, Condition, Request};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let change = |key| Change { key, condition: Condition::Any, action: Action::Delete };
+    /// let names: Vec<_> = (0..1000).map(|number| format!("{number:0>100}")).collect();
+    /// let changes: Vec<_> = names.iter().map(|name| change(name.as_bytes())).collect();
+    /// Request::Batch { table: "t", changes }.encode(RequestId::ZERO, &mut wire);
+    /// let mut cutter = Cutter::new(Sender::Client);
+    /// cutter.push(RequestId::ZERO, Bytes::from(wire));
+    ///
+    /// # let mut assembler = Assembler::new(Sender::Client, v2::limits(1024));
+    /// # let mut arrival = Arrival::Part;
+    /// # while let Arrival::Part = arrival {
+    /// #     let mut wire = BytesMut::new();
+    /// #     cutter.cut(&mut wire);
+    /// #     let mut decoder = Decoder::new(v2::limits(1024));
+    /// #     arrival = assembler.take(&decoder.decode(&wire)?.ok_or("not whole")?)?;
+    /// # }
+    /// // .. cut and joined as `Assembled` shows ..
+    /// let Arrival::Assembled(mut whole) = arrival else { panic!("it came in parts") };
+    /// let (message, _) = whole.open()?;
+    /// let (_, Some(Request::Batch { changes, .. })) = Request::parse(&message)? else { panic!() };
+    /// assert_eq!(changes.len(), 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(&mut self) -> Result<(Message<'_>, Backing<'_>), PartError> {
         let message = self.decoder.decode(&self.bytes).map_err(PartError::Frame)?;
         let Some(message) = message.filter(|message| message.byte_len() == self.bytes.len()) else {

@@ -295,6 +295,19 @@ impl<'a> Reply<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Reply;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Reply::Flag(true).encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*3\r\n#e:0\r\n:1\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(2 + self.frames(), self.kind()).integer(id.to_wire());

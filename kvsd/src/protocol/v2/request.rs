@@ -161,6 +161,20 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`RequestError`]; with an id it can be answered and the connection goes on.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*3\r\n#Z:7\r\n+old\r\n")?.ok_or("not whole")?;
+    /// let (id, request) = Request::parse(&message)?;
+    /// assert_eq!((id.get(), request), (7, Some(Request::DropTable { table: "old" })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(RequestId, Option<Self>), RequestError> {
         let (id, fields) =
             RequestId::split(message).map_err(|cause| RequestError { id: None, cause })?;
@@ -257,6 +271,19 @@ impl<'a> Request<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Request::CreateTable { table: "new" }.encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*3\r\n#N:0\r\n+new\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(2 + self.frames(), self.kind()).integer(id.to_wire());
