@@ -4,6 +4,21 @@
 //! polled by reference, comes too late and changes nothing. A result is fetched once: polling again
 //! panics, as with any `async fn`.
 //!
+//! ```
+//! use std::time::Duration;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = kvsd_server::Embedded::temporary().await?;
+//! # let client = server.client().await?;
+//! let write = client.set("session/9", "ada"); // nothing has happened yet
+//! let write = write.if_absent().ttl(Duration::from_secs(900)).timeout(Duration::from_secs(2));
+//! let version = write.await?;
+//! assert!(client.delete("session/9").if_version(version).await?);
+//! # server.close().await?;
+//! # Ok(()) }
+//! ```
+//!
 //! `draft` is what an operation asks; `call` is one request on its way: deadline, connection,
 //! retry; `convoy` is many of them in a row, in as few messages as hold them. The public modules
 //! give each operation its name, its settings and its result. Reading order: `draft`, `call`,

@@ -29,6 +29,14 @@ use super::frame::{FieldError, Fields, FrameLimits, FrameWriter, Message};
 use super::v2::{FailCode, RequestId};
 
 /// What a message may cost, in either direction.
+///
+/// ```
+/// use kvsd::protocol::admin;
+/// use kvsd::protocol::frame::{Decoder, FrameError};
+///
+/// let error = Decoder::new(admin::LIMITS).decode(b"*17\r\n").unwrap_err();
+/// assert_eq!(error, FrameError::TooManyFrames { limit: 16 });
+/// ```
 pub const LIMITS: FrameLimits = FrameLimits { message_bytes: 2048, frames: 16, line_bytes: 1024 };
 
 const BACKUP: u8 = b'B';
@@ -38,6 +46,22 @@ const PROGRESSED: u8 = b'p';
 const FAIL: u8 = b'f';
 
 /// What an administrator asks for.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::admin::Request;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let request = Request::Backup { name: "monday" };
+/// request.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*3\r\n#B:0\r\n+monday\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Request::parse(&message), Ok((RequestId::ZERO, Some(request))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Make a backup. The name is as it came: checking it is the receiver's part.
@@ -50,6 +74,22 @@ pub enum Request<'a> {
 }
 
 /// What a server answers to its administrator.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::admin::Reply;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let reply = Reply::Progress { done: 40, total: 100 };
+/// reply.encode(Some(RequestId::ZERO), &mut wire);
+/// assert_eq!(&wire[..], b"*4\r\n#p:0\r\n:40\r\n:100\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?, (Some(RequestId::ZERO), Some(reply)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// To Backup: it is made.
@@ -83,6 +123,20 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of the type; with an id it can be answered.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::admin::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// // A type that no request has: it has an id, so it can be answered.
+    /// let message = decoder.decode(b"*2\r\n#!:7\r\n")?.ok_or("not whole")?;
+    /// assert_eq!(Request::parse(&message), Ok((RequestId::new(7).ok_or("too large")?, None)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(
         message: &Message<'a>,
     ) -> Result<(RequestId, Option<Self>), (Option<RequestId>, FieldError)> {
@@ -97,6 +151,19 @@ impl<'a> Request<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::admin::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Request::Progress.encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*2\r\n#P:0\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         match self {
@@ -117,6 +184,20 @@ impl<'a> Reply<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of the type.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::admin::Reply;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*5\r\n#b:0\r\n:2\r\n:8\r\n:4096\r\n")?.ok_or("not whole")?;
+    /// let made = Reply::Made { tables: 2, files: 8, bytes: 4096 };
+    /// assert_eq!(Reply::parse(&message)?, (Some(RequestId::ZERO), Some(made)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(Option<RequestId>, Option<Self>), FieldError> {
         let mut fields = message.fields();
         if message.kind() == FAIL && fields.null() {
@@ -143,6 +224,20 @@ impl<'a> Reply<'a> {
 
     /// Writes the message behind what `out` holds. Without an id it is to be the last one, and a
     /// Fail.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::admin::Reply;
+    /// use kvsd::protocol::v2::FailCode;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Reply::Fail { code: FailCode::DiskFull, message: "no room" }.encode(None, &mut wire);
+    /// assert_eq!(&wire[..], b"*4\r\n#f|+DISK_FULL\r\n+no room\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: Option<RequestId>, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         let (count, kind) = match self {

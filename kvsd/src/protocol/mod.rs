@@ -68,15 +68,61 @@ use self::frame::FrameLimits;
 use crate::types::MAX_KEY_BYTES;
 
 /// The longest user name, in bytes.
+///
+/// ```
+/// use kvsd::protocol::{BEFORE_AUTHENTICATION, MAX_USER_BYTES};
+///
+/// assert!(MAX_USER_BYTES <= BEFORE_AUTHENTICATION.line_bytes);
+/// ```
 pub const MAX_USER_BYTES: usize = 128;
 /// The longest password, in bytes.
+///
+/// ```
+/// use kvsd::protocol::{BEFORE_AUTHENTICATION, MAX_PASSWORD_BYTES};
+///
+/// assert!(MAX_PASSWORD_BYTES <= BEFORE_AUTHENTICATION.line_bytes);
+/// ```
 pub const MAX_PASSWORD_BYTES: usize = 512;
 
 /// The longest message of a Fail, in bytes.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::MAX_FAIL_MESSAGE_BYTES;
+/// use kvsd::protocol::v2::{FailCode, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let long = "x".repeat(600);
+/// Reply::Fail { code: FailCode::Busy, message: &long }.encode(RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// let (_, Some(Reply::Fail { message, .. })) = Reply::parse(&message)? else { panic!() };
+/// assert_eq!(message.len(), MAX_FAIL_MESSAGE_BYTES);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const MAX_FAIL_MESSAGE_BYTES: usize = 512;
 
 /// What a message may cost before the session is authenticated: enough for the longest user name
 /// and password, and not more.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::BEFORE_AUTHENTICATION;
+/// use kvsd::protocol::v2::hello::{Credentials, Hello};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// // The largest hello that there is fits.
+/// let credentials = Some(Credentials { user: &[b'u'; 128], password: &[b'p'; 512] });
+/// Hello { lowest: 2, highest: 2, credentials }.encode(RequestId::ZERO, &mut wire);
+/// let mut decoder = Decoder::new(BEFORE_AUTHENTICATION);
+/// assert!(decoder.decode(&wire)?.is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const BEFORE_AUTHENTICATION: FrameLimits =
     FrameLimits { message_bytes: 1024, frames: 8, line_bytes: 640 };
 

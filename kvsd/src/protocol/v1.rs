@@ -22,8 +22,28 @@ use super::{BESIDE_VALUE_BYTES, cut_fail_message};
 use crate::types::{DEFAULT_MAX_VALUE_BYTES, MAX_KEY_BYTES};
 
 /// The type byte of Authenticate, which opens a session of this version.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v1;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let first = b"*3\r\n#\x02+app\r\n+secret\r\n";
+/// assert_eq!(decoder.decode(first)?.ok_or("not whole")?.kind(), v1::AUTHENTICATE);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const AUTHENTICATE: u8 = 2;
 /// The largest value that a client of this version takes, in bytes.
+///
+/// ```
+/// use kvsd::protocol::v1;
+///
+/// // What version 2 has stored beyond that, these clients cannot read.
+/// assert!(v1::MAX_VALUE_BYTES < kvsd::types::LARGEST_MAX_VALUE_BYTES);
+/// ```
 pub const MAX_VALUE_BYTES: usize = DEFAULT_MAX_VALUE_BYTES;
 
 const PING: u8 = 1;
@@ -35,6 +55,12 @@ const DELETE: u8 = 7;
 
 /// What a message may cost after authentication, on a server that takes values of
 /// `max_value_bytes`.
+///
+/// ```
+/// use kvsd::protocol::v1;
+///
+/// assert_eq!(v1::limits(1024).message_bytes, 3 * 1024);
+/// ```
 #[must_use]
 pub fn limits(max_value_bytes: usize) -> FrameLimits {
     FrameLimits {
@@ -45,12 +71,33 @@ pub fn limits(max_value_bytes: usize) -> FrameLimits {
 }
 
 /// Whether a message of this type belongs to this version.
+///
+/// ```
+/// use kvsd::protocol::v1;
+///
+/// assert!(v1::is_type(v1::AUTHENTICATE));
+/// assert!(!v1::is_type(b'H'), "a hello of version 2");
+/// ```
 #[must_use]
 pub fn is_type(kind: u8) -> bool {
     (PING..=DELETE).contains(&kind)
 }
 
 /// What a client asks for.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v1::Request;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let message = decoder.decode(b"*3\r\n#\x05+hello\r\n$5\r\nworld\r\n")?.ok_or("not whole")?;
+/// let set = Request::Set { key: b"hello", value: b"world" };
+/// assert_eq!(Request::parse(&message)?, Some(set));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Is the server there?
@@ -91,6 +138,19 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of the type.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v1::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#\x06+hello\r\n")?.ok_or("not whole")?;
+    /// assert_eq!(Request::parse(&message)?, Some(Request::Get { key: b"hello" }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<Option<Self>, FieldError> {
         let mut fields = message.fields();
         let request = match message.kind() {
@@ -116,6 +176,15 @@ impl<'a> Request<'a> {
 }
 
 /// What the server answers.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use kvsd::protocol::v1::Reply;
+///
+/// let mut wire = BytesMut::new();
+/// Reply::Success { value: Some(b"world") }.encode(&mut wire);
+/// assert_eq!(&wire[..], b"*2\r\n#\x03$5\r\nworld\r\n");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// To Ping.
@@ -141,6 +210,15 @@ pub enum Reply<'a> {
 
 impl Reply<'_> {
     /// Writes the answer behind what `out` holds.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use kvsd::protocol::v1::Reply;
+    ///
+    /// let mut wire = BytesMut::new();
+    /// Reply::Success { value: None }.encode(&mut wire);
+    /// assert_eq!(&wire[..], b"*2\r\n#\x03|");
+    /// ```
     pub fn encode(&self, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         match self {
@@ -168,6 +246,16 @@ impl Reply<'_> {
 }
 
 /// The codes of Fail.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use kvsd::protocol::v1::{FailCode, Reply};
+///
+/// let mut wire = BytesMut::new();
+/// let (code, message) = (FailCode::Unauthenticated, "wrong user or password");
+/// Reply::Fail { code, message }.encode(&mut wire);
+/// assert!(wire.starts_with(b"*3\r\n#\x04+UNAUTHENTICATED\r\n"));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailCode {
     /// `UNAUTHENTICATED`: user or password are wrong, or were not given.
@@ -180,6 +268,12 @@ pub enum FailCode {
 
 impl FailCode {
     /// The code on the wire.
+    ///
+    /// ```
+    /// use kvsd::protocol::v1::FailCode;
+    ///
+    /// assert_eq!(FailCode::UnexpectedMessage.as_str(), "UNEXPECTED_MESSAGE");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -11,6 +11,28 @@
 //! `tokio-stream` they are any [`Stream`]. Dropping a stream or a future of its `next()` loses no
 //! item: [`Scan::token`] and [`Watch::token`] say behind which one to go on, in another process too.
 //!
+//! ```
+//! use kvsd::Event;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let server = kvsd_server::Embedded::temporary().await?;
+//! # let client = server.client().await?;
+//! client.set("user/1", "Ada").await?;
+//! let mut users = client.scan::<String>("user/");
+//! while let Some(user) = users.next().await {
+//!     assert_eq!(user?.value, "Ada");
+//! }
+//!
+//! let mut changes = client.watch::<String>("user/");
+//! changes.begin().await?;
+//! client.set("user/2", "Grace").await?;
+//! let Some(Event::Set(user)) = changes.next().await.transpose()? else { panic!() };
+//! assert_eq!(user.value, "Grace");
+//! # server.close().await?;
+//! # Ok(()) }
+//! ```
+//!
 //! The server pushes nothing: a stream asks page by page, at its reader's pace. Reading order:
 //! `range`, `token`, `pages`, `scan`, `poll`, `watch`.
 

@@ -7,6 +7,25 @@ use super::{DecodeError, Encode};
 /// What can be read back from a record's bytes, borrowing from them for `'a`.
 ///
 /// Derive it with [`kvsd::Value`](macro@crate::Value).
+///
+/// By hand, for bytes that follow rules of their own:
+///
+/// ```
+/// use kvsd::{Decode, DecodeError};
+///
+/// /// The first line of a text, borrowed from it.
+/// struct FirstLine<'a>(&'a str);
+///
+/// impl<'a> Decode<'a> for FirstLine<'a> {
+///     fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+///         let text = <&str>::decode(bytes)?;
+///         Ok(Self(text.lines().next().unwrap_or("")))
+///     }
+/// }
+///
+/// assert_eq!(FirstLine::decode(b"title\ntext")?.0, "title");
+/// # Ok::<(), DecodeError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "kvsd cannot read `{Self}` back",
     label = "this type has no decoding",
@@ -27,6 +46,28 @@ pub trait Decode<'a>: Sized {
 ///
 /// Never implemented by hand: it is every type that is [`Encode`] and, for any lifetime,
 /// [`Decode`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::{Client, Error, Value};
+///
+/// /// Reads a value, or stores this one where there is none.
+/// async fn get_or_set<T: Value>(client: &Client, key: &str, default: T) -> Result<T, Error> {
+///     match client.set(key, &default).if_absent().await {
+///         Ok(_) => Ok(default),
+///         Err(error) if error.is_conflict() => Ok(client.get(key).await?.unwrap_or(default)),
+///         Err(error) => Err(error),
+///     }
+/// }
+///
+/// assert_eq!(get_or_set(&client, "limit", 10).await?, 10);
+/// assert_eq!(get_or_set(&client, "limit", 20).await?, 10);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a kvsd value",
     note = "derive it: `#[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]`",

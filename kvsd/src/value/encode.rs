@@ -10,6 +10,28 @@ use super::{EncodeError, ValueWriter};
 ///
 /// Writing takes a reference, so what only borrows can be written as well: `str`, `[u8]`, a derived
 /// type with a lifetime. Derive it with [`kvsd::Value`](macro@crate::Value).
+///
+/// By hand, for bytes that follow rules of their own:
+///
+/// ```
+/// use kvsd::value::{ValueWriter, encode_to_bytes};
+/// use kvsd::{Encode, EncodeError};
+///
+/// /// Stored as the text `52.5,13.4`.
+/// struct Place {
+///     north: f64,
+///     east: f64,
+/// }
+///
+/// impl Encode for Place {
+///     fn encode(&self, out: &mut ValueWriter<'_>) -> Result<(), EncodeError> {
+///         out.append(format!("{},{}", self.north, self.east).as_bytes())
+///     }
+/// }
+///
+/// assert_eq!(encode_to_bytes(&Place { north: 52.5, east: 13.4 }, 100)?, "52.5,13.4");
+/// # Ok::<(), EncodeError>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "kvsd cannot store `{Self}`",
     label = "this type has no encoding",

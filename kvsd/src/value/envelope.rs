@@ -21,6 +21,20 @@ use thiserror::Error;
 use super::{CodecId, EncodeError, ValueWriter};
 
 /// The longest name of a derived type, in bytes.
+///
+/// ```
+/// use kvsd::value::{Envelope, MAX_TYPE_NAME_BYTES, encode_to_bytes};
+///
+/// /// The name is too long to be stored, so it says a shorter one.
+/// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// #[kvsd(name = "Reading")]
+/// struct TemperatureReadingOfOneOutdoorSensor(i16);
+///
+/// let stored = encode_to_bytes(&TemperatureReadingOfOneOutdoorSensor(7), 100)?;
+/// let name = Envelope::parse(&stored)?.ok_or("a plain value")?.type_name;
+/// assert!(name == "Reading" && name.len() <= MAX_TYPE_NAME_BYTES);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const MAX_TYPE_NAME_BYTES: usize = 32;
 
 /// What a stored derived value tells of itself.
@@ -65,6 +79,15 @@ impl<'a> Envelope<'a> {
     /// # Errors
     ///
     /// [`EnvelopeError`] if the bytes begin like an envelope and do not go on like one.
+    ///
+    /// ```
+    /// use kvsd::value::{Envelope, EnvelopeError};
+    ///
+    /// assert_eq!(Envelope::parse(b"a plain text"), Ok(None));
+    /// let envelope = Envelope::parse(b"\xFF\x01\x01\x02\x00\0\0\0\0\0\0\0\0\x04User\x07");
+    /// assert_eq!(envelope.map(|found| found.map(|envelope| envelope.version)), Ok(Some(2)));
+    /// assert_eq!(Envelope::parse(b"\xFF\x01\x01"), Err(EnvelopeError::Damaged));
+    /// ```
     pub fn parse(bytes: &'a [u8]) -> Result<Option<Self>, EnvelopeError> {
         let Some((&MARK, rest)) = bytes.split_first() else {
             return Ok(None);
@@ -119,6 +142,17 @@ impl std::fmt::Debug for Envelope<'_> {
 }
 
 /// Why bytes that begin with `0xFF` are no envelope.
+///
+/// ```
+/// use kvsd::value::{Envelope, EnvelopeError};
+///
+/// let error = Envelope::parse(b"\xFF\x09").unwrap_err();
+/// assert_eq!(error, EnvelopeError::UnknownFormat { format: 9 });
+/// assert_eq!(
+///     error.to_string(),
+///     "the envelope's format is 9, and this version of kvsd knows format 1"
+/// );
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EnvelopeError {

@@ -9,6 +9,15 @@ use thiserror::Error;
 use super::{CodecId, EnvelopeError, Fault, UpgradeError};
 
 /// Why a value cannot be written. The value is at fault, and trying again does not help.
+///
+/// ```
+/// use kvsd::EncodeError;
+/// use kvsd::value::encode_to_bytes;
+///
+/// let error = encode_to_bytes("too long", 5).unwrap_err();
+/// assert_eq!(error, EncodeError::TooLarge { limit: 5 });
+/// assert_eq!(error.to_string(), "the value has more than the 5 bytes that a value may have");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -40,6 +49,27 @@ pub enum EncodeError {
 
 /// Why bytes are not the value that was asked for. The stored bytes or the type asked for are at
 /// fault, and trying again does not help.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use std::error::Error;
+/// use kvsd::DecodeError;
+///
+/// #[derive(Debug, serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// struct User {
+///     id: u64,
+/// }
+///
+/// client.set("user/7", "not a user").await?;
+/// let error = client.get::<User>("user/7").await.unwrap_err();
+/// let cause = error.source().and_then(|cause| cause.downcast_ref::<DecodeError>());
+/// assert_eq!(cause, Some(&DecodeError::NotAnEnvelope { expected: "User" }));
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum DecodeError {

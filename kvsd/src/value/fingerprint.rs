@@ -22,21 +22,51 @@ pub struct Fingerprint(u64);
 
 impl Fingerprint {
     /// Begins the hash of a kind of type.
+    ///
+    /// ```
+    /// use kvsd::value::Fingerprint;
+    ///
+    /// const METERS: u64 = Fingerprint::of("Meters").finish();
+    /// const FEET: u64 = Fingerprint::of("Feet").finish();
+    /// assert_ne!(METERS, FEET);
+    /// ```
     pub const fn of(kind: &str) -> Self {
         Self(OFFSET_BASIS).text(kind)
     }
 
     /// Adds a text, with its length, so that neighbours cannot run into each other.
+    ///
+    /// ```
+    /// use kvsd::value::Fingerprint;
+    ///
+    /// let fields = |a, b| Fingerprint::of("struct").text(a).text(b).finish();
+    /// assert_ne!(fields("ab", "c"), fields("a", "bc"));
+    /// ```
     pub const fn text(self, text: &str) -> Self {
         self.number(text.len() as u64).bytes(text.as_bytes())
     }
 
     /// Adds a number, as eight little-endian bytes.
+    ///
+    /// ```
+    /// use kvsd::value::{Fingerprint, Layout};
+    ///
+    /// // A type that is stored as a list of so many numbers, and not as any other.
+    /// let point = |axes| Fingerprint::of("Point").number(axes).number(f64::FINGERPRINT).finish();
+    /// assert_ne!(point(2), point(3));
+    /// ```
     pub const fn number(self, number: u64) -> Self {
         self.bytes(&number.to_le_bytes())
     }
 
     /// The hash.
+    ///
+    /// ```
+    /// use kvsd::value::Fingerprint;
+    ///
+    /// // The same in every program: stored values hold it.
+    /// assert_eq!(Fingerprint::of("Celsius").finish(), Fingerprint::of("Celsius").finish());
+    /// ```
     #[must_use]
     pub const fn finish(self) -> u64 {
         self.0

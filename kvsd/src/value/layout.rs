@@ -20,6 +20,24 @@
 ///     parent: Option<Box<Folder>>,
 /// }
 /// ```
+///
+/// A type that is stored as another one has that one's, or one of its own:
+///
+/// ```
+/// use kvsd::Layout;
+/// use kvsd::value::Fingerprint;
+///
+/// struct Celsius(f64);
+///
+/// impl Layout for Celsius {
+///     const FINGERPRINT: u64 =
+///         Fingerprint::of("Celsius").number(f64::FINGERPRINT).finish();
+///     const MIN_BYTES: Result<usize, &'static str> = f64::MIN_BYTES;
+/// }
+///
+/// // A `Vec<Celsius>` is no `Vec<f64>`, and the reader of one is told so.
+/// assert_ne!(Vec::<Celsius>::FINGERPRINT, Vec::<f64>::FINGERPRINT);
+/// ```
 #[diagnostic::on_unimplemented(
     message = "the layout of `{Self}` is not known",
     label = "kvsd must know at compile time how this type is stored",

@@ -10,17 +10,63 @@ use std::sync::Arc;
 ///
 /// It is displayed as that error and has its sources; its debug text shows nothing of it, because
 /// it may quote the value.
+///
+/// ```
+/// use kvsd::value::{Envelope, encode_to_bytes};
+/// use kvsd::{Decode, DecodeError, Value};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Value)]
+/// #[kvsd(name = "Age", version = 1)]
+/// struct AgeV1(i32);
+///
+/// #[derive(Debug, Serialize, Deserialize, Value)]
+/// #[kvsd(name = "Age", version = 2, try_from = "AgeV1")]
+/// struct Age(u8);
+///
+/// impl TryFrom<AgeV1> for Age {
+///     type Error = std::num::TryFromIntError;
+///
+///     fn try_from(old: AgeV1) -> Result<Self, Self::Error> {
+///         u8::try_from(old.0).map(Age)
+///     }
+/// }
+///
+/// let stored = encode_to_bytes(&AgeV1(-1), 100)?;
+/// let Err(DecodeError::Upgrade { from: 1, to: 2, cause, .. }) = Age::decode(&stored) else {
+///     panic!("nobody is -1 years old")
+/// };
+/// assert!(cause.get_ref().is::<std::num::TryFromIntError>());
+/// # Ok::<(), kvsd::EncodeError>(())
+/// ```
 #[derive(Clone)]
 pub struct UpgradeError(Arc<dyn Error + Send + Sync>);
 
 impl UpgradeError {
     /// Keeps the cause.
+    ///
+    /// ```
+    /// use kvsd::value::UpgradeError;
+    ///
+    /// let error = UpgradeError::new("no such country");
+    /// assert_eq!(error.to_string(), "no such country");
+    /// assert!(!format!("{error:?}").contains("country"), "it may quote the value");
+    /// ```
     #[must_use]
     pub fn new(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(Arc::from(cause.into()))
     }
 
     /// The error that the type's `TryFrom` returned, to be downcast.
+    ///
+    /// ```
+    /// use std::num::ParseIntError;
+    /// use kvsd::value::UpgradeError;
+    ///
+    /// let cause = "seven".parse::<u8>().unwrap_err();
+    /// let error = UpgradeError::new(cause.clone());
+    /// assert_eq!(error.get_ref().downcast_ref::<ParseIntError>(), Some(&cause));
+    /// ```
     #[must_use]
     pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
         &*self.0

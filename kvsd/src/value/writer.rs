@@ -12,6 +12,19 @@ use super::EncodeError;
 ///
 /// It is also an [`io::Write`], for serializers that want one; there a refusal is an
 /// [`io::Error`] that carries the [`EncodeError`].
+///
+/// ```
+/// use bytes::BytesMut;
+/// use kvsd::EncodeError;
+/// use kvsd::value::ValueWriter;
+///
+/// let mut buffer = BytesMut::new();
+/// let mut out = ValueWriter::new(&mut buffer, 8);
+/// out.append(b"seven ")?;
+/// assert_eq!(out.append(b"eight"), Err(EncodeError::TooLarge { limit: 8 }));
+/// assert_eq!(&buffer[..], b"seven ");
+/// # Ok::<(), EncodeError>(())
+/// ```
 pub struct ValueWriter<'b> {
     buffer: &'b mut BytesMut,
     start: usize,
@@ -20,6 +33,18 @@ pub struct ValueWriter<'b> {
 
 impl<'b> ValueWriter<'b> {
     /// A writer that appends at most `limit` bytes to `buffer`.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use kvsd::Encode;
+    /// use kvsd::value::ValueWriter;
+    ///
+    /// // Behind what is there already, which does not count.
+    /// let mut buffer = BytesMut::from("value: ");
+    /// 7_u8.encode(&mut ValueWriter::new(&mut buffer, 1))?;
+    /// assert_eq!(&buffer[..], b"value: 7");
+    /// # Ok::<(), kvsd::EncodeError>(())
+    /// ```
     #[must_use]
     pub fn new(buffer: &'b mut BytesMut, limit: usize) -> Self {
         let start = buffer.len();
@@ -31,6 +56,16 @@ impl<'b> ValueWriter<'b> {
     /// # Errors
     ///
     /// [`EncodeError::TooLarge`] if the value would pass the limit.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use kvsd::value::ValueWriter;
+    ///
+    /// let mut buffer = BytesMut::new();
+    /// let mut out = ValueWriter::new(&mut buffer, 4);
+    /// assert!(out.append(b"12345").is_err());
+    /// assert!(out.append(b"1234").is_ok());
+    /// ```
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         if bytes.len() > self.limit - self.written().len() {
@@ -59,6 +94,17 @@ impl<'b> ValueWriter<'b> {
     }
 
     /// What was written so far.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use kvsd::value::ValueWriter;
+    ///
+    /// let mut buffer = BytesMut::from("before");
+    /// let mut out = ValueWriter::new(&mut buffer, 100);
+    /// out.append(b"value")?;
+    /// assert_eq!(out.written(), b"value");
+    /// # Ok::<(), kvsd::EncodeError>(())
+    /// ```
     #[must_use]
     #[inline]
     pub fn written(&self) -> &[u8] {

@@ -43,6 +43,15 @@ enum State {
 
 impl Decoder {
     /// A decoder for the start of a stream.
+    ///
+    /// ```
+    /// use kvsd::protocol::BEFORE_AUTHENTICATION;
+    /// use kvsd::protocol::frame::Decoder;
+    ///
+    /// let mut decoder = Decoder::new(BEFORE_AUTHENTICATION);
+    /// assert!(decoder.decode(b"*1\r\n#P")?.is_some());
+    /// # Ok::<(), kvsd::protocol::frame::FrameError>(())
+    /// ```
     #[must_use]
     pub fn new(limits: FrameLimits) -> Self {
         Self { limits, state: State::Start, spans: Vec::new(), cursor: 0, searched: 0, needed: 0 }
@@ -50,6 +59,20 @@ impl Decoder {
 
     /// Takes other limits for what is decoded from now on. Between a message and the next call of
     /// [`Decoder::decode`], that is from the next message on.
+    ///
+    /// ```
+    /// use kvsd::protocol::frame::Decoder;
+    /// use kvsd::protocol::{BEFORE_AUTHENTICATION, v2};
+    ///
+    /// let large = [&b"*2\r\n#X$2000\r\n"[..], &[0; 2000], b"\r\n"].concat();
+    /// let mut decoder = Decoder::new(BEFORE_AUTHENTICATION);
+    /// assert!(decoder.decode(&large).is_err());
+    ///
+    /// let mut decoder = Decoder::new(BEFORE_AUTHENTICATION);
+    /// decoder.set_limits(v2::limits(4096)); // the client has said who it is
+    /// assert!(decoder.decode(&large)?.is_some());
+    /// # Ok::<(), kvsd::protocol::frame::FrameError>(())
+    /// ```
     pub fn set_limits(&mut self, limits: FrameLimits) {
         self.limits = limits;
     }
@@ -63,6 +86,19 @@ impl Decoder {
     /// # Errors
     ///
     /// [`FrameError`], after which the stream cannot be followed any more.
+    ///
+    /// ```
+    /// use kvsd::protocol::frame::Decoder;
+    /// use kvsd::protocol::v2;
+    ///
+    /// let stream = b"*2\r\n#X:7\r\n*1\r\n#Y";
+    /// let mut decoder = Decoder::new(v2::limits(1024));
+    /// assert!(decoder.decode(&stream[..9])?.is_none(), "more is to come");
+    /// let taken = decoder.decode(stream)?.ok_or("not whole")?.byte_len();
+    /// let next = decoder.decode(&stream[taken..])?.ok_or("not whole")?;
+    /// assert_eq!(next.kind(), b'Y');
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn decode<'a>(&'a mut self, buffer: &'a [u8]) -> Result<Option<Message<'a>>, FrameError> {
         if let State::Done = self.state {
             self.state = State::Start;

@@ -3,6 +3,15 @@
 use thiserror::Error;
 
 /// Why a stream of bytes cannot be followed any more.
+///
+/// ```
+/// use kvsd::protocol::frame::{Decoder, FrameError};
+/// use kvsd::protocol::v2;
+///
+/// let error = Decoder::new(v2::limits(1024)).decode(b"GET / HTTP/1.1\r\n").unwrap_err();
+/// assert_eq!(error, FrameError::NoMessage { byte: b'G' });
+/// assert_eq!(error.to_string(), "a message begins with '*', this one with byte 0x47");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -51,6 +60,21 @@ pub enum FrameError {
 }
 
 /// Why a message's frames are not those that its type asks for. The stream is still in step.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::frame::FieldError;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let message = decoder.decode(b"*2\r\n#X+text\r\n")?.ok_or("not whole")?;
+/// let wrong = FieldError::Wrong { wanted: "an integer" };
+/// assert_eq!(message.fields().integer(), Err(wrong));
+/// assert_eq!(wrong.to_string(), "an integer was expected, another frame stands there");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FieldError {

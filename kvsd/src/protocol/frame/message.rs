@@ -3,6 +3,18 @@
 use super::FieldError;
 
 /// A whole message, its bytes still in the read buffer.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let message = decoder.decode(b"*3\r\n#X+text\r\n:7\r\nbehind it")?.ok_or("not whole")?;
+/// let mut fields = message.fields();
+/// assert_eq!((fields.string()?, fields.integer()?), ("text", 7));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Message<'a> {
     pub(super) bytes: &'a [u8],
@@ -11,12 +23,34 @@ pub struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// How many bytes the message took.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*1\r\n#Xbehind it")?.ok_or("not whole")?;
+    /// assert_eq!(message.byte_len(), b"*1\r\n#X".len());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn byte_len(&self) -> usize {
         self.bytes.len()
     }
 
     /// The message's type: the byte of its first frame.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*1\r\n#X")?.ok_or("not whole")?;
+    /// assert_eq!(message.kind(), b'X');
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn kind(&self) -> u8 {
         let at = self.spans.first().map_or(0, |span| span.start);
@@ -24,6 +58,18 @@ impl<'a> Message<'a> {
     }
 
     /// The frames behind the type, to be taken one after the other.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#X:7\r\n")?.ok_or("not whole")?;
+    /// // Each time all of them.
+    /// assert_eq!((message.fields().integer()?, message.fields().integer()?), (7, 7));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn fields(&self) -> Fields<'a> {
         Fields { bytes: self.bytes, spans: self.spans.get(1..).unwrap_or_default() }
@@ -31,6 +77,20 @@ impl<'a> Message<'a> {
 }
 
 /// The frames of a message that have not been taken yet.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let message = decoder.decode(b"*3\r\n#X+text\r\n|")?.ok_or("not whole")?;
+/// let mut fields = message.fields();
+/// assert_eq!(fields.string()?, "text");
+/// assert!(fields.null());
+/// fields.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a> {
     bytes: &'a [u8],
@@ -39,6 +99,20 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     /// Whether every frame was taken.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#X:7\r\n")?.ok_or("not whole")?;
+    /// let mut fields = message.fields();
+    /// assert!(!fields.is_empty());
+    /// fields.integer()?;
+    /// assert!(fields.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
@@ -49,6 +123,21 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the next frame is none, or not UTF-8. So for the other takers.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::frame::FieldError;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*3\r\n#X+text\r\n+\xFF\r\n")?.ok_or("not whole")?;
+    /// let mut fields = message.fields();
+    /// assert_eq!(fields.string(), Ok("text"));
+    /// assert_eq!(fields.string(), Err(FieldError::NotText));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn string(&mut self) -> Result<&'a str, FieldError> {
         let text = self.take(Kind::String, "a string")?;
         std::str::from_utf8(text).map_err(|_| FieldError::NotText)
@@ -59,6 +148,17 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// As [`Fields::string`], save that any bytes do.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#X+\xFF\r\n")?.ok_or("not whole")?;
+    /// assert_eq!(message.fields().string_bytes()?, b"\xFF");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn string_bytes(&mut self) -> Result<&'a [u8], FieldError> {
         self.take(Kind::String, "a string")
     }
@@ -68,6 +168,17 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// As [`Fields::string`].
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#X$4\r\n\0\r\n\xFF\r\n")?.ok_or("not whole")?;
+    /// assert_eq!(message.fields().bytes()?, b"\0\r\n\xFF");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn bytes(&mut self) -> Result<&'a [u8], FieldError> {
         self.take(Kind::Bytes, "bytes")
     }
@@ -77,6 +188,21 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// As [`Fields::string`]; also for a number that is not written canonically or does not fit.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::frame::FieldError;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*3\r\n#X:-7\r\n:007\r\n")?.ok_or("not whole")?;
+    /// let mut fields = message.fields();
+    /// assert_eq!(fields.integer(), Ok(-7));
+    /// assert_eq!(fields.integer(), Err(FieldError::NotAnInteger));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn integer(&mut self) -> Result<i64, FieldError> {
         let text = self.take(Kind::Integer, "an integer")?;
         integer(text).ok_or(FieldError::NotAnInteger)
@@ -87,6 +213,17 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// As [`Fields::string`].
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#XT2026-01-01T00:00:00Z\r\n")?.ok_or("not whole")?;
+    /// assert_eq!(message.fields().time()?, b"2026-01-01T00:00:00Z");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn time(&mut self) -> Result<&'a [u8], FieldError> {
         self.take(Kind::Time, "a time")
     }
@@ -99,6 +236,20 @@ impl<'a> Fields<'a> {
     }
 
     /// Takes the next frame if it is a null frame.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*3\r\n#X|:7\r\n")?.ok_or("not whole")?;
+    /// let mut fields = message.fields();
+    /// assert!(fields.null());
+    /// assert!(!fields.null(), "another frame stays where it is");
+    /// assert_eq!(fields.integer()?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn null(&mut self) -> bool {
         match self.spans.split_first() {
             Some((Span { kind: Kind::Null, .. }, rest)) => {
@@ -110,12 +261,34 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the next frame is a bytes frame.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#X$1\r\nk\r\n")?.ok_or("not whole")?;
+    /// assert!(message.fields().next_is_bytes());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn next_is_bytes(&self) -> bool {
         self.spans.first().is_some_and(|span| span.kind == Kind::Bytes)
     }
 
     /// Whether the next frame is an integer frame.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#X$1\r\nk\r\n")?.ok_or("not whole")?;
+    /// assert!(!message.fields().next_is_integer());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn next_is_integer(&self) -> bool {
         self.spans.first().is_some_and(|span| span.kind == Kind::Integer)
@@ -126,6 +299,22 @@ impl<'a> Fields<'a> {
     /// # Errors
     ///
     /// [`FieldError::TooMany`] if not.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::frame::FieldError;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*2\r\n#X:7\r\n")?.ok_or("not whole")?;
+    /// let mut fields = message.fields();
+    /// assert_eq!(fields.finish(), Err(FieldError::TooMany));
+    /// fields.integer()?;
+    /// assert_eq!(fields.finish(), Ok(()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn finish(&self) -> Result<(), FieldError> {
         if self.is_empty() { Ok(()) } else { Err(FieldError::TooMany) }
     }

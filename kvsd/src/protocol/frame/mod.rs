@@ -15,6 +15,15 @@ pub use message::{Fields, Message};
 pub use writer::FrameWriter;
 
 /// What a message may cost before its bytes are believed.
+///
+/// ```
+/// use kvsd::protocol::frame::{Decoder, FrameError, FrameLimits};
+///
+/// let limits = FrameLimits { message_bytes: 1024, frames: 8, line_bytes: 100 };
+/// // Refused by what it promises, before any of it has come.
+/// let error = Decoder::new(limits).decode(b"*2\r\n#X$1000000\r\n").unwrap_err();
+/// assert_eq!(error, FrameError::MessageTooLarge { limit: 1024 });
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameLimits {
     /// The whole message, in bytes, its frames' prefixes and line ends included.

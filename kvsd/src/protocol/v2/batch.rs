@@ -13,6 +13,25 @@ const EXPIRE: &str = "expire";
 const CHECK: &str = "check";
 
 /// One key's part of a batch.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Action, Change, Condition, Request};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let action = Action::Increment { by: -1 };
+/// let sold = Change { key: b"stock", condition: Condition::Present, action };
+/// let request = Request::Batch { table: "t", changes: vec![sold] };
+/// request.encode(RequestId::ZERO, &mut wire);
+/// let change = b"+increment\r\n$5\r\nstock\r\n:-1\r\n+present\r\n";
+/// assert!(wire.ends_with(change));
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Request::parse(&message)?, (RequestId::ZERO, Some(request)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Change<'a> {
     /// The key.
@@ -24,6 +43,24 @@ pub struct Change<'a> {
 }
 
 /// What happens to a key.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Action, Change, Condition, Request};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let change = |key, action| Change { key, condition: Condition::Any, action };
+/// let changes = vec![
+///     change(b"name", Action::Set { value: b"Ada", expiry: None }),
+///     change(b"cart", Action::Delete),
+/// ];
+/// Request::Batch { table: "t", changes }.encode(RequestId::ZERO, &mut wire);
+/// assert!(wire.ends_with(b"+set\r\n$4\r\nname\r\n$3\r\nAda\r\n+delete\r\n$4\r\ncart\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Action<'a> {
     /// Store a value.
@@ -50,6 +87,27 @@ pub enum Action<'a> {
 }
 
 /// What a batch came to for one key.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::Version;
+/// use kvsd::protocol::v2::{Changed, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let changed = vec![
+///     Changed { existed: true, counter: Some(41) },
+///     Changed { existed: false, counter: None },
+/// ];
+/// let reply = Reply::Batch { version: Version::new(9), changed };
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*7\r\n#b:0\r\n:9\r\n:1\r\n:41\r\n:0\r\n|");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?, (Some(RequestId::ZERO), Some(reply)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Changed {
     /// Whether there was a record before.

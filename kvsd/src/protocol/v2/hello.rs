@@ -9,10 +9,40 @@ use crate::protocol::frame::{FieldError, FrameWriter, Message};
 use crate::types::LARGEST_MAX_VALUE_BYTES;
 
 /// The type byte of Hello.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::hello::HELLO;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let message = decoder.decode(b"*6\r\n#H:0\r\n:2\r\n:2\r\n||")?.ok_or("not whole")?;
+/// assert_eq!(message.kind(), HELLO);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const HELLO: u8 = b'H';
 pub(super) const WELCOME: u8 = b'h';
 
 /// What a client opens with.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::hello::{Credentials, Hello};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let credentials = Some(Credentials { user: b"app", password: b"secret" });
+/// let hello = Hello { lowest: 2, highest: 2, credentials };
+/// hello.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\napp\r\n$6\r\nsecret\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Hello::parse(&message)?, (RequestId::ZERO, hello));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hello<'a> {
     /// The lowest version that the client speaks.
@@ -24,6 +54,13 @@ pub struct Hello<'a> {
 }
 
 /// User and password, as bytes.
+///
+/// ```
+/// use kvsd::protocol::v2::hello::Credentials;
+///
+/// let credentials = Credentials { user: b"app", password: b"secret" };
+/// assert_eq!(format!("{credentials:?}"), "Credentials(app)");
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Credentials<'a> {
     /// The user's name, at most 128 bytes.
@@ -39,6 +76,21 @@ impl<'a> Hello<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of a Hello.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Hello;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// // One that speaks later versions too says more than this one knows.
+    /// let later = b"*7\r\n#H:0\r\n:2\r\n:9\r\n||+something new\r\n";
+    /// let message = decoder.decode(later)?.ok_or("not whole")?;
+    /// assert_eq!(Hello::parse(&message)?.1.highest, 9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(RequestId, Self), FieldError> {
         let (id, mut fields) = RequestId::split(message)?;
         let (lowest, highest) = (fields.integer()?, fields.integer()?);
@@ -57,6 +109,20 @@ impl<'a> Hello<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Hello;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// // Nobody in particular.
+    /// Hello { lowest: 2, highest: 2, credentials: None }.encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*6\r\n#H:0\r\n:2\r\n:2\r\n||");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(6, HELLO).integer(id.to_wire()).integer(self.lowest).integer(self.highest);
@@ -68,6 +134,27 @@ impl<'a> Hello<'a> {
 }
 
 /// What the server is and allows.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::Welcome;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let welcome = Welcome {
+///     version: 2,
+///     server: "kvsd-server/0.2.0",
+///     engine: "log",
+///     durability: "always",
+///     max_value_bytes: 10 * 1024 * 1024,
+/// };
+/// welcome.encode(RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Welcome::parse(&message)?, (RequestId::ZERO, welcome));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Welcome<'a> {
     /// The version that is spoken from now on.
@@ -88,6 +175,21 @@ impl<'a> Welcome<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of a Welcome.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Welcome;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// // Of a later server, with a name that is not known here.
+    /// let later = b"*7\r\n#h:0\r\n:2\r\n+something new\r\n:1\r\n+max-value-bytes\r\n:100\r\n";
+    /// let message = decoder.decode(later)?.ok_or("not whole")?;
+    /// assert_eq!(Welcome::parse(&message)?.1.max_value_bytes, 100);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(RequestId, Self), FieldError> {
         if message.kind() != WELCOME {
             return Err(FieldError::Wrong { wanted: "a welcome" });
@@ -126,6 +228,21 @@ impl<'a> Welcome<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Welcome;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let (server, engine, durability) = ("kvsd-server/0.2.0", "log", "always");
+    /// let welcome = Welcome { version: 2, server, engine, durability, max_value_bytes: 1024 };
+    /// welcome.encode(RequestId::ZERO, &mut wire);
+    /// assert!(wire.ends_with(b"+durability\r\n+always\r\n+max-value-bytes\r\n:1024\r\n"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let max_value_bytes = i64::try_from(self.max_value_bytes).unwrap_or(i64::MAX);
         FrameWriter::new(out)

@@ -125,18 +125,82 @@ use super::frame::{FieldError, Fields, FrameLimits, FrameWriter, Message};
 use crate::types::{UnixMillis, Version};
 
 /// The version of the protocol that this module speaks.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::Hello;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let hello = Hello { lowest: v2::VERSION, highest: v2::VERSION, credentials: None };
+/// hello.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*6\r\n#H:0\r\n:2\r\n:2\r\n||");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const VERSION: i64 = 2;
 
 /// The most changes of a batch, and the most requests of a pipeline.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{MAX_BATCH, Request};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let pings = vec![Request::Exists { table: "t", key: b"k" }; MAX_BATCH + 1];
+/// Request::Pipeline(pings).encode(RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert!(Request::parse(&message).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const MAX_BATCH: usize = 1024;
 /// The most records of a page, and the most names in one answer.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let mut pipeline = client.pipeline();
+/// for number in 0..=kvsd::protocol::v2::MAX_PAGE {
+///     let _ = pipeline.set(number.to_string(), "v");
+/// }
+/// pipeline.await?;
+/// // One more than a page: the client asks twice, and nobody notices.
+/// let (mut keys, mut count) = (client.scan::<String>(..).keys_only(), 0);
+/// while let Some(key) = keys.next().await {
+///     count += usize::from(!key?.key.is_empty());
+/// }
+/// assert_eq!(count, 1 + kvsd::protocol::v2::MAX_PAGE);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 pub const MAX_PAGE: usize = 1000;
 /// Once the keys and values in an answer come to this, it takes no more: 1 MiB.
+///
+/// ```
+/// use kvsd::protocol::v2;
+///
+/// // A page that is full but for one byte, and then the largest value, can be received.
+/// let most = v2::limits(kvsd::types::DEFAULT_MAX_VALUE_BYTES).message_bytes;
+/// assert!(v2::ANSWER_BYTES + kvsd::types::DEFAULT_MAX_VALUE_BYTES <= most);
+/// ```
 pub const ANSWER_BYTES: usize = 1024 * 1024;
 
 /// What a message may cost after the hello, its parts joined, on a connection for values of
 /// `max_value_bytes`: one value, and all that may stand beside it. What may stand on the stream at
 /// once: [`part::stream_limits`].
+///
+/// ```
+/// use kvsd::protocol::v2;
+///
+/// let limits = v2::limits(kvsd::types::DEFAULT_MAX_VALUE_BYTES);
+/// assert_eq!(limits.message_bytes, 12 * 1024 * 1024);
+/// ```
 #[must_use]
 pub fn limits(max_value_bytes: usize) -> FrameLimits {
     FrameLimits {
@@ -147,20 +211,54 @@ pub fn limits(max_value_bytes: usize) -> FrameLimits {
 }
 
 /// The number of a request: 0 to 2^63 - 1, not used again while the request is in flight.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::Request;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let id = RequestId::new(7).ok_or("too large")?;
+/// Request::Ping.encode(id, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Request::parse(&message)?, (id, Some(Request::Ping)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestId(i64);
 
 impl RequestId {
     /// The lowest id.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::RequestId;
+    ///
+    /// assert_eq!(RequestId::new(0), Some(RequestId::ZERO));
+    /// ```
     pub const ZERO: Self = Self(0);
 
     /// The id with this number; `None` from 2^63 on.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::RequestId;
+    ///
+    /// assert!(RequestId::new((1 << 63) - 1).is_some());
+    /// assert!(RequestId::new(1 << 63).is_none());
+    /// ```
     #[must_use]
     pub fn new(number: u64) -> Option<Self> {
         i64::try_from(number).ok().map(Self)
     }
 
     /// The number.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::RequestId;
+    ///
+    /// assert_eq!(RequestId::new(7).map(RequestId::get), Some(7));
+    /// ```
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.unsigned_abs()
@@ -171,6 +269,18 @@ impl RequestId {
     /// # Errors
     ///
     /// [`FieldError`] if the message's first field is no id.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*3\r\n#X:7\r\n+text\r\n")?.ok_or("not whole")?;
+    /// let (id, mut fields) = RequestId::split(&message)?;
+    /// assert_eq!((id.get(), fields.string()?), (7, "text"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn split<'a>(message: &Message<'a>) -> Result<(Self, Fields<'a>), FieldError> {
         let mut fields = message.fields();
         let number = fields.integer()?;

@@ -14,6 +14,22 @@ const TTL: &str = "ttl";
 const PREVIOUS: &str = "previous";
 
 /// What must hold for a write to happen.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::Version;
+/// use kvsd::protocol::v2::{Condition, Previous, Request};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let seven = Condition::Version(Version::new(7).ok_or("no version")?);
+/// let (table, key, previous) = ("t", &b"k"[..], Previous::Omit);
+/// Request::Delete { table, key, condition: seven, previous }.encode(RequestId::ZERO, &mut wire);
+/// assert!(wire.ends_with(b"+version\r\n:7\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Condition {
     /// Nothing.
@@ -28,6 +44,22 @@ pub enum Condition {
 }
 
 /// When a record ends, by the server's clock.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::UnixMillis;
+/// use kvsd::protocol::v2::{Condition, Expiry, Request};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let expiry = UnixMillis::new(60_000).map(Expiry::After); // a minute
+/// let (table, key, condition) = ("t", &b"k"[..], Condition::Any);
+/// Request::Expire { table, key, expiry, condition }.encode(RequestId::ZERO, &mut wire);
+/// assert!(wire.ends_with(b"+ttl\r\n:60000\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
     /// At this time.
@@ -37,6 +69,21 @@ pub enum Expiry {
 }
 
 /// Whether a write answers with the record that stood there before.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Condition, Previous, Request};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let (table, key, condition) = ("t", &b"k"[..], Condition::Any);
+/// let take = Request::Delete { table, key, condition, previous: Previous::Return };
+/// take.encode(RequestId::ZERO, &mut wire);
+/// assert!(wire.ends_with(b"+previous\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Previous {
     /// It says only whether there was one.

@@ -32,8 +32,37 @@ use super::RequestId;
 use crate::protocol::frame::{Decoder, FieldError, FrameError, FrameLimits, FrameWriter, Message};
 
 /// The most bytes of a message that one part carries, and the longest message that goes whole.
+///
+/// ```
+/// use kvsd::protocol::v2;
+/// use kvsd::protocol::v2::part::{MAX_PART_BYTES, stream_limits};
+///
+/// // A part and all that is around it may stand on the stream.
+/// assert!(stream_limits(v2::limits(1024)).message_bytes > MAX_PART_BYTES);
+/// ```
 pub const MAX_PART_BYTES: usize = 64 * 1024;
 /// How many messages may be under way in parts on one connection, in each direction.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::part::{Assembler, MAX_IN_PARTS, Part, PartError, Sender};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let mut assembler = Assembler::new(Sender::Client, v2::limits(1_000_000));
+/// for number in 0..=MAX_IN_PARTS as u64 {
+///     let part = Part { remaining: 100_000, bytes: b"the first part" };
+///     let mut wire = BytesMut::new();
+///     part.encode(Sender::Client, RequestId::new(number).ok_or("too large")?, &mut wire);
+///     let mut decoder = Decoder::new(v2::limits(1024));
+///     let taken = assembler.take(&decoder.decode(&wire)?.ok_or("not whole")?);
+///     let is_one_too_many = number == MAX_IN_PARTS as u64;
+///     assert_eq!(taken.err(), is_one_too_many.then_some(PartError::TooMany));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const MAX_IN_PARTS: usize = 4;
 
 /// How much is reserved at a time, as a multiple of what has arrived.
@@ -46,12 +75,27 @@ const LINE_END: &[u8] = b"\r\n";
 const BESIDE_PART_BYTES: usize = 2 * 1024;
 
 /// What a message on the stream may cost where the whole one, its parts joined, may cost `whole`.
+///
+/// ```
+/// use kvsd::protocol::v2;
+/// use kvsd::protocol::v2::part::stream_limits;
+///
+/// // However large the values are, the read buffer stays small.
+/// let small = stream_limits(v2::limits(1024 * 1024));
+/// assert_eq!(small, stream_limits(v2::limits(64 * 1024 * 1024)));
+/// ```
 #[must_use]
 pub fn stream_limits(whole: FrameLimits) -> FrameLimits {
     FrameLimits { message_bytes: MAX_PART_BYTES + BESIDE_PART_BYTES, ..whole }
 }
 
 /// Whose messages are in parts.
+///
+/// ```
+/// use kvsd::protocol::v2::part::Sender;
+///
+/// assert_ne!(Sender::Client.kind(), Sender::Server.kind());
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
     /// Requests, as `K`.
@@ -62,6 +106,12 @@ pub enum Sender {
 
 impl Sender {
     /// The type byte of a part.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::part::Sender;
+    ///
+    /// assert_eq!((Sender::Client.kind(), Sender::Server.kind()), (b'K', b'k'));
+    /// ```
     #[must_use]
     pub fn kind(self) -> u8 {
         match self {
@@ -72,6 +122,22 @@ impl Sender {
 }
 
 /// A part of a message.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::part::{Part, Sender};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let part = Part { remaining: 40_000, bytes: b"some" };
+/// part.encode(Sender::Client, RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*4\r\n#K:0\r\n:40000\r\n$4\r\nsome\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Part::parse(&message)?, (RequestId::ZERO, part));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Part<'a> {
     /// The bytes of the whole message that are still to come behind this part.
@@ -86,6 +152,20 @@ impl<'a> Part<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of a part.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::Part;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*4\r\n#K:7\r\n:0\r\n$4\r\nlast\r\n")?.ok_or("not whole")?;
+    /// let (id, part) = Part::parse(&message)?;
+    /// assert_eq!((id.get(), part), (7, Part { remaining: 0, bytes: b"last" }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(RequestId, Self), FieldError> {
         let (id, mut fields) = RequestId::split(message)?;
         let remaining = u64::try_from(fields.integer()?)
@@ -99,6 +179,19 @@ impl<'a> Part<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::{Part, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Part { remaining: 9, bytes: b"some" }.encode(Sender::Server, RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*4\r\n#k:0\r\n:9\r\n$4\r\nsome\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, sender: Sender, id: RequestId, out: &mut BytesMut) {
         FrameWriter::new(out)
             .message(PART_FRAMES, sender.kind())
@@ -109,6 +202,22 @@ impl<'a> Part<'a> {
 }
 
 /// Why parts are no message. The connection ends.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::part::{Assembler, Part, PartError, Sender};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// // So small that it had to go whole.
+/// Part { remaining: 0, bytes: b"small" }.encode(Sender::Client, RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// let mut assembler = Assembler::new(Sender::Client, v2::limits(1024));
+/// assert_eq!(assembler.take(&message).err(), Some(PartError::TooSmall));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PartError {
@@ -151,6 +260,22 @@ pub enum PartError {
 }
 
 /// What a message on the stream has come to.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::Request;
+/// use kvsd::protocol::v2::part::{Arrival, Assembler, Sender};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// Request::Ping.encode(RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// let mut assembler = Assembler::new(Sender::Client, v2::limits(1024));
+/// assert!(matches!(assembler.take(&message)?, Arrival::Whole), "it is small");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub enum Arrival {
     /// It is whole as it stands.
@@ -163,6 +288,39 @@ pub enum Arrival {
 
 /// Joins the parts that one side sends. Holds at most [`MAX_IN_PARTS`] messages, and for each
 /// reserves no more than sixteen times what has arrived, and never more than was announced.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use bytes::{Buf, Bytes};
+/// use kvsd::protocol::v2::part::{Arrival, Assembler, Cut, Cutter, Sender};
+/// use kvsd::protocol::v2::{Record, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let limits = v2::limits(1_000_000);
+/// let (version, value) = (kvsd::Version::new(1).ok_or("none")?, &[7; 200_000][..]);
+/// let reply = Reply::Value(Some(Record { version, expires_at: None, value }));
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// let mut cutter = Cutter::new(Sender::Server);
+/// cutter.push(RequestId::ZERO, Bytes::from(wire));
+///
+/// let mut assembler = Assembler::new(Sender::Server, limits);
+/// let mut decoder = Decoder::new(limits);
+/// let mut stream = BytesMut::new();
+/// while cutter.cut(&mut stream) != Cut::Nothing {
+///     let message = decoder.decode(&stream)?.ok_or("not whole")?;
+///     if let Arrival::Assembled(mut whole) = assembler.take(&message)? {
+///         let (message, _) = whole.open()?;
+///         assert_eq!(Reply::parse(&message)?.1.as_ref(), Some(&reply));
+///     }
+///     let taken = message.byte_len();
+///     stream.advance(taken);
+/// }
+/// assert!(assembler.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Assembler {
     sender: Sender,
@@ -172,12 +330,37 @@ pub struct Assembler {
 
 impl Assembler {
     /// For what `sender` sends, where a message may cost `whole`.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2;
+    /// use kvsd::protocol::v2::part::{Assembler, Sender};
+    ///
+    /// // A client's, for what the server sends.
+    /// let assembler = Assembler::new(Sender::Server, v2::limits(1_000_000));
+    /// assert!(assembler.is_empty());
+    /// ```
     #[must_use]
     pub fn new(sender: Sender, whole: FrameLimits) -> Self {
         Self { sender, whole, underway: Vec::new() }
     }
 
     /// Whether no message is under way.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::{Assembler, Part, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let mut assembler = Assembler::new(Sender::Client, v2::limits(1_000_000));
+    /// let part = Part { remaining: 100_000, bytes: b"the first part" };
+    /// part.encode(Sender::Client, RequestId::ZERO, &mut wire);
+    /// assembler.take(&decoder.decode(&wire)?.ok_or("not whole")?)?;
+    /// assert!(!assembler.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.underway.is_empty()
@@ -188,6 +371,23 @@ impl Assembler {
     /// # Errors
     ///
     /// [`PartError`], behind which the stream must not be followed any more.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::{Arrival, Assembler, Part, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let mut assembler = Assembler::new(Sender::Client, v2::limits(1_000_000));
+    /// let part = Part { remaining: 100_000, bytes: b"the first part" };
+    /// part.encode(Sender::Client, RequestId::ZERO, &mut wire);
+    /// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+    /// assert!(matches!(assembler.take(&message)?, Arrival::Part), "more are to come");
+    /// assert!(assembler.take(&message).is_err(), "this one continues nothing");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take(&mut self, message: &Message<'_>) -> Result<Arrival, PartError> {
         if message.kind() != self.sender.kind() {
             self.check_whole(message)?;
@@ -275,6 +475,29 @@ impl Assembly {
 }
 
 /// A message whose parts have all come.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use bytes::Bytes;
+/// use kvsd::protocol::v2::part::{Arrival, Assembler, Cutter, PartError, Sender};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let mut cutter = Cutter::new(Sender::Client);
+/// cutter.push(RequestId::ZERO, Bytes::from(vec![b'x'; 70_000])); // no message at all
+/// let mut assembler = Assembler::new(Sender::Client, v2::limits(1024));
+/// let mut arrival = Arrival::Part;
+/// while let Arrival::Part = arrival {
+///     wire.clear();
+///     cutter.cut(&mut wire);
+///     arrival = assembler.take(&decoder.decode(&wire)?.ok_or("not whole")?)?;
+/// }
+/// let Arrival::Assembled(mut whole) = arrival else { panic!("it came in parts") };
+/// assert!(matches!(whole.open(), Err(PartError::Frame(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Assembled {
     id: RequestId,
     bytes: Bytes,
@@ -288,6 +511,39 @@ impl Assembled {
     /// # Errors
     ///
     /// [`PartError`] if the parts are not one message with their own id.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use bytes::Bytes;
+    /// use kvsd::protocol::v2::part::{Arrival, Assembler, Cutter, Sender};
+    /// use kvsd::protocol::v2::{Action, Change, Condition, Request};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let change = |key| Change { key, condition: Condition::Any, action: Action::Delete };
+    /// let names: Vec<_> = (0..1000).map(|number| format!("{number:0>100}")).collect();
+    /// let changes: Vec<_> = names.iter().map(|name| change(name.as_bytes())).collect();
+    /// Request::Batch { table: "t", changes }.encode(RequestId::ZERO, &mut wire);
+    /// let mut cutter = Cutter::new(Sender::Client);
+    /// cutter.push(RequestId::ZERO, Bytes::from(wire));
+    ///
+    /// # let mut assembler = Assembler::new(Sender::Client, v2::limits(1024));
+    /// # let mut arrival = Arrival::Part;
+    /// # while let Arrival::Part = arrival {
+    /// #     let mut wire = BytesMut::new();
+    /// #     cutter.cut(&mut wire);
+    /// #     let mut decoder = Decoder::new(v2::limits(1024));
+    /// #     arrival = assembler.take(&decoder.decode(&wire)?.ok_or("not whole")?)?;
+    /// # }
+    /// // .. cut and joined as `Assembled` shows ..
+    /// let Arrival::Assembled(mut whole) = arrival else { panic!("it came in parts") };
+    /// let (message, _) = whole.open()?;
+    /// let (_, Some(Request::Batch { changes, .. })) = Request::parse(&message)? else { panic!() };
+    /// assert_eq!(changes.len(), 1000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(&mut self) -> Result<(Message<'_>, Backing<'_>), PartError> {
         let message = self.decoder.decode(&self.bytes).map_err(PartError::Frame)?;
         let Some(message) = message.filter(|message| message.byte_len() == self.bytes.len()) else {
@@ -304,6 +560,14 @@ impl Assembled {
 }
 
 /// Where the fields of a message lie, for who wants to keep one.
+///
+/// ```
+/// use kvsd::protocol::v2::part::Backing;
+///
+/// let field = &b"a field of a message"[..];
+/// let kept = Backing::ReadBuffer.keep(field);
+/// assert_ne!(kept.as_ptr(), field.as_ptr(), "a copy: the read buffer is wanted for more");
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub enum Backing<'a> {
     /// In a read buffer, which is wanted for more.
@@ -319,6 +583,16 @@ impl Backing<'_> {
     /// # Panics
     ///
     /// If the field is not one of the message's.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use kvsd::protocol::v2::part::Backing;
+    ///
+    /// let message = Bytes::from(vec![7; 1000]);
+    /// let (large, small) = message.split_at(900);
+    /// assert_eq!(Backing::Own(&message).keep(large).as_ptr(), large.as_ptr());
+    /// assert_ne!(Backing::Own(&message).keep(small).as_ptr(), small.as_ptr(), "a copy");
+    /// ```
     #[must_use]
     pub fn keep(self, field: &[u8]) -> Bytes {
         match self {
@@ -329,6 +603,20 @@ impl Backing<'_> {
 }
 
 /// What [`Cutter::cut`] has written.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::part::{Cut, Cutter, Sender};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let mut cutter = Cutter::new(Sender::Client);
+/// assert_eq!(cutter.cut(&mut wire), Cut::Nothing);
+/// assert!(wire.is_empty());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cut {
     /// Nothing: no large message waits.
@@ -341,6 +629,24 @@ pub enum Cut {
 
 /// Large messages that wait to be sent, cut into parts: one part of each of the first
 /// [`MAX_IN_PARTS`] in turn.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use bytes::Bytes;
+/// use kvsd::protocol::v2::part::{Cut, Cutter, MAX_PART_BYTES, Sender};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let mut cutter = Cutter::new(Sender::Client);
+/// cutter.push(RequestId::ZERO, Bytes::from(vec![0; MAX_PART_BYTES + 1]));
+/// assert_eq!(cutter.cut(&mut wire), Cut::Part);
+/// // Here any small message may pass.
+/// assert_eq!(cutter.cut(&mut wire), Cut::Last(RequestId::ZERO));
+/// assert_eq!(cutter.cut(&mut wire), Cut::Nothing);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Cutter {
     sender: Sender,
@@ -357,30 +663,103 @@ type Pieces = Chain<Bytes, Chain<Bytes, Bytes>>;
 
 impl Cutter {
     /// For what `sender` sends.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::part::{Cutter, Sender};
+    ///
+    /// assert!(Cutter::new(Sender::Server).is_empty());
+    /// ```
     #[must_use]
     pub fn new(sender: Sender) -> Self {
         Self { sender, queue: VecDeque::new(), bytes: 0 }
     }
 
     /// Whether no message waits.
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// # use kvsd::protocol::v2::{RequestId, part::{Cutter, Sender}};
+    /// let mut cutter = Cutter::new(Sender::Client);
+    /// cutter.push(RequestId::ZERO, Bytes::from(vec![0; 100_000]));
+    /// assert!(!cutter.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
 
     /// The bytes that wait to be cut.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use bytes::Bytes;
+    /// use kvsd::protocol::v2::part::{Cutter, MAX_PART_BYTES, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let mut cutter = Cutter::new(Sender::Client);
+    /// cutter.push(RequestId::ZERO, Bytes::from(vec![0; 100_000]));
+    /// cutter.cut(&mut wire);
+    /// assert_eq!(cutter.len(), 100_000 - MAX_PART_BYTES);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.bytes
     }
 
     /// Takes an encoded message of more than [`MAX_PART_BYTES`].
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use bytes::Bytes;
+    /// use kvsd::protocol::v2::part::{Cut, Cutter, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let (one, other) = (RequestId::ZERO, RequestId::new(1).ok_or("too large")?);
+    /// let mut cutter = Cutter::new(Sender::Client);
+    /// cutter.push(one, Bytes::from(vec![0; 190_000]));
+    /// cutter.push(other, Bytes::from(vec![0; 70_000]));
+    /// // In turn, so that the large one does not hold up the other.
+    /// assert_eq!(cutter.cut(&mut wire), Cut::Part);
+    /// assert_eq!(cutter.cut(&mut wire), Cut::Part);
+    /// assert_eq!(cutter.cut(&mut wire), Cut::Part);
+    /// assert_eq!(cutter.cut(&mut wire), Cut::Last(other));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push(&mut self, id: RequestId, message: Bytes) {
         self.push_pieces(id, message.chain(Bytes::new().chain(Bytes::new())));
     }
 
     /// Takes a message with `value` of more than [`MAX_PART_BYTES`] as its last bytes frame, without
     /// copying it. `message` is the message as it is with an empty one.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use bytes::Bytes;
+    /// use kvsd::protocol::v2::part::{Cutter, Sender};
+    /// use kvsd::protocol::v2::{Condition, Previous, Request};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let (table, key, value) = ("t", &b"k"[..], &b""[..]);
+    /// let (condition, previous, expiry) = (Condition::Any, Previous::Omit, None);
+    /// Request::Set { table, key, value, condition, expiry, previous }
+    ///     .encode(RequestId::ZERO, &mut wire);
+    /// let without_value = wire.len();
+    /// let mut cutter = Cutter::new(Sender::Client);
+    /// cutter.push_with_value(RequestId::ZERO, wire, Bytes::from(vec![0; 100_000]));
+    /// // The value, and its length in six digits instead of one.
+    /// assert_eq!(cutter.len(), without_value + 100_000 + 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push_with_value(&mut self, id: RequestId, mut message: BytesMut, value: Bytes) {
         // Nothing behind the value can look like this: strings and numbers hold no line end.
         let at = message.windows(EMPTY.len()).rposition(|window| window == EMPTY);
@@ -400,6 +779,24 @@ impl Cutter {
     }
 
     /// Writes the next part behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use bytes::Bytes;
+    /// use kvsd::protocol::v2::part::{Cutter, Part, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let mut cutter = Cutter::new(Sender::Client);
+    /// cutter.push(RequestId::ZERO, Bytes::from(vec![0; 100_000]));
+    /// cutter.cut(&mut wire);
+    /// let mut decoder = Decoder::new(v2::part::stream_limits(v2::limits(1024)));
+    /// let (_, part) = Part::parse(&decoder.decode(&wire)?.ok_or("not whole")?)?;
+    /// assert_eq!((part.bytes.len(), part.remaining), (65_536, 34_464));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cut(&mut self, out: &mut BytesMut) -> Cut {
         let Some(mut message) = self.queue.pop_front() else {
             return Cut::Nothing;

@@ -34,6 +34,24 @@ const PRESENT: i64 = 1;
 const RECORD: i64 = 2;
 
 /// What a server answers.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::Version;
+/// use kvsd::protocol::v2::{Record, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let version = Version::new(9).ok_or("no version")?;
+/// let reply = Reply::Value(Some(Record { version, expires_at: None, value: b"world" }));
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*5\r\n#g:0\r\n:9\r\n$5\r\nworld\r\n|");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?, (Some(RequestId::ZERO), Some(reply)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply<'a> {
     /// To Ping.
@@ -103,6 +121,16 @@ pub enum Reply<'a> {
 }
 
 /// A stored record.
+///
+/// ```
+/// use kvsd::protocol::v2::Record;
+/// use kvsd::{UnixMillis, Version};
+///
+/// let version = Version::new(9).ok_or("no version")?;
+/// let record = Record { version, expires_at: UnixMillis::new(1_000), value: b"secret" };
+/// assert_eq!(format!("{record:?}"), "Record(9, Some(UnixMillis(1000)), 6 byte value)");
+/// # Ok::<(), &str>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// The write that made it.
@@ -114,6 +142,22 @@ pub struct Record<'a> {
 }
 
 /// How long a record still has, by the server's clock.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Lifetime, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let reply = Reply::Lifetime(Lifetime::Left { millis: 1500 });
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*4\r\n#y:0\r\n:2\r\n:1500\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?.1, Some(reply));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lifetime {
     /// There is no record.
@@ -128,6 +172,21 @@ pub enum Lifetime {
 }
 
 /// What stood at a key before a write.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::Version;
+/// use kvsd::protocol::v2::{Before, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let reply = Reply::Written { version: Version::new(9), before: Before::Present };
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*4\r\n#w:0\r\n:9\r\n:1\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Before<'a> {
     /// No record.
@@ -145,6 +204,21 @@ impl<'a> Reply<'a> {
     /// # Errors
     ///
     /// [`FieldError`] if the frames are not those of the type.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Reply;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// // Of a later server: this one does not know the type, but whose answer it is.
+    /// let message = decoder.decode(b"*2\r\n#!:7\r\n")?.ok_or("not whole")?;
+    /// let (id, reply) = Reply::parse(&message)?;
+    /// assert_eq!((id.map(RequestId::get), reply), (Some(7), None));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(Option<RequestId>, Option<Self>), FieldError> {
         let mut fields = message.fields();
         if message.kind() == FAIL && fields.null() {
@@ -221,6 +295,19 @@ impl<'a> Reply<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Reply;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Reply::Flag(true).encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*3\r\n#e:0\r\n:1\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(2 + self.frames(), self.kind()).integer(id.to_wire());
@@ -327,6 +414,21 @@ impl<'a> Reply<'a> {
     }
 
     /// Writes the Fail that ends a connection and answers no request in particular.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::{FailCode, Reply};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Reply::encode_last(FailCode::Closing, "the server is shutting down", &mut wire);
+    /// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+    /// let (id, Some(Reply::Fail { code, .. })) = Reply::parse(&message)? else { panic!() };
+    /// assert_eq!((id, code), (None, FailCode::Closing));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode_last(code: FailCode, message: &str, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(4, FAIL).null().string(code.as_str()).string(cut_fail_message(message));
@@ -380,6 +482,22 @@ impl Lifetime {
 }
 
 /// The codes of Fail.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::ErrorKind;
+/// use kvsd::protocol::v2::FailCode;
+///
+/// // What a program does by the code alone.
+/// let error = client.set("k", "v").await.err();
+/// let is_full = error.is_some_and(|error| error.kind() == ErrorKind::Server(FailCode::DiskFull));
+/// assert!(!is_full);
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailCode {
@@ -421,6 +539,12 @@ pub enum FailCode {
 
 impl FailCode {
     /// The code on the wire.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::FailCode;
+    ///
+    /// assert_eq!(FailCode::DiskFull.as_str(), "DISK_FULL");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -445,6 +569,13 @@ impl FailCode {
 
     /// The code that stands on the wire as `text`. A code from a later server is taken for
     /// [`FailCode::Unknown`]: the one that promises least.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::FailCode;
+    ///
+    /// assert_eq!(FailCode::parse("BUSY"), FailCode::Busy);
+    /// assert_eq!(FailCode::parse("SOMETHING_NEW"), FailCode::Unknown);
+    /// ```
     #[must_use]
     pub fn parse(text: &str) -> Self {
         ALL_CODES.into_iter().find(|code| code.as_str() == text).unwrap_or(FailCode::Unknown)

@@ -28,6 +28,22 @@ const TABLES: u8 = b'T';
 const STATISTICS: u8 = b'Q';
 
 /// What a client asks for. Tables and keys are as they came: checking them is the receiver's part.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::Request;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let request = Request::Get { table: "default", key: b"hello" };
+/// request.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*4\r\n#G:0\r\n+default\r\n$5\r\nhello\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Request::parse(&message)?, (RequestId::ZERO, Some(request)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Is the server there, and what time has it?
@@ -145,6 +161,20 @@ impl<'a> Request<'a> {
     /// # Errors
     ///
     /// [`RequestError`]; with an id it can be answered and the connection goes on.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let message = decoder.decode(b"*3\r\n#Z:7\r\n+old\r\n")?.ok_or("not whole")?;
+    /// let (id, request) = Request::parse(&message)?;
+    /// assert_eq!((id.get(), request), (7, Some(Request::DropTable { table: "old" })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn parse(message: &Message<'a>) -> Result<(RequestId, Option<Self>), RequestError> {
         let (id, fields) =
             RequestId::split(message).map_err(|cause| RequestError { id: None, cause })?;
@@ -241,6 +271,19 @@ impl<'a> Request<'a> {
     }
 
     /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::Request;
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// Request::CreateTable { table: "new" }.encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*3\r\n#N:0\r\n+new\r\n");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(2 + self.frames(), self.kind()).integer(id.to_wire());
@@ -350,6 +393,23 @@ impl<'a> Request<'a> {
 }
 
 /// A message that is no request.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::frame::FieldError;
+/// use kvsd::protocol::v2::Request;
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// // A get without a key: it has an id, so it can be answered.
+/// let message = decoder.decode(b"*3\r\n#G:7\r\n+t\r\n")?.ok_or("not whole")?;
+/// let error = Request::parse(&message).unwrap_err();
+/// assert_eq!(error.id.map(RequestId::get), Some(7));
+/// assert_eq!(error.cause, FieldError::Missing { wanted: "bytes" });
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("malformed request")]
 pub struct RequestError {

@@ -17,6 +17,30 @@ const KEYS: &str = "keys";
 const LIMIT: &str = "limit";
 
 /// Which records of a table are asked for.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use std::ops::Bound;
+/// use kvsd::protocol::v2::{Detail, Order, Request, Scan};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let scan = Request::Scan(Scan {
+///     table: "t",
+///     from: Bound::Included(b"a"),
+///     to: Bound::Unbounded,
+///     order: Order::Ascending,
+///     detail: Detail::Keys,
+///     limit: Some(10),
+/// });
+/// scan.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*8\r\n#R:0\r\n+t\r\n+from\r\n$1\r\na\r\n+keys\r\n+limit\r\n:10\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Request::parse(&message)?.1, Some(scan));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Scan<'a> {
     /// The table.
@@ -34,6 +58,22 @@ pub struct Scan<'a> {
 }
 
 /// In which order keys come: byte by byte.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use std::ops::Bound::Unbounded;
+/// use kvsd::protocol::v2::{Detail, Order, Request, Scan};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let (from, to, detail) = (Unbounded, Unbounded, Detail::Records);
+/// let scan = Scan { table: "t", from, to, order: Order::Descending, detail, limit: None };
+/// Request::Scan(scan).encode(RequestId::ZERO, &mut wire);
+/// assert!(wire.ends_with(b"+t\r\n+reverse\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
     /// The lowest key first.
@@ -44,6 +84,22 @@ pub enum Order {
 }
 
 /// How much of each record a scan reads.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use std::ops::Bound::Unbounded;
+/// use kvsd::protocol::v2::{Detail, Order, Request, Scan};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let (from, to, order) = (Unbounded, Unbounded, Order::Ascending);
+/// let scan = Scan { table: "t", from, to, order, detail: Detail::Keys, limit: None };
+/// Request::Scan(scan).encode(RequestId::ZERO, &mut wire);
+/// assert!(wire.ends_with(b"+t\r\n+keys\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Detail {
     /// All of it.
@@ -54,6 +110,22 @@ pub enum Detail {
 }
 
 /// Some records, in the order that was asked for.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Page, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// // Nothing yet, and not the end either.
+/// let reply = Reply::Page(Page { next: Some(b"k"), records: Vec::new() });
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?.1, Some(reply));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Page<'a> {
     /// Behind which key the next page goes on; `None` at the end of the range. A page without
@@ -64,6 +136,21 @@ pub struct Page<'a> {
 }
 
 /// A record of a page.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Page, PageRecord, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let version = kvsd::Version::new(9).ok_or("no version")?;
+/// let record = PageRecord { key: b"k", version, value: Some(b"v"), expires_at: None };
+/// Reply::Page(Page { next: None, records: vec![record] }).encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*7\r\n#r:0\r\n|$1\r\nk\r\n:9\r\n$1\r\nv\r\n|");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct PageRecord<'a> {
     /// The key.

@@ -8,6 +8,22 @@ use crate::protocol::frame::{FieldError, Fields, FrameWriter};
 use crate::types::Version;
 
 /// Some names of tables, in order.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Names, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let reply = Reply::Tables(Names { more: false, names: vec!["orders", "users"] });
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*5\r\n#t:0\r\n:0\r\n+orders\r\n+users\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?.1, Some(reply));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names<'a> {
     /// Whether there are tables behind the last of these.
@@ -17,6 +33,30 @@ pub struct Names<'a> {
 }
 
 /// How much a table holds.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Reply, Statistics};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let reply = Reply::Statistics(Some(Statistics {
+///     keys: 2,
+///     live_bytes: 100,
+///     dead_bytes: 50,
+///     segments: 1,
+///     disk_bytes: 4096,
+///     last_version: kvsd::Version::new(3),
+///     incarnation: 7,
+///     stopped: None,
+/// }));
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?.1, Some(reply));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statistics<'a> {
     /// Keys with a record, those included that have expired and are not cleared away yet.

@@ -10,9 +10,34 @@ const KEY: &str = "key";
 const PREFIX: &str = "prefix";
 
 /// The longest that a server waits for a change, in milliseconds; a longer wait counts as this.
+///
+/// ```
+/// use std::time::Duration;
+/// use kvsd::protocol::v2::MAX_WAIT_MILLIS;
+///
+/// assert_eq!(Duration::from_millis(MAX_WAIT_MILLIS), Duration::from_secs(30));
+/// ```
 pub const MAX_WAIT_MILLIS: u64 = 30_000;
 
 /// What changes are asked for.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Position, Request, Select, Watch};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let since = Some(Position { incarnation: None, version: 9 });
+/// let select = Select::Prefix(b"user/");
+/// let request = Request::Watch(Watch { table: "t", since, wait_millis: 30_000, select });
+/// request.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*8\r\n#W:0\r\n+t\r\n|:9\r\n:30000\r\n+prefix\r\n$5\r\nuser/\r\n");
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Request::parse(&message)?.1, Some(request));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Watch<'a> {
     /// The table.
@@ -26,6 +51,20 @@ pub struct Watch<'a> {
 }
 
 /// A place in a table's past: behind one of its writes.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Position, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let reply = Reply::Gap { now: Position { incarnation: Some(7), version: 9 } };
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*4\r\n#o:0\r\n:7\r\n:9\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     /// Which of the tables that have had the name; `None` for the one that has it now.
@@ -35,6 +74,20 @@ pub struct Position {
 }
 
 /// Which keys a watch is about.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Request, Select, Watch};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let where_now = Watch { table: "t", since: None, wait_millis: 0, select: Select::All };
+/// Request::Watch(where_now).encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*6\r\n#W:0\r\n+t\r\n||:0\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Select<'a> {
     /// All of the table.
@@ -46,6 +99,23 @@ pub enum Select<'a> {
 }
 
 /// What has changed, in the order of the versions. Never ends inside a batch.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{News, Position, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// // The wait is over, and nothing has happened.
+/// let until = Position { incarnation: Some(7), version: 9 };
+/// let reply = Reply::News(News { until, changes: Vec::new() });
+/// reply.encode(RequestId::ZERO, &mut wire);
+/// let message = decoder.decode(&wire)?.ok_or("not whole")?;
+/// assert_eq!(Reply::parse(&message)?.1, Some(reply));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct News<'a> {
     /// Up to where everything is told: where to go on from.
@@ -55,6 +125,22 @@ pub struct News<'a> {
 }
 
 /// One key's change.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{News, NewsChange, Position, Reply};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let version = kvsd::Version::new(9).ok_or("no version")?;
+/// let deleted = NewsChange { key: b"k", version, value: None, expires_at: None };
+/// let until = Position { incarnation: Some(7), version: 9 };
+/// Reply::News(News { until, changes: vec![deleted] }).encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*8\r\n#n:0\r\n:7\r\n:9\r\n$1\r\nk\r\n:9\r\n||");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct NewsChange<'a> {
     /// The key.

@@ -49,24 +49,61 @@ pub struct PostcardCodec;
 pub struct JsonCodec;
 
 /// The number by which an envelope names its codec.
+///
+/// ```
+/// use kvsd::value::{CodecId, Envelope, encode_to_bytes};
+///
+/// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// struct User {
+///     id: u64,
+/// }
+///
+/// let stored = encode_to_bytes(&User { id: 7 }, 100)?;
+/// let codec = Envelope::parse(&stored)?.ok_or("a plain value")?.codec;
+/// assert_eq!((codec, codec.get()), (CodecId::BINCODE, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CodecId(u8);
 
 impl CodecId {
     /// bincode 1.3: little-endian, integers of variable length.
+    ///
+    /// ```
+    /// assert_eq!(kvsd::value::CodecId::BINCODE.to_string(), "bincode");
+    /// ```
     pub const BINCODE: Self = Self(1);
     /// postcard, wire format 1.
+    ///
+    /// ```
+    /// assert_eq!(kvsd::value::CodecId::POSTCARD.to_string(), "postcard");
+    /// ```
     pub const POSTCARD: Self = Self(2);
     /// JSON.
+    ///
+    /// ```
+    /// assert_eq!(kvsd::value::CodecId::JSON.to_string(), "json");
+    /// ```
     pub const JSON: Self = Self(3);
 
     /// The codec with this number, known or not.
+    ///
+    /// ```
+    /// use kvsd::value::CodecId;
+    ///
+    /// assert_eq!(CodecId::new(1), CodecId::BINCODE);
+    /// assert_eq!(CodecId::new(99).to_string(), "99", "a later version's, perhaps");
+    /// ```
     #[must_use]
     pub const fn new(number: u8) -> Self {
         Self(number)
     }
 
     /// The number.
+    ///
+    /// ```
+    /// assert_eq!(kvsd::value::CodecId::JSON.get(), 3);
+    /// ```
     #[must_use]
     pub const fn get(self) -> u8 {
         self.0
@@ -92,6 +129,22 @@ impl fmt::Debug for CodecId {
 }
 
 /// What stopped a codec, without anything of what it wrote or read.
+///
+/// ```
+/// use kvsd::value::{CodecId, Fault, encode_to_bytes};
+/// use kvsd::{Decode, DecodeError};
+///
+/// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// struct User {
+///     name: String,
+/// }
+///
+/// let stored = encode_to_bytes(&User { name: "Ada".into() }, 100)?;
+/// let cut = User::decode(&stored[..stored.len() - 1]);
+/// let (type_name, codec, fault) = ("User", CodecId::BINCODE, Fault::Truncated);
+/// assert_eq!(cut, Err(DecodeError::Corrupt { type_name, codec, fault }));
+/// # Ok::<(), kvsd::EncodeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Fault {
