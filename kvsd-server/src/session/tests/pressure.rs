@@ -238,29 +238,38 @@ fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_valu
 
 #[test]
 fn pages_that_wait_for_the_disk_are_bounded() {
-    let runtime = runtime();
-    let _entered = runtime.enter();
-    let bench = Bench::new();
-    bench.engine.put("default", b"k", b"v".to_vec());
-    bench.engine.hold();
-    let scan = v2::Scan {
-        table: "default",
-        from: Bound::Unbounded,
-        to: Bound::Unbounded,
-        order: v2::Order::Ascending,
-        detail: v2::Detail::Records,
-        limit: None,
-    };
-    let mut bytes = BytesMut::from(HELLO);
-    for id in 1..=10_000 {
-        Request::Scan(scan).encode(id_of(id), &mut bytes);
+    // However little a page has, a thread has to look for it.
+    for (detail, limit, max_value_bytes, most) in [
+        (v2::Detail::Records, None, 10 << 20, 8),
+        (v2::Detail::Records, Some(1), 10 << 20, 16),
+        (v2::Detail::Keys, None, 10 << 20, 9),
+        (v2::Detail::Keys, Some(1), 10 << 20, 16),
+        (v2::Detail::Keys, Some(1), 1 << 10, 128),
+    ] {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let bench = Bench::with_limit(max_value_bytes);
+        bench.engine.put("default", b"k", b"v".to_vec());
+        bench.engine.hold();
+        let scan = v2::Scan {
+            table: "default",
+            from: Bound::Unbounded,
+            to: Bound::Unbounded,
+            order: v2::Order::Ascending,
+            detail,
+            limit,
+        };
+        let mut bytes = BytesMut::from(HELLO);
+        for id in 1..=10_000 {
+            Request::Scan(scan).encode(id_of(id), &mut bytes);
+        }
+        let (mut stream, mut session) = bench.by_hand();
+        let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+        assert_eq!(bench.engine.waiting(), most, "{detail:?}, {limit:?} a page");
+        bench.engine.release();
+        let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+        assert_eq!(ids.len(), 10_000);
     }
-    let (mut stream, mut session) = bench.by_hand();
-    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
-    assert_eq!(bench.engine.waiting(), 8, "pages of a MiB wait");
-    bench.engine.release();
-    let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
-    assert_eq!(ids.len(), 10_000);
 }
 
 #[test]

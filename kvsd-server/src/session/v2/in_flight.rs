@@ -34,7 +34,8 @@ pub(super) struct InFlight {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) bytes: usize,
-    /// The answers to come that are whole records: how large they are shows only afterwards.
+    /// How many of them have the engine read a record, or look for one on the disk: how large it is
+    /// shows only afterwards.
     pub(super) records: usize,
 }
 
