@@ -329,6 +329,40 @@ async fn a_busy_session_lets_others_have_the_thread() {
     assert!(session.poll().is_pending() && session.is_woken(), "it never gives way");
 }
 
+#[tokio::test]
+async fn a_session_that_has_read_much_on_the_spot_lets_others_have_the_thread() {
+    let bench = Bench::new();
+    bench.engine.put("default", b"k", vec![b'v'; 60 * 1024]);
+    let exists = Request::Exists { table: "default", key: b"k" };
+    for (request, most) in [
+        (get("default", b"k"), (1 << 20) / (60 << 10) + 1),
+        (Request::Pipeline(vec![get("default", b"k"); 4]), (1 << 20) / (60 << 10) + 4),
+        (exists.clone(), (1 << 20) / 256),
+        (Request::Pipeline(vec![exists; 100]), (1 << 20) / 256 + 100),
+    ] {
+        let done = || {
+            let finds = bench.engine.finds.load(Ordering::Relaxed);
+            bench.engine.reads.load(Ordering::Relaxed) + finds
+        };
+        let mut bytes = BytesMut::from(HELLO);
+        for id in 1..=10_000 {
+            request.encode(id_of(id), &mut bytes);
+        }
+        let service = Arc::clone(&bench.service);
+        let mut stop = bench.stopper.subscribe();
+        let mut endless = Endless { bytes: bytes.to_vec(), at: 0 };
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        let mut session =
+            task::spawn(async move { run(&mut endless, &service, deadline, &mut stop).await });
+        for poll in 0..5 {
+            let before = done();
+            assert!(session.poll().is_pending() && session.is_woken(), "it never gives way");
+            let done = done() - before;
+            assert!((1..=most).contains(&done), "{done} reads in poll {poll}, {most} at most");
+        }
+    }
+}
+
 /// Sends without end, and takes everything.
 struct Endless {
     bytes: Vec<u8>,

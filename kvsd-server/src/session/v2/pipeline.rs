@@ -55,12 +55,12 @@ pub(super) enum Begun {
 
 impl Pipeline {
     /// Carries out the reads that it begins with, as far as none of them waits, and takes in the
-    /// rest.
+    /// rest. Tells also how many bytes of values it has read.
     pub(super) fn begin(
         rules: &Rules<'_>,
         requests: &[Request<'_>],
         scratch: &mut Vec<u8>,
-    ) -> Begun {
+    ) -> (Begun, usize) {
         let mut pipeline = Self { max_value_bytes: rules.max_value_bytes, ..Self::default() };
         for request in requests {
             if pipeline.steps.is_empty() {
@@ -74,9 +74,10 @@ impl Pipeline {
             }
             pipeline.take_in(rules, request);
         }
+        let bytes = pipeline.answers.bytes;
         match pipeline.steps.is_empty() {
-            true => Begun::Answered(pipeline.answers.into_one()),
-            false => Begun::Waits(pipeline),
+            true => (Begun::Answered(pipeline.answers.into_one()), bytes),
+            false => (Begun::Waits(pipeline), bytes),
         }
     }
 
