@@ -176,32 +176,50 @@ fn reads_wait_for_the_disk(max_value_bytes: usize, most: usize) {
 }
 
 #[test]
-fn writes_that_answer_with_the_record_before_are_bounded_by_the_largest_value() {
-    for (max_value_bytes, most) in RECORDS_BY_LIMIT {
-        let runtime = runtime();
-        let _entered = runtime.enter();
-        let bench = Bench::with_limit(max_value_bytes);
-        bench.engine.hold();
-        let mut bytes = BytesMut::from(HELLO);
-        for id in 1..=10_000 {
-            let take = Request::Delete {
-                table: "default",
-                key: b"k",
-                condition: v2::Condition::Any,
-                previous: v2::Previous::Return,
-            };
-            take.encode(id_of(id), &mut bytes);
+fn writes_that_read_a_record_are_bounded_by_the_largest_value() {
+    let condition = v2::Condition::Any;
+    let take =
+        Request::Delete { table: "default", key: b"k", condition, previous: v2::Previous::Return };
+    let expire = Request::Expire { table: "default", key: b"k", expiry: None, condition };
+    let increment = Request::Increment { table: "default", key: b"n", by: 1, condition };
+    let batch_of = |action| {
+        let change = v2::Change { key: b"k", condition, action };
+        Request::Batch { table: "default", changes: vec![change] }
+    };
+    for request in [
+        take,
+        expire.clone(),
+        increment.clone(),
+        batch_of(v2::Action::Expire { expiry: None }),
+        batch_of(v2::Action::Increment { by: 1 }),
+        Request::Pipeline(vec![expire]),
+        Request::Pipeline(vec![increment]),
+    ] {
+        for (max_value_bytes, most) in RECORDS_BY_LIMIT {
+            writes_that_read_wait(&request, max_value_bytes, most);
         }
-        let (mut stream, mut session) = bench.by_hand();
-        let taken = write_until_stuck(&mut stream, &mut session, &bytes);
-        let waiting: usize = bench.engine.batches().iter().map(|(_, writes)| writes).sum();
-        // Any of them may be answered with a value of the largest size.
-        assert!(waiting <= most, "{waiting} writes wait, {most} at most");
-        bench.engine.release();
-        let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
-        ids.sort_unstable();
-        assert_eq!(ids, (1..=10_000).collect::<Vec<_>>());
     }
+}
+
+fn writes_that_read_wait(request: &Request<'_>, max_value_bytes: usize, most: usize) {
+    const REQUESTS: u64 = 5_000;
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let bench = Bench::with_limit(max_value_bytes);
+    bench.engine.hold();
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=REQUESTS {
+        request.encode(id_of(id), &mut bytes);
+    }
+    let (mut stream, mut session) = bench.by_hand();
+    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+    let waiting: usize = bench.engine.batches().iter().map(|(_, writes)| writes).sum();
+    // Any of them may read a value of the largest size.
+    assert!((1..=most).contains(&waiting), "{waiting} of {request:?} wait, {most} at most");
+    bench.engine.release();
+    let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=REQUESTS).collect::<Vec<_>>());
 }
 
 #[test]

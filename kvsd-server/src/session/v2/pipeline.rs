@@ -26,7 +26,7 @@ pub(super) struct Pipeline {
     tables: Vec<TableName>,
     /// How many bytes of keys and values the steps hold.
     bytes: usize,
-    /// How many steps may be answered with a record.
+    /// How many steps read a record.
     records: usize,
     max_value_bytes: usize,
 }
@@ -97,10 +97,11 @@ impl Pipeline {
     }
 
     fn write_step(&mut self, single: Single<'_>) -> Result<Step, String> {
+        let records = single.held().records;
         let Single { table, write, bytes, previous } = single;
         let table = self.place_of(table)?;
         self.bytes += bytes;
-        self.records += usize::from(previous == Previous::Return);
+        self.records += records;
         Ok(Step::Write { table, write, previous })
     }
 

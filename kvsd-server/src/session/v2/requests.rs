@@ -14,7 +14,7 @@ use super::batches::Batch;
 use super::in_flight::{InFlight, READ};
 use super::pipeline::{Begun, Pipeline};
 use super::points::Point;
-use super::rules::{Rules, Single};
+use super::rules::Rules;
 use super::scans::TableScan;
 use super::tables::TableRequest;
 use super::watches::TableWatch;
@@ -95,8 +95,10 @@ impl<'s> Requests<'s> {
             | Request::Delete { .. }
             | Request::Increment { .. }
             | Request::Expire { .. } => {
-                let Single { table, write, bytes, previous } = rules.write(request)?;
-                self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
+                let single = rules.write(request)?;
+                let held = single.held();
+                in_flight.count_write(&held);
+                self.writes.add(id, single.table, single.write, &held);
             }
             Request::Batch { table, changes } => {
                 let batch = Batch::check(&rules, table, changes)?;
