@@ -16,7 +16,7 @@ use super::pipeline::{Begun, Pipeline};
 use super::points::Point;
 use super::rules::Rules;
 use super::scans::TableScan;
-use super::tables::TableRequest;
+use super::tables::{TableRequest, Turns};
 use super::watches::TableWatch;
 use super::writes::Writes;
 use crate::clock;
@@ -26,6 +26,7 @@ use crate::session::{Ended, Service, tidy};
 pub(super) struct Requests<'s> {
     service: &'s Service,
     writes: Writes,
+    turns: Turns,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
     /// What was read on the spot since the last rest, in bytes.
@@ -34,7 +35,13 @@ pub(super) struct Requests<'s> {
 
 impl<'s> Requests<'s> {
     pub(super) fn new(service: &'s Service) -> Self {
-        Self { service, writes: Writes::default(), scratch: Vec::new(), work: 0 }
+        Self {
+            service,
+            writes: Writes::default(),
+            turns: Turns::default(),
+            scratch: Vec::new(),
+            work: 0,
+        }
     }
 
     /// Answers a request, or takes it on. An error ends the session.
@@ -132,7 +139,7 @@ impl<'s> Requests<'s> {
             | Request::Tables { .. }
             | Request::Statistics { .. } => {
                 let request = TableRequest::check(request)?;
-                in_flight.run(id, request.held(), request.run(engine()));
+                in_flight.run(id, request.held(), request.run(engine(), self.turns.clone()));
             }
         }
         Ok(())
