@@ -41,6 +41,18 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// Reads a key, waiting for the disk where [`Engine::read_now`] would not.
     async fn read(&self, table: &str, key: &[u8]) -> Result<Option<Record>, EngineError>;
 
+    /// As [`Engine::read_now`], without the value, however large that is: `buffer` is room to look
+    /// for it. `None` if only the disk knows: ask [`Engine::find`].
+    fn find_now(
+        &self,
+        table: &str,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Option<Result<Option<Head>, EngineError>>;
+
+    /// As [`Engine::read`], without the value.
+    async fn find(&self, table: &str, key: &[u8]) -> Result<Option<Head>, EngineError>;
+
     /// Reads a page of a table in the order of its keys: what stands at one moment, later than
     /// every write that was answered before. A table that does not exist has no records.
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError>;
@@ -153,6 +165,15 @@ pub struct Found<'b> {
     pub expires_at: Option<UnixMillis>,
     /// The value.
     pub value: &'b [u8],
+}
+
+/// A record without its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// The write that made it.
+    pub version: Version,
+    /// When it ends.
+    pub expires_at: Option<UnixMillis>,
 }
 
 /// A record that owns its value.

@@ -40,8 +40,8 @@ use kvsd::{TableName, UnixMillis};
 
 use crate::engine::{
     BackupError, BackupName, BackupProgress, BackupSummary, ChangePage, Changes, Description,
-    Engine, EngineError, PageLimits, Position, ReadNow, Record, Scan, ScanPage, TableStatistics,
-    Write, WriteResult,
+    Engine, EngineError, Head, PageLimits, Position, ReadNow, Record, Scan, ScanPage,
+    TableStatistics, Write, WriteResult,
 };
 use actor::Shared;
 use backup::Backups;
@@ -168,6 +168,31 @@ impl Engine for LogEngine {
         }
         match self.tables.find(table) {
             Some(table) => table.read(key).await,
+            None => Ok(None),
+        }
+    }
+
+    fn find_now(
+        &self,
+        table: &str,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Option<Result<Option<Head>, EngineError>> {
+        if self.is_closed() {
+            return Some(Err(EngineError::Closed));
+        }
+        match self.tables.find(table) {
+            Some(table) => table.find_now(key, buffer),
+            None => Some(Ok(None)),
+        }
+    }
+
+    async fn find(&self, table: &str, key: &[u8]) -> Result<Option<Head>, EngineError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed);
+        }
+        match self.tables.find(table) {
+            Some(table) => table.find(key).await,
             None => Ok(None),
         }
     }

@@ -21,7 +21,7 @@ use super::storage::writer::Writer;
 use super::submission::{Answer, Submission};
 use super::turn::Turn;
 use crate::engine::{
-    Changes, EngineError, Found, PageLimits, Position, ReadNow, Record, Scan, ScanPage,
+    Changes, EngineError, Found, Head, PageLimits, Position, ReadNow, Record, Scan, ScanPage,
     TableStatistics, Write,
 };
 
@@ -106,6 +106,40 @@ impl Table {
         match self.shared.read_pool.run(read).await {
             _ if self.is_dropped() => Ok(None),
             Ok(Ok(record)) => Ok(record),
+            Ok(Err(ReadError::Storage(error))) => Err(in_table(&self.name, &error)),
+            Ok(Err(ReadError::NotCached)) | Err(_) => Err(self.no_answer()),
+        }
+    }
+
+    /// Finds a key's record in what is in memory, and leaves its value alone.
+    pub(super) fn find_now(
+        &self,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+    ) -> Option<Result<Option<Head>, EngineError>> {
+        if self.is_dropped() {
+            return Some(Ok(None));
+        }
+        match self.reader.find_key(key, buffer, Access::Cached) {
+            Ok(hit) => Some(Ok(live_head(hit, &self.reader, &*self.clock))),
+            Err(ReadError::NotCached) => None,
+            Err(ReadError::Storage(_)) if self.is_dropped() => Some(Ok(None)),
+            Err(ReadError::Storage(error)) => Some(Err(in_table(&self.name, &error))),
+        }
+    }
+
+    /// Finds a key's record, on the disk if need be, and leaves its value alone.
+    pub(super) async fn find(&self, key: &[u8]) -> Result<Option<Head>, EngineError> {
+        let key = Bytes::copy_from_slice(key);
+        let reader = Arc::clone(&self.reader);
+        let clock = Arc::clone(&self.clock);
+        let find = move || {
+            let hit = reader.find_key(&key, &mut Vec::new(), Access::Wait)?;
+            Ok(live_head(hit, &reader, &*clock))
+        };
+        match self.shared.read_pool.run(find).await {
+            _ if self.is_dropped() => Ok(None),
+            Ok(Ok(head)) => Ok(head),
             Ok(Err(ReadError::Storage(error))) => Err(in_table(&self.name, &error)),
             Ok(Err(ReadError::NotCached)) | Err(_) => Err(self.no_answer()),
         }
@@ -264,6 +298,13 @@ impl Table {
         }
         answer.await.unwrap_or(Err(EngineError::Closed))
     }
+}
+
+/// What was found, if it has not ended.
+fn live_head(hit: Option<Hit>, reader: &Reader, clock: &dyn Clock) -> Option<Head> {
+    let hit = hit.filter(|hit| is_live(hit, reader, clock))?;
+    let version = Version::new(hit.version)?;
+    Some(Head { version, expires_at: UnixMillis::new(hit.expires) })
 }
 
 fn is_live(hit: &Hit, reader: &Reader, clock: &dyn Clock) -> bool {

@@ -6,6 +6,7 @@
 //! file to read: `v2`.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -56,7 +57,7 @@ impl Output {
         reply.encode(id, &mut self.buffer);
         if self.buffer.len() - start > MAX_PART_BYTES {
             self.peak = self.peak.max(self.buffer.len());
-            self.large.push(id, self.buffer.split_off(start).freeze());
+            self.large.push(id, take_from(&mut self.buffer, start));
         }
     }
 
@@ -149,16 +150,33 @@ impl Output {
     fn refill(&mut self) {
         if self.large.is_empty() {
             if !self.last.is_empty() {
-                self.buffer = std::mem::take(&mut self.last);
+                self.buffer = mem::take(&mut self.last);
             }
             return;
         }
         if self.peak > PART_BUFFER_BYTES {
-            // It has grown, or shares the memory of a large answer.
+            // It has grown.
             (self.buffer, self.peak) = (BytesMut::new(), 0);
         }
         self.large.cut(&mut self.buffer);
     }
+}
+
+/// Takes what stands in the buffer from `start` on: in memory of its own and of about its size. Were
+/// it shared, a large answer that waits would keep the small ones in front of it, and what else the
+/// buffer had room for, without being counted for that.
+fn take_from(buffer: &mut BytesMut, start: usize) -> Bytes {
+    let bytes = buffer.len() - start;
+    if start == 0 && buffer.capacity() - bytes <= bytes / 4 {
+        return mem::take(buffer).freeze();
+    }
+    let taken = Bytes::copy_from_slice(buffer.get(start..).unwrap_or_default());
+    if buffer.capacity() > MAX_KEPT_BYTES {
+        *buffer = BytesMut::from(buffer.get(..start).unwrap_or_default());
+    } else {
+        buffer.truncate(start);
+    }
+    taken
 }
 
 /// The room that the first answer finds.
@@ -167,3 +185,54 @@ const FIRST_BYTES: usize = 4 * 1024;
 const IDLE_BYTES: usize = 16 * 1024;
 /// What it may keep while large answers go out: more than any part takes.
 const PART_BUFFER_BYTES: usize = 2 * MAX_PART_BYTES;
+/// What it may keep of the room that a large answer took in it: more than the small ones in front
+/// of it take as a rule, so that moving those is seldom.
+const MAX_KEPT_BYTES: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that never reads, and asks for small answers and large ones in turn.
+    #[test]
+    fn a_large_answer_that_waits_holds_about_what_it_is_counted_with() {
+        let large = vec![b'v'; MAX_PART_BYTES + 1];
+        let small = [b's'; 16 * 1024];
+        for rounds_without_write in [1, 8, 64] {
+            let mut buffer = BytesMut::new();
+            let (mut counted, mut held) = (0, Vec::new());
+            for _ in 0..rounds_without_write {
+                let start = buffer.len();
+                buffer.extend_from_slice(&large);
+                let message = take_from(&mut buffer, start);
+                assert_eq!(message, large);
+                assert_eq!(buffer.len(), start);
+                counted += message.len();
+                held.push(message);
+                buffer.extend_from_slice(&small);
+            }
+            // Only who shares its memory with nobody can be written to again.
+            let room = held.into_iter().map(|message| {
+                message.try_into_mut().ok().expect("an answer has memory of its own").capacity()
+            });
+            let room: usize = room.sum();
+            assert!(room <= counted * 5 / 4, "{room} bytes are held, {counted} are counted");
+            assert!(buffer.iter().all(|byte| *byte == b's'), "the small answers are untouched");
+        }
+    }
+
+    #[test]
+    fn a_very_large_answer_leaves_no_room_behind() {
+        let large = vec![b'v'; 2 * MAX_KEPT_BYTES];
+        for small in [&b""[..], b"small"] {
+            let mut buffer = BytesMut::with_capacity(3 * MAX_KEPT_BYTES);
+            buffer.extend_from_slice(small);
+            buffer.extend_from_slice(&large);
+            let message = take_from(&mut buffer, small.len());
+            assert_eq!((message.len(), &*buffer), (large.len(), small));
+            assert!(buffer.capacity() <= MAX_KEPT_BYTES, "{} bytes are kept", buffer.capacity());
+            let room = message.try_into_mut().ok().expect("it has memory of its own").capacity();
+            assert!(room <= large.len() * 5 / 4, "{room} bytes are held");
+        }
+    }
+}

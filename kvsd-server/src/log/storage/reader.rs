@@ -165,6 +165,16 @@ impl Reader {
         self.find_hashed(self.index.hash(key), key, buffer, access, Extent::Whole)
     }
 
+    /// As [`Reader::find`], without the value.
+    pub(crate) fn find_key(
+        &self,
+        key: &[u8],
+        buffer: &mut Vec<u8>,
+        access: Access,
+    ) -> Result<Option<Hit>, ReadError> {
+        self.find_hashed(self.index.hash(key), key, buffer, access, Extent::Key)
+    }
+
     /// As [`Reader::find`], with the hash at hand and perhaps without the value.
     pub(super) fn find_hashed(
         &self,

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::engine::{
     Action, Before, BeforeDetail, Change, ChangePage, Changes, Condition, Description, Engine,
-    EngineError, Found, Order, PageLimits, Position, ReadNow, Record, Scan, ScanDetail, ScanPage,
-    TableStatistics, Write, WriteResult, Written,
+    EngineError, Found, Head, Order, PageLimits, Position, ReadNow, Record, Scan, ScanDetail,
+    ScanPage, TableStatistics, Write, WriteResult, Written,
 };
 
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(super) struct MapEngine {
     published: watch::Sender<()>,
     clock: AtomicU64,
     pub(super) reads: AtomicUsize,
+    /// How often somebody has asked for a record without its value.
+    pub(super) finds: AtomicUsize,
     /// How often somebody has asked what has changed.
     pub(super) looks: AtomicUsize,
 }
@@ -57,6 +59,7 @@ impl Default for MapEngine {
             published: watch::Sender::new(()),
             clock: AtomicU64::new(1_000),
             reads: AtomicUsize::default(),
+            finds: AtomicUsize::default(),
             looks: AtomicUsize::default(),
         }
     }
@@ -209,6 +212,25 @@ impl Engine for MapEngine {
         Ok(self.state.lock().unwrap().record(table, key, self.now()).cloned())
     }
 
+    fn find_now(
+        &self,
+        table: &str,
+        key: &[u8],
+        _: &mut Vec<u8>,
+    ) -> Option<Result<Option<Head>, EngineError>> {
+        self.finds.fetch_add(1, Ordering::Relaxed);
+        if key.starts_with(b"disk/") {
+            return None;
+        }
+        let state = self.state.lock().unwrap();
+        Some(state.check().map(|()| state.record(table, key, self.now()).map(head)))
+    }
+
+    async fn find(&self, table: &str, key: &[u8]) -> Result<Option<Head>, EngineError> {
+        self.disk().await;
+        Ok(self.state.lock().unwrap().record(table, key, self.now()).map(head))
+    }
+
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
         self.disk().await;
         let state = self.state.lock().unwrap();
@@ -323,6 +345,10 @@ impl Engine for MapEngine {
     async fn close(&self) -> Result<(), EngineError> {
         Ok(())
     }
+}
+
+fn head(record: &Record) -> Head {
+    Head { version: record.version, expires_at: record.expires_at }
 }
 
 impl State {

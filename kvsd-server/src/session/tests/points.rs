@@ -1,5 +1,7 @@
 //! Reads and writes of one record: ends, counters, what is left.
 
+use std::sync::atomic::Ordering;
+
 use kvsd::UnixMillis;
 use kvsd::protocol::v2::{Condition, Expiry, MAX_WAIT_MILLIS, Previous};
 
@@ -111,4 +113,21 @@ async fn an_increment_answers_with_the_sum_or_says_why_there_is_none() {
     let reply = peer.ask(&increment(b"n", i64::MIN, Condition::Any)).await;
     assert!(reply.contains("code: Overflow"), "{reply}");
     assert_eq!(peer.value(b"n").await.as_deref(), Some(&b"-2"[..]));
+}
+
+#[tokio::test]
+async fn whether_a_record_is_there_and_for_how_long_is_told_without_its_value() {
+    let bench = Bench::new();
+    bench.engine.put(TABLE, b"k", vec![b'v'; 1024]);
+    let mut peer = bench.connect_v2().await;
+    let exists = Request::Exists { table: TABLE, key: b"k" };
+    assert_eq!(peer.ask(&exists).await, "Flag(true)");
+    assert_eq!(peer.ask(&lifetime(b"k")).await, "Lifetime(Endless)");
+    let both = Request::Pipeline(vec![exists, lifetime(b"k"), lifetime(b"none")]);
+    assert_eq!(
+        peer.ask(&both).await,
+        "Pipeline([Flag(true), Lifetime(Endless), Lifetime(Absent)])"
+    );
+    assert_eq!(bench.engine.reads.load(Ordering::Relaxed), 0, "a value was read");
+    assert_eq!(bench.engine.finds.load(Ordering::Relaxed), 5);
 }

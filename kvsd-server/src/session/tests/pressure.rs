@@ -176,32 +176,50 @@ fn reads_wait_for_the_disk(max_value_bytes: usize, most: usize) {
 }
 
 #[test]
-fn writes_that_answer_with_the_record_before_are_bounded_by_the_largest_value() {
-    for (max_value_bytes, most) in RECORDS_BY_LIMIT {
-        let runtime = runtime();
-        let _entered = runtime.enter();
-        let bench = Bench::with_limit(max_value_bytes);
-        bench.engine.hold();
-        let mut bytes = BytesMut::from(HELLO);
-        for id in 1..=10_000 {
-            let take = Request::Delete {
-                table: "default",
-                key: b"k",
-                condition: v2::Condition::Any,
-                previous: v2::Previous::Return,
-            };
-            take.encode(id_of(id), &mut bytes);
+fn writes_that_read_a_record_are_bounded_by_the_largest_value() {
+    let condition = v2::Condition::Any;
+    let take =
+        Request::Delete { table: "default", key: b"k", condition, previous: v2::Previous::Return };
+    let expire = Request::Expire { table: "default", key: b"k", expiry: None, condition };
+    let increment = Request::Increment { table: "default", key: b"n", by: 1, condition };
+    let batch_of = |action| {
+        let change = v2::Change { key: b"k", condition, action };
+        Request::Batch { table: "default", changes: vec![change] }
+    };
+    for request in [
+        take,
+        expire.clone(),
+        increment.clone(),
+        batch_of(v2::Action::Expire { expiry: None }),
+        batch_of(v2::Action::Increment { by: 1 }),
+        Request::Pipeline(vec![expire]),
+        Request::Pipeline(vec![increment]),
+    ] {
+        for (max_value_bytes, most) in RECORDS_BY_LIMIT {
+            writes_that_read_wait(&request, max_value_bytes, most);
         }
-        let (mut stream, mut session) = bench.by_hand();
-        let taken = write_until_stuck(&mut stream, &mut session, &bytes);
-        let waiting: usize = bench.engine.batches().iter().map(|(_, writes)| writes).sum();
-        // Any of them may be answered with a value of the largest size.
-        assert!(waiting <= most, "{waiting} writes wait, {most} at most");
-        bench.engine.release();
-        let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
-        ids.sort_unstable();
-        assert_eq!(ids, (1..=10_000).collect::<Vec<_>>());
     }
+}
+
+fn writes_that_read_wait(request: &Request<'_>, max_value_bytes: usize, most: usize) {
+    const REQUESTS: u64 = 5_000;
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let bench = Bench::with_limit(max_value_bytes);
+    bench.engine.hold();
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=REQUESTS {
+        request.encode(id_of(id), &mut bytes);
+    }
+    let (mut stream, mut session) = bench.by_hand();
+    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+    let waiting: usize = bench.engine.batches().iter().map(|(_, writes)| writes).sum();
+    // Any of them may read a value of the largest size.
+    assert!((1..=most).contains(&waiting), "{waiting} of {request:?} wait, {most} at most");
+    bench.engine.release();
+    let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+    ids.sort_unstable();
+    assert_eq!(ids, (1..=REQUESTS).collect::<Vec<_>>());
 }
 
 #[test]
@@ -238,29 +256,38 @@ fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_valu
 
 #[test]
 fn pages_that_wait_for_the_disk_are_bounded() {
-    let runtime = runtime();
-    let _entered = runtime.enter();
-    let bench = Bench::new();
-    bench.engine.put("default", b"k", b"v".to_vec());
-    bench.engine.hold();
-    let scan = v2::Scan {
-        table: "default",
-        from: Bound::Unbounded,
-        to: Bound::Unbounded,
-        order: v2::Order::Ascending,
-        detail: v2::Detail::Records,
-        limit: None,
-    };
-    let mut bytes = BytesMut::from(HELLO);
-    for id in 1..=10_000 {
-        Request::Scan(scan).encode(id_of(id), &mut bytes);
+    // However little a page has, a thread has to look for it.
+    for (detail, limit, max_value_bytes, most) in [
+        (v2::Detail::Records, None, 10 << 20, 8),
+        (v2::Detail::Records, Some(1), 10 << 20, 16),
+        (v2::Detail::Keys, None, 10 << 20, 9),
+        (v2::Detail::Keys, Some(1), 10 << 20, 16),
+        (v2::Detail::Keys, Some(1), 1 << 10, 128),
+    ] {
+        let runtime = runtime();
+        let _entered = runtime.enter();
+        let bench = Bench::with_limit(max_value_bytes);
+        bench.engine.put("default", b"k", b"v".to_vec());
+        bench.engine.hold();
+        let scan = v2::Scan {
+            table: "default",
+            from: Bound::Unbounded,
+            to: Bound::Unbounded,
+            order: v2::Order::Ascending,
+            detail,
+            limit,
+        };
+        let mut bytes = BytesMut::from(HELLO);
+        for id in 1..=10_000 {
+            Request::Scan(scan).encode(id_of(id), &mut bytes);
+        }
+        let (mut stream, mut session) = bench.by_hand();
+        let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+        assert_eq!(bench.engine.waiting(), most, "{detail:?}, {limit:?} a page");
+        bench.engine.release();
+        let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+        assert_eq!(ids.len(), 10_000);
     }
-    let (mut stream, mut session) = bench.by_hand();
-    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
-    assert_eq!(bench.engine.waiting(), 8, "pages of a MiB wait");
-    bench.engine.release();
-    let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
-    assert_eq!(ids.len(), 10_000);
 }
 
 #[test]
@@ -318,6 +345,40 @@ async fn a_busy_session_lets_others_have_the_thread() {
     let mut session =
         task::spawn(async move { run(&mut endless, &service, deadline, &mut stop).await });
     assert!(session.poll().is_pending() && session.is_woken(), "it never gives way");
+}
+
+#[tokio::test]
+async fn a_session_that_has_read_much_on_the_spot_lets_others_have_the_thread() {
+    let bench = Bench::new();
+    bench.engine.put("default", b"k", vec![b'v'; 60 * 1024]);
+    let exists = Request::Exists { table: "default", key: b"k" };
+    for (request, most) in [
+        (get("default", b"k"), (1 << 20) / (60 << 10) + 1),
+        (Request::Pipeline(vec![get("default", b"k"); 4]), (1 << 20) / (60 << 10) + 4),
+        (exists.clone(), (1 << 20) / 256),
+        (Request::Pipeline(vec![exists; 100]), (1 << 20) / 256 + 100),
+    ] {
+        let done = || {
+            let finds = bench.engine.finds.load(Ordering::Relaxed);
+            bench.engine.reads.load(Ordering::Relaxed) + finds
+        };
+        let mut bytes = BytesMut::from(HELLO);
+        for id in 1..=10_000 {
+            request.encode(id_of(id), &mut bytes);
+        }
+        let service = Arc::clone(&bench.service);
+        let mut stop = bench.stopper.subscribe();
+        let mut endless = Endless { bytes: bytes.to_vec(), at: 0 };
+        let deadline = Instant::now() + Duration::from_secs(3600);
+        let mut session =
+            task::spawn(async move { run(&mut endless, &service, deadline, &mut stop).await });
+        for poll in 0..5 {
+            let before = done();
+            assert!(session.poll().is_pending() && session.is_woken(), "it never gives way");
+            let done = done() - before;
+            assert!((1..=most).contains(&done), "{done} reads in poll {poll}, {most} at most");
+        }
+    }
 }
 
 /// Sends without end, and takes everything.

@@ -81,3 +81,30 @@ async fn a_bad_name_and_a_failing_engine_are_told_apart() {
         assert!(reply.contains("TooManyTables") && reply.contains("drop one"), "{reply}");
     }
 }
+
+#[tokio::test]
+async fn a_few_tables_at_a_time_are_made_or_dropped_and_none_is_refused() {
+    const TABLES: u64 = 100;
+    let bench = Bench::new();
+    let mut peer = bench.connect_v2().await;
+    bench.engine.hold();
+    for id in 0..TABLES {
+        let (new, old) = (format!("new{id}"), format!("old{id}"));
+        bench.engine.put(&old, b"k", Vec::new());
+        peer.request(2 * id, &Request::CreateTable { table: &new }).await;
+        peer.request(2 * id + 1, &Request::DropTable { table: &old }).await;
+    }
+    // What changes no table passes them.
+    assert_eq!(peer.ask(&Request::Statistics { table: "t1" }).await, "Statistics(None)");
+    assert!(peer.ask(&Request::Tables { after: None }).await.starts_with("Tables"));
+    assert_eq!(bench.engine.waiting(), 4, "changes of tables are under way");
+    bench.engine.release();
+    let mut done = Vec::new();
+    for _ in 0..2 * TABLES {
+        let (id, reply) = peer.reply().await;
+        assert_eq!(reply, "Flag(true)", "each was made or dropped");
+        done.extend(id);
+    }
+    done.sort_unstable();
+    assert_eq!(done, (0..2 * TABLES).collect::<Vec<_>>());
+}

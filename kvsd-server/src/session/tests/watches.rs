@@ -127,13 +127,57 @@ async fn a_watch_goes_on_behind_pages_that_hold_nothing_for_it() {
         bench.engine.put(TABLE, &number.to_be_bytes(), Vec::new());
     }
     bench.engine.put(TABLE, b"k", b"v".to_vec());
-    for wait in [0, 30 * SECOND] {
-        peer.request(1, &watch(behind(0), wait, Select::Key(b"k"))).await;
-        assert_eq!(peer.news(1).await.1, [change("k", 5001, "v")]);
+    peer.request(1, &watch(behind(0), 30 * SECOND, Select::Key(b"k"))).await;
+    assert_eq!(peer.news(1).await.1, [change("k", 5001, "v")]);
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_to_wait_reads_one_page_and_goes_on_from_there() {
+    let bench = Bench::new();
+    let mut peer = bench.connect_v2().await;
+    for number in 0..5000_u32 {
+        bench.engine.put(TABLE, &number.to_be_bytes(), Vec::new());
     }
-    peer.request(1, &watch(behind(0), 0, Select::Key(b"none"))).await;
-    let (until, changes) = peer.news(1).await;
-    assert_eq!((until.version, changes), (5001, Vec::new()), "all of it was looked at");
+    bench.engine.put(TABLE, b"k", b"v".to_vec());
+    let (mut since, mut asked) = (behind(0), 0);
+    let told = loop {
+        let looks = bench.engine.looks.load(Ordering::Relaxed);
+        peer.request(1, &watch(since, 0, Select::Key(b"k"))).await;
+        let (until, changes) = peer.news(1).await;
+        assert_eq!(bench.engine.looks.load(Ordering::Relaxed), looks + 1);
+        (since, asked) = (Some(until), asked + 1);
+        if !changes.is_empty() {
+            break changes;
+        }
+    };
+    assert_eq!((told, asked), (vec![change("k", 5001, "v")], 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_far_behind_tells_how_far_it_has_come_before_its_wait_is_over() {
+    let bench = Bench::new();
+    let mut peer = bench.connect_v2().await;
+    const WRITES: u64 = 64;
+    for _ in 0..WRITES {
+        bench.engine.put(TABLE, b"other", vec![b'v'; 300 * 1024]);
+    }
+    bench.engine.put(TABLE, b"k", b"v".to_vec());
+    let start = Instant::now();
+    let (mut since, mut silent) = (behind(0), 0);
+    let told = loop {
+        let before = since.map_or(0, |since| since.version);
+        peer.request(1, &watch(since, 30 * SECOND, Select::Key(b"k"))).await;
+        let (until, changes) = peer.news(1).await;
+        assert!((before + 1..=before + 17).contains(&until.version), "from {before} to {until:?}");
+        since = Some(until);
+        if !changes.is_empty() {
+            break changes;
+        }
+        silent += 1;
+    };
+    assert_eq!(told, [change("k", WRITES + 1, "v")]);
+    assert!((3..=5).contains(&silent), "{silent} answers without news for 18.75 MiB");
+    assert_eq!(start.elapsed(), Duration::ZERO, "nobody waited");
 }
 
 #[tokio::test]
@@ -386,6 +430,37 @@ async fn changes_of_one_write_that_no_message_holds_are_a_gap() {
     // Of one key it can be told.
     peer.request(1, &watch(behind(3), 0, Select::Key(b"b"))).await;
     assert_eq!(peer.news(1).await.1.len(), 1);
+}
+
+#[tokio::test]
+async fn small_changes_before_a_batch_at_its_limit_are_told_without_it_and_without_a_gap() {
+    const MAX_VALUE_BYTES: usize = 1024;
+    let bench = Bench::with_limit(MAX_VALUE_BYTES);
+    let mut peer = bench.connect_v2().await;
+    // Just below a MiB of small changes, so that the page takes the next write as well; and that is
+    // a batch of as many changes and bytes as may be.
+    for number in 0..999_u32 {
+        bench.engine.put(TABLE, &number.to_be_bytes(), vec![b's'; 1045]);
+    }
+    let keys: Vec<[u8; 4]> = (0..1024_u32).map(|number| (1 << 20 | number).to_be_bytes()).collect();
+    let value = [b'b'; MAX_VALUE_BYTES - 4];
+    let changes = keys.iter().map(|key| Change {
+        key,
+        condition: Condition::Any,
+        action: Action::Set { value: &value, expiry: None },
+    });
+    peer.ask(&Request::Batch { table: TABLE, changes: changes.collect() }).await;
+
+    peer.request(1, &watch(behind(0), 0, Select::All)).await;
+    let (until, small) = peer.news(1).await;
+    assert_eq!((until.version, small.len()), (999, 999));
+    assert!(small.iter().all(|(_, version, _)| *version < 1000), "a part of the batch is told");
+    peer.request(1, &watch(Some(until), 0, Select::All)).await;
+    let (until, batch) = peer.news(1).await;
+    assert_eq!((until.version, batch.len()), (1000, 1024));
+    // Who asks for less may have all of it at once.
+    peer.request(1, &watch(behind(0), 0, Select::Prefix(b"\0\0"))).await;
+    assert_eq!(peer.news(1).await.0.version, 1000);
 }
 
 #[tokio::test]

@@ -26,17 +26,45 @@ pub(super) enum Answer {
     Value(Option<Record>),
     Flag(bool),
     Lifetime(Lifetime),
-    Counter { version: Version, value: i64 },
-    Written { version: Option<Version>, before: Before },
-    Conflict { current: Option<Version>, change: u64 },
-    Batch { version: Option<Version>, changed: Vec<v2::Changed> },
+    Counter {
+        version: Version,
+        value: i64,
+    },
+    Written {
+        version: Option<Version>,
+        before: Before,
+    },
+    Conflict {
+        current: Option<Version>,
+        change: u64,
+    },
+    Batch {
+        version: Option<Version>,
+        changed: Vec<v2::Changed>,
+    },
     Pipeline(Vec<Answer>),
-    Page { page: ScanPage, detail: ScanDetail },
-    News { page: Arc<ChangePage>, select: Selected },
-    Gap { now: Position },
-    Tables { more: bool, names: Vec<TableName> },
+    Page {
+        page: ScanPage,
+        detail: ScanDetail,
+    },
+    /// What the page tells up to a position.
+    News {
+        page: Arc<ChangePage>,
+        until: Position,
+        select: Selected,
+    },
+    Gap {
+        now: Position,
+    },
+    Tables {
+        more: bool,
+        names: Vec<TableName>,
+    },
     Statistics(Option<TableStatistics>),
-    Fail { code: FailCode, message: String },
+    Fail {
+        code: FailCode,
+        message: String,
+    },
 }
 
 impl Answer {
@@ -122,7 +150,7 @@ impl Answer {
             }
             Self::Pipeline(answers) => Reply::Pipeline(answers.iter().map(Self::reply).collect()),
             Self::Page { page, detail } => Reply::Page(page_of(page, *detail)),
-            Self::News { page, select } => Reply::News(news_of(page, select)),
+            Self::News { page, until, select } => Reply::News(news_of(page, *until, select)),
             Self::Gap { now } => Reply::Gap { now: position_of(*now) },
             Self::Tables { more, names } => {
                 let names = names.iter().map(TableName::as_str).collect();
@@ -166,14 +194,15 @@ fn page_of(page: &ScanPage, detail: ScanDetail) -> Page<'_> {
     Page { next: page.next().map(|next| &**next), records: records.collect() }
 }
 
-fn news_of<'a>(page: &'a ChangePage, select: &Selected) -> News<'a> {
-    let changes = page.iter().filter(|change| select.takes(change.key)).map(|change| NewsChange {
+fn news_of<'a>(page: &'a ChangePage, until: Position, select: &Selected) -> News<'a> {
+    let told = page.iter().take_while(|change| change.version.get() <= until.version);
+    let changes = told.filter(|change| select.takes(change.key)).map(|change| NewsChange {
         key: change.key,
         version: change.version,
         value: change.value,
         expires_at: change.expires_at,
     });
-    News { until: position_of(page.until()), changes: changes.collect() }
+    News { until: position_of(until), changes: changes.collect() }
 }
 
 fn position_of(position: Position) -> v2::Position {

@@ -9,8 +9,8 @@ use kvsd::TableName;
 use kvsd::protocol::v2::{self, ANSWER_BYTES, Changed};
 
 use super::answer::Answer;
-use super::in_flight::Held;
-use super::rules::{Rules, bytes_of};
+use super::in_flight::{Held, READ_BYTES};
+use super::rules::{Rules, bytes_of, reads_record};
 use crate::engine::{Action, Before, BeforeDetail, Change, Engine, EngineError, Write, Written};
 
 /// A batch that breaks no rule.
@@ -57,7 +57,9 @@ impl Batch {
 
     /// What it is taken to hold in memory.
     pub(super) fn held(&self) -> Held {
-        Held::of_bytes(self.bytes + self.changes.len() * CHANGE_BYTES)
+        let read = self.changes.iter().filter(|change| reads_record(change)).count();
+        let bytes = self.bytes + self.changes.len() * CHANGE_BYTES;
+        Held { bytes: bytes + (read * READ_BYTES).min(ANSWER_BYTES), records: read.min(1) }
     }
 
     /// Carries it out.

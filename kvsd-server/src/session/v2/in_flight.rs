@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use kvsd::protocol::v2::{Previous, RequestId, limits};
+use kvsd::protocol::v2::{RequestId, limits};
 
 use super::answer::Answer;
 use super::watches::{TableWatch, Told, Watches};
@@ -34,7 +34,8 @@ pub(super) struct InFlight {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) bytes: usize,
-    /// The answers to come that are whole records: how large they are shows only afterwards.
+    /// How many of them have the engine read a record, or look for one on the disk: how large it is
+    /// shows only afterwards.
     pub(super) records: usize,
 }
 
@@ -73,16 +74,10 @@ impl InFlight {
         self.requests < MAX_REQUESTS && bytes < MAX_BYTES && records < self.max_records
     }
 
-    /// Counts a write of so many bytes that is about to be carried out, and tells what it is taken
-    /// to hold.
-    pub(super) fn count_write(&mut self, bytes: usize, previous: Previous) -> Held {
-        let held = match previous {
-            Previous::Omit => Held::of_bytes(bytes),
-            Previous::Return => Held { bytes: bytes + READ_BYTES, records: 1 },
-        };
+    /// Counts a write that is about to be carried out.
+    pub(super) fn count_write(&mut self, held: &Held) {
         self.requests += 1;
-        self.held.add(&held);
-        held
+        self.held.add(held);
     }
 
     /// Hands writes that were counted to the engine.

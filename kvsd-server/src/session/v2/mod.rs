@@ -105,6 +105,7 @@ where
         if matches!(self.phase, Phase::Open) && draining.poll(cx).is_ready() {
             self.phase = Phase::Draining;
         }
+        self.requests.rest();
         for _ in 0..MAX_ROUNDS {
             let (read, written) = match self.round(cx) {
                 Ok(polled) => polled,
@@ -113,6 +114,9 @@ where
             match mem::replace(&mut self.phase, Phase::Closed) {
                 Phase::Closing(ended) if written == Written::All => return Poll::Ready(ended),
                 phase => self.phase = phase,
+            }
+            if self.requests.are_tired() {
+                break;
             }
             if written != Written::Part && (read.is_pending() || !self.can_take()) {
                 self.requests.tidy();
@@ -152,7 +156,7 @@ where
 
     /// Carries out what was read, until a whole message is missing or there is no room.
     fn take_messages(&mut self) {
-        while self.can_take() {
+        while self.can_take() && !self.requests.are_tired() {
             let taken = match self.input.next() {
                 Ok(Some(message)) => self.parts.take(&message, |message, backing| {
                     self.requests.take(message, backing, &mut self.in_flight, &mut self.output)

@@ -26,7 +26,7 @@ pub(super) struct Pipeline {
     tables: Vec<TableName>,
     /// How many bytes of keys and values the steps hold.
     bytes: usize,
-    /// How many steps may be answered with a record.
+    /// How many steps read a record.
     records: usize,
     max_value_bytes: usize,
 }
@@ -55,12 +55,12 @@ pub(super) enum Begun {
 
 impl Pipeline {
     /// Carries out the reads that it begins with, as far as none of them waits, and takes in the
-    /// rest.
+    /// rest. Tells also how many bytes of values it has read.
     pub(super) fn begin(
         rules: &Rules<'_>,
         requests: &[Request<'_>],
         scratch: &mut Vec<u8>,
-    ) -> Begun {
+    ) -> (Begun, usize) {
         let mut pipeline = Self { max_value_bytes: rules.max_value_bytes, ..Self::default() };
         for request in requests {
             if pipeline.steps.is_empty() {
@@ -74,9 +74,10 @@ impl Pipeline {
             }
             pipeline.take_in(rules, request);
         }
+        let bytes = pipeline.answers.bytes;
         match pipeline.steps.is_empty() {
-            true => Begun::Answered(pipeline.answers.into_one()),
-            false => Begun::Waits(pipeline),
+            true => (Begun::Answered(pipeline.answers.into_one()), bytes),
+            false => (Begun::Waits(pipeline), bytes),
         }
     }
 
@@ -96,10 +97,11 @@ impl Pipeline {
     }
 
     fn write_step(&mut self, single: Single<'_>) -> Result<Step, String> {
+        let records = single.held().records;
         let Single { table, write, bytes, previous } = single;
         let table = self.place_of(table)?;
         self.bytes += bytes;
-        self.records += usize::from(previous == Previous::Return);
+        self.records += records;
         Ok(Step::Write { table, write, previous })
     }
 

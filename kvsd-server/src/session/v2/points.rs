@@ -11,7 +11,7 @@ use kvsd::protocol::v2::{Lifetime, Reply, Request, RequestId};
 
 use super::answer::{Answer, found_of};
 use super::rules::check_place;
-use crate::engine::{Engine, EngineError, Found, ReadNow, Record};
+use crate::engine::{Engine, Found, Head, ReadNow, Record};
 use crate::session::output::Output;
 
 /// A read of one record that breaks no rule.
@@ -43,41 +43,59 @@ impl<'a> Point<'a> {
         Ok(Self { kind, table, key })
     }
 
-    /// Answers if the engine has the record at hand; `false` if only the disk knows.
+    /// Answers if the engine has the record at hand; `None` if only the disk knows. Tells how many
+    /// bytes of a value that took.
     pub(super) fn answer_now(
         self,
         id: RequestId,
         engine: &dyn Engine,
         scratch: &mut Vec<u8>,
         output: &mut Output,
-    ) -> bool {
-        let result = match engine.read_now(self.table, self.key, scratch) {
-            ReadNow::Ready(result) => result,
-            ReadNow::WouldBlock => return false,
-        };
-        match (self.kind, result) {
-            (PointKind::Value, Ok(found)) => {
-                output.answer(id, &Reply::Value(found.map(found_of)));
-            }
-            (kind, result) => kind.keep(result, engine, self.table).send(id, output),
+    ) -> Option<usize> {
+        if self.kind != PointKind::Value {
+            self.read_now(engine, scratch)?.send(id, output);
+            return Some(0);
         }
-        true
-    }
-
-    /// The answer if the engine has the record at hand; `None` if only the disk knows.
-    pub(super) fn read_now(self, engine: &dyn Engine, scratch: &mut Vec<u8>) -> Option<Answer> {
         match engine.read_now(self.table, self.key, scratch) {
-            ReadNow::Ready(result) => Some(self.kind.keep(result, engine, self.table)),
+            ReadNow::Ready(Ok(found)) => {
+                output.answer(id, &Reply::Value(found.map(found_of)));
+                Some(found.map_or(0, |found| found.value.len()))
+            }
+            ReadNow::Ready(Err(error)) => {
+                Answer::from(error).send(id, output);
+                Some(0)
+            }
             ReadNow::WouldBlock => None,
         }
     }
 
+    /// The answer if the engine has the record at hand; `None` if only the disk knows.
+    pub(super) fn read_now(self, engine: &dyn Engine, scratch: &mut Vec<u8>) -> Option<Answer> {
+        let Self { kind, table, key } = self;
+        let answer = match kind {
+            PointKind::Value => match engine.read_now(table, key, scratch) {
+                ReadNow::Ready(found) => found.map(|found| Answer::Value(found.map(record_of))),
+                ReadNow::WouldBlock => return None,
+            },
+            PointKind::Presence => engine.find_now(table, key, scratch)?.map(presence),
+            PointKind::Lifetime => {
+                engine.find_now(table, key, scratch)?.map(|head| lifetime(head, engine, table))
+            }
+        };
+        Some(answer.unwrap_or_else(Answer::from))
+    }
+
     /// The answer, from the disk if need be.
     pub(super) async fn read(self, engine: &dyn Engine) -> Answer {
-        match engine.read(self.table, self.key).await {
-            Ok(record) => self.kind.answer(record, engine, self.table),
-            Err(error) => error.into(),
-        }
+        let Self { kind, table, key } = self;
+        let answer = match kind {
+            PointKind::Value => engine.read(table, key).await.map(Answer::Value),
+            PointKind::Presence => engine.find(table, key).await.map(presence),
+            PointKind::Lifetime => {
+                engine.find(table, key).await.map(|head| lifetime(head, engine, table))
+            }
+        };
+        answer.unwrap_or_else(Answer::from)
     }
 
     /// As [`Point::read`], for later.
@@ -91,39 +109,22 @@ impl<'a> Point<'a> {
     }
 }
 
-impl PointKind {
-    /// The answer from a record that stands in a buffer which is wanted for more.
-    fn keep(
-        self,
-        result: Result<Option<Found<'_>>, EngineError>,
-        engine: &dyn Engine,
-        table: &str,
-    ) -> Answer {
-        let record = |found: Found<'_>| Record {
-            version: found.version,
-            expires_at: found.expires_at,
-            value: match self {
-                Self::Value => Bytes::copy_from_slice(found.value),
-                Self::Presence | Self::Lifetime => Bytes::new(),
-            },
-        };
-        match result {
-            Ok(found) => self.answer(found.map(record), engine, table),
-            Err(error) => error.into(),
-        }
-    }
+/// A record whose value stood in a buffer that is wanted for more.
+fn record_of(found: Found<'_>) -> Record {
+    let Found { version, expires_at, value } = found;
+    Record { version, expires_at, value: Bytes::copy_from_slice(value) }
+}
 
-    fn answer(self, record: Option<Record>, engine: &dyn Engine, table: &str) -> Answer {
-        match self {
-            Self::Value => Answer::Value(record),
-            Self::Presence => Answer::Flag(record.is_some()),
-            Self::Lifetime => Answer::Lifetime(match record.map(|record| record.expires_at) {
-                None => Lifetime::Absent,
-                Some(None) => Lifetime::Endless,
-                Some(Some(end)) => left(end, engine.time(table)),
-            }),
-        }
-    }
+fn presence(head: Option<Head>) -> Answer {
+    Answer::Flag(head.is_some())
+}
+
+fn lifetime(head: Option<Head>, engine: &dyn Engine, table: &str) -> Answer {
+    Answer::Lifetime(match head.map(|head| head.expires_at) {
+        None => Lifetime::Absent,
+        Some(None) => Lifetime::Endless,
+        Some(Some(end)) => left(end, engine.time(table)),
+    })
 }
 
 /// The record was there a moment ago, and so it has some time left.

@@ -14,9 +14,9 @@ use super::batches::Batch;
 use super::in_flight::{InFlight, READ};
 use super::pipeline::{Begun, Pipeline};
 use super::points::Point;
-use super::rules::{Rules, Single};
+use super::rules::Rules;
 use super::scans::TableScan;
-use super::tables::TableRequest;
+use super::tables::{TableRequest, Turns};
 use super::watches::TableWatch;
 use super::writes::Writes;
 use crate::clock;
@@ -26,13 +26,22 @@ use crate::session::{Ended, Service, tidy};
 pub(super) struct Requests<'s> {
     service: &'s Service,
     writes: Writes,
+    turns: Turns,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// What was read on the spot since the last rest, in bytes.
+    work: usize,
 }
 
 impl<'s> Requests<'s> {
     pub(super) fn new(service: &'s Service) -> Self {
-        Self { service, writes: Writes::default(), scratch: Vec::new() }
+        Self {
+            service,
+            writes: Writes::default(),
+            turns: Turns::default(),
+            scratch: Vec::new(),
+            work: 0,
+        }
     }
 
     /// Answers a request, or takes it on. An error ends the session.
@@ -84,23 +93,28 @@ impl<'s> Requests<'s> {
             }
             Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => {
                 let point = Point::check(request)?;
-                if !point.answer_now(id, &*self.service.engine, &mut self.scratch, output) {
-                    in_flight.run(id, READ, point.read_later(engine()));
+                match point.answer_now(id, &*self.service.engine, &mut self.scratch, output) {
+                    Some(bytes) => self.spend(1, bytes),
+                    None => in_flight.run(id, READ, point.read_later(engine())),
                 }
             }
             Request::Set { .. }
             | Request::Delete { .. }
             | Request::Increment { .. }
             | Request::Expire { .. } => {
-                let Single { table, write, bytes, previous } = rules.write(request)?;
-                self.writes.add(id, table, write, &in_flight.count_write(bytes, previous));
+                let single = rules.write(request)?;
+                let held = single.held();
+                in_flight.count_write(&held);
+                self.writes.add(id, single.table, single.write, &held);
             }
             Request::Batch { table, changes } => {
                 let batch = Batch::check(&rules, table, changes)?;
                 in_flight.run(id, batch.held(), batch.run(engine()));
             }
             Request::Pipeline(requests) => {
-                match Pipeline::begin(&rules, requests, &mut self.scratch) {
+                let (begun, bytes) = Pipeline::begin(&rules, requests, &mut self.scratch);
+                self.spend(requests.len(), bytes);
+                match begun {
                     Begun::Answered(answer) => answer.send(id, output),
                     Begun::Waits(pipeline) => {
                         in_flight.run(id, pipeline.held(), pipeline.run(engine()));
@@ -125,7 +139,7 @@ impl<'s> Requests<'s> {
             | Request::Tables { .. }
             | Request::Statistics { .. } => {
                 let request = TableRequest::check(request)?;
-                in_flight.run(id, request.held(), request.run(engine()));
+                in_flight.run(id, request.held(), request.run(engine(), self.turns.clone()));
             }
         }
         Ok(())
@@ -138,8 +152,27 @@ impl<'s> Requests<'s> {
         }
     }
 
+    /// Whether so much was read on the spot that others should have the thread.
+    pub(super) fn are_tired(&self) -> bool {
+        self.work >= MAX_WORK_BYTES
+    }
+
+    /// Others had the thread.
+    pub(super) fn rest(&mut self) {
+        self.work = 0;
+    }
+
+    fn spend(&mut self, reads: usize, bytes: usize) {
+        self.work += reads * READ_WORK_BYTES + bytes;
+    }
+
     /// Gives back what an idle session need not hold.
     pub(super) fn tidy(&mut self) {
         tidy(&mut self.scratch);
     }
 }
+
+/// What is read on the spot before others get the thread: some milliseconds of it.
+const MAX_WORK_BYTES: usize = 1024 * 1024;
+/// What finding a record costs beside its value, as if that were so much longer.
+const READ_WORK_BYTES: usize = 256;

@@ -10,6 +10,7 @@ use kvsd::protocol::v2::part::Backing;
 use kvsd::protocol::v2::{self, Expiry, Previous, Request};
 use kvsd::types::{MAX_KEY_BYTES, check_key, check_table_name};
 
+use super::in_flight::{Held, READ_BYTES};
 use crate::engine::{Action, BeforeDetail, Change, Condition, Engine, Write};
 use crate::session::Service;
 
@@ -29,6 +30,18 @@ pub(super) struct Single<'a> {
     /// How many bytes of keys and values it holds.
     pub(super) bytes: usize,
     pub(super) previous: Previous,
+}
+
+impl Single<'_> {
+    /// What it is taken to hold in memory.
+    pub(super) fn held(&self) -> Held {
+        let Self { write, bytes, previous, .. } = self;
+        if *previous == Previous::Return || write.changes.iter().any(reads_record) {
+            Held { bytes: bytes + READ_BYTES, records: 1 }
+        } else {
+            Held::of_bytes(*bytes)
+        }
+    }
 }
 
 impl<'s> Rules<'s> {
@@ -132,6 +145,15 @@ pub(super) fn check_part(what: &str, part: &[u8]) -> Result<(), String> {
         return Err(format!("{what} has at most {MAX_KEY_BYTES} bytes, this one has {bytes}"));
     }
     Ok(())
+}
+
+/// Whether the engine reads the whole record to make the change: one of a few bytes may read and
+/// write as much as a value may have.
+pub(super) fn reads_record(change: &Change) -> bool {
+    match change.action {
+        Action::Increment { .. } | Action::Expire { .. } => true,
+        Action::Set { .. } | Action::Delete | Action::Check => false,
+    }
 }
 
 /// How many bytes of keys and values a change holds.

@@ -65,12 +65,12 @@ impl TableScan {
     /// What it is taken to hold in memory.
     pub(super) fn held(&self) -> Held {
         let records = self.scan.limits.records;
-        match self.scan.detail {
-            ScanDetail::Keys => Held::of_bytes((records * MAX_KEY_BYTES).min(ANSWER_BYTES)),
-            ScanDetail::Records => {
-                Held { bytes: (records * READ_BYTES).min(ANSWER_BYTES), records: 1 }
-            }
-        }
+        let bytes = match self.scan.detail {
+            // However few they are, a thread has to look for them.
+            ScanDetail::Keys => (records * MAX_KEY_BYTES).max(READ_BYTES),
+            ScanDetail::Records => records * READ_BYTES,
+        };
+        Held { bytes: bytes.min(ANSWER_BYTES), records: 1 }
     }
 
     /// Reads the page.

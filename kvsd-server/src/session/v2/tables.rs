@@ -7,6 +7,8 @@ use std::sync::Arc;
 use kvsd::TableName;
 use kvsd::protocol::v2::{MAX_PAGE, Request};
 
+use tokio::sync::Semaphore;
+
 use super::answer::Answer;
 use super::in_flight::Held;
 use crate::engine::Engine;
@@ -18,6 +20,17 @@ pub(super) enum TableRequest {
     Drop(TableName),
     List { after: Option<String> },
     Statistics(TableName),
+}
+
+/// Whose turn it is to make or drop a table: each takes files, syncs and a thread of the server, so
+/// that a session has a few under way at a time, and the others wait in their order.
+#[derive(Debug, Clone)]
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MAX_CHANGES)))
+    }
 }
 
 impl TableRequest {
@@ -37,12 +50,17 @@ impl TableRequest {
     pub(super) fn held(&self) -> Held {
         match self {
             Self::Create(_) | Self::Drop(_) | Self::Statistics(_) => Held::of_bytes(1024),
-            Self::List { .. } => Held::of_bytes(MAX_PAGE * kvsd::types::MAX_TABLE_NAME_BYTES),
+            Self::List { .. } => Held::of_bytes(LIST_BYTES),
         }
     }
 
-    /// Carries it out.
-    pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
+    /// Carries it out, a change when it is its turn.
+    pub(super) async fn run(self, engine: Arc<dyn Engine>, turns: Turns) -> Answer {
+        let _turn = match &self {
+            // The semaphore is never closed.
+            Self::Create(_) | Self::Drop(_) => turns.0.acquire().await.ok(),
+            Self::List { .. } | Self::Statistics(_) => None,
+        };
         let answer = match self {
             Self::Create(table) => engine.create_table(&table).await.map(Answer::Flag),
             Self::Drop(table) => engine.drop_table(&table).await.map(Answer::Flag),
@@ -64,3 +82,9 @@ fn list(mut names: Vec<TableName>, after: Option<String>) -> Answer {
     names.truncate(MAX_PAGE);
     Answer::Tables { more, names }
 }
+
+/// The most tables that a session makes or drops at a time.
+const MAX_CHANGES: usize = 4;
+/// What a list is taken to hold: the engine names all tables first, and that many at a time are as
+/// much as is gathered and sorted before others get the thread.
+const LIST_BYTES: usize = 2 * 1024 * 1024;

@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::answer::Answer;
 use super::rules::{check_part, check_table};
-use crate::engine::{ChangePage, Changes, Engine, EngineError, PageLimits, Position};
+use crate::engine::{ChangePage, Changed, Changes, Engine, EngineError, PageLimits, Position};
 
 /// A watch that breaks no rule.
 #[derive(Debug)]
@@ -117,8 +117,8 @@ impl TableWatch {
         let Some(mut since) = since else {
             return (position_now(&*engine, &table, select).await, None);
         };
-        let started = Instant::now();
-        let deadline = started + wait;
+        let deadline = Instant::now() + wait;
+        let mut silent_bytes = 0;
         loop {
             // The semaphore is never closed.
             let told = Arc::clone(&place.reading).acquire_owned().await.ok().map(Told);
@@ -127,21 +127,21 @@ impl TableWatch {
                 Ok(Look::Gap { now }) => return (Answer::Gap { now }, told),
                 Err(error) => return (error.into(), told),
             };
-            since = page.until();
-            match select.bytes_of(&page) {
-                0 => {}
-                bytes if bytes > message_bytes => {
-                    // Nothing is left out silently: what a batch has changed is told as a whole.
-                    return (Answer::Gap { now: since }, told);
-                }
-                _ => return (Answer::News { page, select }, told),
+            match select.fit(&page, message_bytes) {
+                Fit::Nothing => {}
+                Fit::UpTo(until) => return (Answer::News { page, until, select }, told),
+                // Nothing is left out silently: what a batch has changed is told as a whole.
+                Fit::TooLarge => return (Answer::Gap { now: page.until() }, told),
             }
+            since = page.until();
+            silent_bytes += page.iter().map(|change| bytes_of(&change)).sum::<usize>();
             drop((told, page));
-            // Who is far behind reads on for a while, even if it was not to wait.
-            let is_over = Instant::now() >= deadline.max(started + CATCH_UP);
+            // Whoever is far behind learns how far it has come, and goes on from there: what lies
+            // behind it may take longer to read than anybody waits.
+            let is_over = silent_bytes >= MAX_SILENT_BYTES || Instant::now() >= deadline;
             if is_over || !place.waits(&*engine, &table, since, deadline).await {
                 let page = Arc::new(ChangePage::empty(since));
-                return (Answer::News { page, select }, None);
+                return (Answer::News { page, until: since, select }, None);
             }
         }
     }
@@ -194,7 +194,7 @@ impl Seen {
 
     /// Keeps what is small and stays true.
     fn put(&self, table: &str, since: Position, page: &Arc<ChangePage>) {
-        let bytes = Selected::All.bytes_of(page);
+        let bytes = page.iter().map(|change| bytes_of(&change)).sum();
         // Behind an empty page there may be something any time, and under a name another table.
         if since.incarnation.is_none() || !(1..=MAX_SEEN_BYTES).contains(&bytes) {
             return;
@@ -217,14 +217,38 @@ impl Selected {
         }
     }
 
-    /// How many bytes of a message the changes take that are asked for; 0 if there are none.
-    fn bytes_of(&self, page: &ChangePage) -> usize {
-        let changes = page.iter().filter(|change| self.takes(change.key));
-        let bytes = changes.map(|change| {
-            change.key.len() + change.value.map_or(0, <[u8]>::len) + BESIDE_CHANGE_BYTES
-        });
-        bytes.sum()
+    /// How much of a page goes into a message of at most so many bytes.
+    fn fit(&self, page: &ChangePage, message_bytes: usize) -> Fit {
+        let (mut bytes, mut before, mut last) = (0, None, None);
+        for change in page.iter().filter(|change| self.takes(change.key)) {
+            if last != Some(change.version) {
+                (before, last) = (last, Some(change.version));
+            }
+            bytes += bytes_of(&change);
+            if bytes > message_bytes {
+                return before.map_or(Fit::TooLarge, |version: Version| {
+                    Fit::UpTo(Position { version: version.get(), ..page.until() })
+                });
+            }
+        }
+        if last.is_some() { Fit::UpTo(page.until()) } else { Fit::Nothing }
     }
+}
+
+/// What of a page goes into a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// None of its changes is asked for.
+    Nothing,
+    /// What was written up to there.
+    UpTo(Position),
+    /// Not even the first write.
+    TooLarge,
+}
+
+/// How many bytes of a message a change takes.
+fn bytes_of(change: &Changed<'_>) -> usize {
+    change.key.len() + change.value.map_or(0, <[u8]>::len) + BESIDE_CHANGE_BYTES
 }
 
 impl Watches {
@@ -287,7 +311,7 @@ async fn position_now(engine: &dyn Engine, table: &str, select: Selected) -> Ans
                 incarnation: statistics.as_ref().map(|table| table.incarnation),
                 version: statistics.and_then(|table| table.last_version).map_or(0, Version::get),
             };
-            Answer::News { page: Arc::new(ChangePage::empty(until)), select }
+            Answer::News { page: Arc::new(ChangePage::empty(until)), until, select }
         }
         Err(error) => error.into(),
     }
@@ -300,7 +324,7 @@ const MAX_WATCHES: usize = 1024;
 const MAX_READING: usize = 8;
 /// The most that is kept of what watches read, in bytes.
 const MAX_SEEN_BYTES: usize = 16 * 1024;
-/// How long a watch that was not to wait reads what lies behind its position.
-const CATCH_UP: Duration = Duration::from_secs(1);
+/// How much one watch reads that is not about it before it tells how far it has come, in bytes.
+const MAX_SILENT_BYTES: usize = 4 * 1024 * 1024;
 /// At most what a change takes in a message beside its key and value.
 const BESIDE_CHANGE_BYTES: usize = 96;

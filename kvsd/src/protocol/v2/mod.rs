@@ -55,7 +55,9 @@
 //! the table that has the name now, and an integer from 0. Two nulls ask where the table is now.
 //! A Watch is answered when there is a change that it is about, when its wait is over (a server
 //! waits at most 30 s), or when a Cancel comes; Cancel has no answer of its own, and one that comes
-//! too late means nothing.
+//! too late means nothing. A server that has read much that the watch is not about answers News
+//! without changes before the wait is over. So empty News is no sign of the end: ask again from its
+//! position. The end is reached when that is the position that two nulls are answered with.
 //!
 //! A request of more than 64 KiB goes as messages of type `K`, a reply as messages of type `k`, each
 //! with a [part] of it; the parts of up to four messages of a direction, and small messages,

@@ -1,6 +1,7 @@
 //! What readers find, and when.
 
 use super::*;
+use crate::engine::Head;
 use crate::log::storage::rotation::Retention;
 
 #[tokio::test]
@@ -161,4 +162,43 @@ async fn reads_beside_compaction_always_find_their_key_and_room_is_reclaimed() {
     for key in 0..32_u8 {
         assert!(read(&engine, &[key]).await.unwrap().starts_with(&[key; 100]));
     }
+}
+
+#[tokio::test]
+async fn a_record_is_found_without_reading_its_value() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = LogEngine::open(LogConfig::new(folder.path())).unwrap();
+    let version = version_of(&engine, set(b"large", &vec![b'v'; 10 << 20])).await;
+    let found = Version::new(version).map(|version| Head { version, expires_at: None });
+    let mut buffer = Vec::new();
+    for (key, head) in [(&b"large"[..], found), (b"none", None)] {
+        // Not every file system tells what it has in memory.
+        if let Some(now) = engine.find_now("default", key, &mut buffer) {
+            assert_eq!(now, Ok(head));
+        }
+        assert!(buffer.capacity() <= 4096, "{} bytes were read", buffer.capacity());
+        assert_eq!(engine.find("default", key).await, Ok(head));
+    }
+    assert_eq!(engine.find_now("none", b"large", &mut buffer), Some(Ok(None)));
+    engine.close().await.unwrap();
+    assert_eq!(engine.find_now("default", b"large", &mut buffer), Some(Err(EngineError::Closed)));
+    assert_eq!(engine.find("default", b"large").await, Err(EngineError::Closed));
+}
+
+#[tokio::test]
+async fn what_has_expired_is_not_found() {
+    let disk = SimDisk::new(1);
+    let clock = Arc::new(ManualClock::at(1_000));
+    let config = LogConfig { clock: Arc::clone(&clock) as _, ..LogConfig::new("/data") };
+    let engine =
+        LogEngine::open_on(Arc::new(disk.clone()), config, TableOptions::default()).unwrap();
+    let end = UnixMillis::new(2_000);
+    let value = Bytes::from_static(b"v");
+    let action = Action::Set { value, expires_at: end };
+    let version = version_of(&engine, one(b"a", Condition::Any, action)).await;
+    let found = engine.find("default", b"a").await;
+    assert_eq!(found, Ok(Version::new(version).map(|version| Head { version, expires_at: end })));
+    clock.set(2_000);
+    assert_eq!(engine.find("default", b"a").await, Ok(None));
+    assert!(matches!(engine.find_now("default", b"a", &mut Vec::new()), Some(Ok(None)) | None));
 }
