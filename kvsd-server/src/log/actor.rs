@@ -58,6 +58,9 @@ pub(super) struct Shared {
     pub(super) read_pool: Pool,
     /// One thread: at most one chore of the whole engine at a time.
     pub(super) chore_pool: Pool,
+    /// One thread: what changes the list of tables has its turn there, and however much of it is
+    /// asked for, no sync of a write waits behind it.
+    pub(super) catalog_pool: Pool,
 }
 
 /// The actor, but for its [`Turn`], which travels to the pools and back.

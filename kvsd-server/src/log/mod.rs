@@ -97,6 +97,7 @@ impl LogEngine {
             sync_pool: Pool::new("kvsd-sync", config.sync_threads),
             read_pool: Pool::new("kvsd-read", config.read_threads),
             chore_pool: Pool::new("kvsd-chore", 1),
+            catalog_pool: Pool::new("kvsd-catalog", 1),
         });
         let tables = Tables::open(store, shared, config.clock, runtime.clone(), config.max_tables)?;
         let backups = Backups::new(disk, config.backups, tables.clone(), runtime);
