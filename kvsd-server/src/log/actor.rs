@@ -54,6 +54,7 @@ enum Ending {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) policy: SyncPolicy,
+    pub(super) most_write_bytes: usize,
     pub(super) sync_pool: Pool,
     pub(super) read_pool: Pool,
     /// One thread: at most one chore of the whole engine at a time.

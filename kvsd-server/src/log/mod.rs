@@ -94,6 +94,7 @@ impl LogEngine {
             .map_err(|error| OpenError::from_store(error, config.data_dir.clone()))?;
         let shared = Arc::new(Shared {
             policy,
+            most_write_bytes: config.most_write_bytes(),
             sync_pool: Pool::new("kvsd-sync", config.sync_threads),
             read_pool: Pool::new("kvsd-read", config.read_threads),
             chore_pool: Pool::new("kvsd-chore", 1),
