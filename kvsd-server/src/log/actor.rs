@@ -54,10 +54,14 @@ enum Ending {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) policy: SyncPolicy,
+    pub(super) most_write_bytes: usize,
     pub(super) sync_pool: Pool,
     pub(super) read_pool: Pool,
     /// One thread: at most one chore of the whole engine at a time.
     pub(super) chore_pool: Pool,
+    /// One thread: what changes the list of tables has its turn there, and however much of it is
+    /// asked for, no sync of a write waits behind it.
+    pub(super) catalog_pool: Pool,
 }
 
 /// The actor, but for its [`Turn`], which travels to the pools and back.

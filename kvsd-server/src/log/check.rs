@@ -8,10 +8,9 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use kvsd::{UnixMillis, Version};
 
-use super::convert::{demand_of, holds, in_table, integer, record};
+use super::convert::{MOST_INTEGER_BYTES, demand_of, holds, in_table, integer, record};
 use super::storage::error::StorageError;
 use super::storage::group::Content;
 use super::storage::index::KeyHash;
@@ -53,42 +52,72 @@ impl Turn {
         self.checked.clear();
         let mut before = Vec::with_capacity(write.changes.len());
         let mut counters = Vec::new();
-        let mut held = 0;
+        let mut bytes = brought_bytes(write);
         for (place, change) in write.changes.iter().enumerate() {
-            let hash = self.writer.hash(&change.key);
-            let extent = extent(write.before, &change.action);
-            let current = match self.writer.current(hash, &change.key, access, extent) {
-                // An expired record is replaced like any other, but counts as absent.
+            let hashed = (self.writer.hash(&change.key), &*change.key);
+            let needs_value = needs_value(write.before, &change.action);
+            // A large value is read only once it is clear that it matters.
+            let extent = if needs_value { Extent::UpTo(SMALL_BYTES) } else { Extent::Key };
+            let mut current = match self.look(hashed, access, extent)? {
                 Ok(current) => current,
-                Err(ReadError::NotCached) => return Err(Failed::NotCached),
-                Err(ReadError::Storage(error)) => return Ok(Err(in_table(&self.table, &error))),
+                Err(error) => return Ok(Err(error)),
             };
-            let live = current.as_ref().filter(|current| current.expires > now);
+            // An expired record is replaced like any other, but counts as absent.
+            let is_live = |current: &&Current| current.expires > now;
+            let live = current.as_ref().filter(is_live);
             if !holds(change.condition, live) {
                 let current = live.and_then(|live| Version::new(live.version));
                 return Ok(Ok(Written::Conflict { change: place, current }));
             }
-            let value = match (live, extent) {
-                (Some(live), Extent::Whole) => Bytes::copy_from_slice(self.writer.value(live)),
-                (None, _) | (_, Extent::Key) => Bytes::new(),
-            };
-            held += value.len();
-            if held > MOST_READ_BYTES {
-                return Ok(refused("it reads more than 64 MiB of values; send several"));
+            let mut value = Bytes::new();
+            if let Some(found) = live.filter(|_| needs_value) {
+                bytes += found.value_bytes;
+                if let Err(error) = self.admit_value(write, &change.action, found, bytes) {
+                    return Ok(Err(error));
+                }
+                if self.writer.value(found).is_none() {
+                    current = match self.look(hashed, access, Extent::Whole)? {
+                        Ok(current) => current,
+                        Err(error) => return Ok(Err(error)),
+                    };
+                }
+                let read = current.as_ref().and_then(|current| self.writer.value(current));
+                value = read.map(Bytes::copy_from_slice).unwrap_or_default();
             }
+            let live = current.as_ref().filter(is_live);
             before.push(before_of(live, &value, write.before));
             let effect = match self.effect(&change.action, live, value, &mut counters) {
                 Ok(effect) => effect,
                 Err(error) => return Ok(Err(error)),
             };
-            self.checked.push(Checked { hash, current, effect });
+            self.checked.push(Checked { hash: hashed.0, current, effect });
         }
-        self.held += held;
         let version = self.append(write)?;
         Ok(Ok(Written::Applied { version, before, counters }))
     }
 
-    /// Whether the write is one that may be carried out now.
+    /// What stands at a key. Whatever is read of values counts, whether it comes to something or not.
+    fn look(
+        &mut self,
+        (hash, key): (KeyHash, &[u8]),
+        access: Access,
+        extent: Extent,
+    ) -> Result<Result<Option<Current>, EngineError>, Failed> {
+        let current = match self.writer.current(hash, key, access, extent) {
+            Ok(current) => current,
+            Err(ReadError::NotCached) => return Err(Failed::NotCached),
+            Err(ReadError::Storage(error)) => return Ok(Err(in_table(&self.table, &error))),
+        };
+        let read = current.as_ref().and_then(|current| self.writer.value(current));
+        self.held += match extent {
+            Extent::Key => 0,
+            Extent::UpTo(_) | Extent::Whole => read.map_or(0, <[u8]>::len),
+        };
+        Ok(Ok(current))
+    }
+
+    /// Whether the write may be carried out as far as it is known before anything is read.
+
     fn admit(&self, write: &Write, reserve: Reserve) -> Result<(), EngineError> {
         let takes_none = |action: &Action| matches!(action, Action::Delete | Action::Check);
         if reserve == Reserve::Use && !write.changes.iter().all(|c| takes_none(&c.action)) {
@@ -104,7 +133,36 @@ impl Turn {
         if self.writer.group_bytes() as u64 + demand.bytes > MOST_GROUP_BYTES as u64 {
             return refused("it is larger than 1 GiB");
         }
+        self.admit_bytes(write, brought_bytes(write))
+    }
+
+    /// Whether an action may have the value of a record, with which the write has so many bytes.
+    fn admit_value(
+        &self,
+        write: &Write,
+        action: &Action,
+        found: &Current,
+        bytes: usize,
+    ) -> Result<(), EngineError> {
+        if matches!(action, Action::Increment { .. }) && found.value_bytes > MOST_INTEGER_BYTES {
+            return Err(self.not_an_integer());
+        }
+        self.admit_bytes(write, bytes)
+    }
+
+    /// A write of one change may have any value, for there is no smaller one.
+    fn admit_bytes(&self, write: &Write, bytes: usize) -> Result<(), EngineError> {
+        if write.changes.len() > 1 && bytes > self.most_write_bytes {
+            let most = self.most_write_bytes;
+            return refused(&format!(
+                "it has, and reads, more than {most} bytes of keys and values; send several"
+            ));
+        }
         Ok(())
+    }
+
+    fn not_an_integer(&self) -> EngineError {
+        EngineError::NotAnInteger { table: self.table.to_string() }
     }
 
     /// What an action does where this live record stands, the value of which was read.
@@ -126,15 +184,13 @@ impl Turn {
             (Action::Delete, Some(_)) => Ok(Effect::Delete),
             (Action::Expire { at }, Some(_)) => Ok(Effect::Set { value, expires: expires(at) }),
             (Action::Increment { by }, live) => {
-                let table = || self.table.to_string();
                 let before = match live {
-                    Some(_) => integer(&value)
-                        .ok_or_else(|| EngineError::NotAnInteger { table: table() })?,
+                    Some(_) => integer(&value).ok_or_else(|| self.not_an_integer())?,
                     None => 0,
                 };
                 let after = before
                     .checked_add(*by)
-                    .ok_or_else(|| EngineError::Overflow { table: table() })?;
+                    .ok_or_else(|| EngineError::Overflow { table: self.table.to_string() })?;
                 counters.push(after);
                 let expires = live.map_or(NEVER, |live| live.expires);
                 Ok(Effect::Set { value: after.to_string().into(), expires })
@@ -173,17 +229,22 @@ impl Turn {
     }
 }
 
-/// How much of a record a change needs.
-fn extent(before: BeforeDetail, action: &Action) -> Extent {
+/// Whether a change needs the value that stands at its key.
+fn needs_value(before: BeforeDetail, action: &Action) -> bool {
     match (before, action) {
         (BeforeDetail::Record, _)
-        | (BeforeDetail::Presence, Action::Increment { .. } | Action::Expire { .. }) => {
-            Extent::Whole
-        }
-        (BeforeDetail::Presence, Action::Set { .. } | Action::Delete | Action::Check) => {
-            Extent::Key
-        }
+        | (BeforeDetail::Presence, Action::Increment { .. } | Action::Expire { .. }) => true,
+        (BeforeDetail::Presence, Action::Set { .. } | Action::Delete | Action::Check) => false,
     }
+}
+
+/// How many bytes of keys and values a write brings.
+fn brought_bytes(write: &Write) -> usize {
+    let value_bytes = |action: &Action| match action {
+        Action::Set { value, .. } => value.len(),
+        Action::Delete | Action::Increment { .. } | Action::Expire { .. } | Action::Check => 0,
+    };
+    write.changes.iter().map(|change| change.key.len() + value_bytes(&change.action)).sum()
 }
 
 fn before_of(live: Option<&Current>, value: &Bytes, detail: BeforeDetail) -> Before {
@@ -199,8 +260,7 @@ fn refused<T>(cause: &str) -> Result<T, EngineError> {
     Err(EngineError::Io { context: "the write is refused".into(), cause: cause.into() })
 }
 
-/// What one write may read, to answer with it or to write it again: any value, but not any value
-/// for each of a thousand keys, which a few bytes on the wire could ask for.
-const MOST_READ_BYTES: usize = LARGEST_MAX_VALUE_BYTES;
+/// A record of so many bytes is read as a whole at once.
+const SMALL_BYTES: usize = 64 * 1024;
 /// A group has 4-byte offsets; this keeps them far from their end.
 const MOST_GROUP_BYTES: usize = 1 << 30;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kvsd::types::DEFAULT_MAX_VALUE_BYTES;
+
 use super::clock::{Clock, SystemClock};
 
 /// How the log engine is set up.
@@ -27,6 +29,13 @@ pub struct LogConfig {
     /// file, and each read, sync or compaction under way some; the others are opened when they are
     /// needed.
     pub open_files: usize,
+    /// The largest value that is written as a rule, in bytes. Default:
+    /// [`kvsd::types::DEFAULT_MAX_VALUE_BYTES`]. A larger one is taken all the same; but a write of
+    /// several changes has at most so many bytes of keys and values and 1.5 MiB more, those included
+    /// that it only reads or writes again, and is refused with
+    /// [`EngineError::Io`](crate::engine::EngineError::Io) above that. So whoever is told of changes
+    /// has room for any write.
+    pub max_value_bytes: usize,
     /// The folder that backups go to, each of them a folder of its own; it is made if there is none.
     /// On the data folder's file system a backup takes little room of its own: it shares files with
     /// the server. Default: none, and no backups.
@@ -50,9 +59,15 @@ impl LogConfig {
             sync_threads: 64,
             read_threads: 16,
             open_files: Self::DEFAULT_OPEN_FILES,
+            max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
             backups: None,
             clock: Arc::new(SystemClock),
         }
+    }
+
+    /// The most bytes of keys and values of a write of several changes.
+    pub(super) fn most_write_bytes(&self) -> usize {
+        self.max_value_bytes.saturating_add(BESIDE_VALUE_BYTES)
     }
 }
 
@@ -95,3 +110,7 @@ impl SyncPolicy {
         }
     }
 }
+
+/// What a write of several changes may have beside a value: more than the megabyte that a session
+/// lets it bring, for it may count, and less than the two that a message has beside a value.
+const BESIDE_VALUE_BYTES: usize = 3 << 19;

@@ -140,7 +140,7 @@ pub(super) fn holds(condition: Condition, live: Option<&Current>) -> bool {
 }
 
 /// `i64::MIN` in decimal.
-const MOST_INTEGER_BYTES: usize = 20;
+pub(super) const MOST_INTEGER_BYTES: usize = 20;
 
 #[cfg(test)]
 mod tests {

@@ -94,9 +94,11 @@ impl LogEngine {
             .map_err(|error| OpenError::from_store(error, config.data_dir.clone()))?;
         let shared = Arc::new(Shared {
             policy,
+            most_write_bytes: config.most_write_bytes(),
             sync_pool: Pool::new("kvsd-sync", config.sync_threads),
             read_pool: Pool::new("kvsd-read", config.read_threads),
             chore_pool: Pool::new("kvsd-chore", 1),
+            catalog_pool: Pool::new("kvsd-catalog", 1),
         });
         let tables = Tables::open(store, shared, config.clock, runtime.clone(), config.max_tables)?;
         let backups = Backups::new(disk, config.backups, tables.clone(), runtime);

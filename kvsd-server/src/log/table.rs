@@ -48,7 +48,8 @@ impl Table {
         (writer, lock): (Writer, Arc<dyn Lock>),
     ) -> Self {
         let reader = Arc::clone(writer.reader());
-        let turn = Turn::new(name.clone(), Arc::clone(clock), writer);
+        let most = shared.most_write_bytes;
+        let turn = Turn::new(name.clone(), Arc::clone(clock), writer, most);
         let published = Arc::new(Notify::new());
         Self {
             name: name.clone(),

@@ -96,7 +96,7 @@ impl Tables {
         let inner = Arc::clone(&self.inner);
         let name = name.clone();
         // All of it happens over there, so that nothing is half done if the caller goes away.
-        let created = self.inner.shared.sync_pool.run(move || inner.create(&name)).await;
+        let created = self.inner.shared.catalog_pool.run(move || inner.create(&name)).await;
         created.unwrap_or(Err(EngineError::Closed))
     }
 
@@ -139,8 +139,8 @@ impl Tables {
     /// How many threads work for the tables now.
     #[cfg(test)]
     pub(super) fn threads(&self) -> usize {
-        let Shared { sync_pool, read_pool, chore_pool, .. } = &*self.inner.shared;
-        [sync_pool, read_pool, chore_pool].map(Pool::threads).iter().sum()
+        let Shared { sync_pool, read_pool, chore_pool, catalog_pool, .. } = &*self.inner.shared;
+        [sync_pool, read_pool, chore_pool, catalog_pool].map(Pool::threads).iter().sum()
     }
 
     /// Drops a table; says whether there was one.
@@ -154,7 +154,7 @@ impl Tables {
     async fn drop_now(&self, name: TableName) -> Result<bool, EngineError> {
         let _drops = self.inner.drops.read().await;
         let inner = Arc::clone(&self.inner);
-        let forgotten = self.inner.shared.sync_pool.run({
+        let forgotten = self.inner.shared.catalog_pool.run({
             let name = name.clone();
             move || inner.forget(&name)
         });
@@ -164,7 +164,7 @@ impl Tables {
         table.leave().await;
         // Lest every file that goes is opened first, for who may still read it.
         drop(table);
-        match self.inner.shared.sync_pool.run(move || remains.remove()).await {
+        match self.inner.shared.catalog_pool.run(move || remains.remove()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 let cause = with_cause(&error);
@@ -184,7 +184,7 @@ impl Tables {
         // is being made.
         let _no_drops = self.inner.drops.write().await;
         let inner = Arc::clone(&self.inner);
-        let store = self.inner.shared.sync_pool.run(move || inner.store().take()).await;
+        let store = self.inner.shared.catalog_pool.run(move || inner.store().take()).await;
         let open =
             std::mem::take(&mut *self.inner.open.write().unwrap_or_else(PoisonError::into_inner));
         let closed = join_all(open.values().map(|table| table.close())).await;

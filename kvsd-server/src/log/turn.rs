@@ -38,8 +38,10 @@ pub(super) struct Turn {
     pub(super) version: u64,
     /// The changes of the write that is being checked.
     pub(super) checked: Vec<Checked>,
-    /// Bytes of values that the open group's writes have read.
+    /// Bytes of values that the open group's writes have read, those included that came to nothing.
     pub(super) held: usize,
+    /// What a write of several changes may bring, read and write again, in bytes of keys and values.
+    pub(super) most_write_bytes: usize,
     results: Vec<Vec<WriteResult>>,
     /// Why the table takes no more writes, for everybody to see.
     stopped: Arc<OnceLock<String>>,
@@ -65,7 +67,12 @@ pub(super) enum Failed {
 }
 
 impl Turn {
-    pub(super) fn new(table: TableName, clock: Arc<dyn Clock>, writer: Writer) -> Self {
+    pub(super) fn new(
+        table: TableName,
+        clock: Arc<dyn Clock>,
+        writer: Writer,
+        most_write_bytes: usize,
+    ) -> Self {
         let version = writer.version();
         Self {
             table,
@@ -74,6 +81,7 @@ impl Turn {
             version,
             checked: Vec::new(),
             held: 0,
+            most_write_bytes,
             results: Vec::new(),
             stopped: Arc::default(),
         }
@@ -113,7 +121,7 @@ impl Turn {
     }
 
     /// Checks and writes a batch, or the first part of it: a group ends where its writes have read
-    /// 16 MiB of values. What has no result then is to be taken again.
+    /// 16 MiB of values, or have as much to write. What has no result then is to be taken again.
     pub(super) fn take(&mut self, batch: &impl Batch, access: Access) -> Taken {
         if let Some(error) = self.read_only() {
             self.answer_all(batch, &error);
@@ -158,7 +166,7 @@ impl Turn {
         for writes in batch.submissions() {
             let mut results = Vec::with_capacity(writes.len());
             for write in writes {
-                if self.held >= MOST_HELD_BYTES {
+                if self.held.max(self.writer.group_bytes()) >= ENOUGH_BYTES {
                     break;
                 }
                 results.push(self.write(write, now, access, reserve)?);
@@ -368,6 +376,5 @@ impl Turn {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Answered;
 
-/// A group ends once its writes have read so many bytes of values, to answer with them or to write
-/// them again.
-const MOST_HELD_BYTES: usize = 16 << 20;
+/// A group ends once its writes have read so many bytes of values, or have as many to write.
+const ENOUGH_BYTES: usize = 16 << 20;

@@ -166,6 +166,7 @@ pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, 
         sync: settings.sync,
         max_tables: settings.max_tables,
         open_files: settings.open_files,
+        max_value_bytes: settings.max_value_bytes,
         ..LogConfig::new(&settings.data_dir)
     };
     // Opening reads everything back, which is no work for the threads that serve.

@@ -49,6 +49,8 @@ pub(crate) enum Access {
 pub(crate) enum Extent {
     /// Header and key; the value stays unread and unchecked.
     Key,
+    /// All of it if it is no longer than so many bytes; else as [`Extent::Key`].
+    UpTo(usize),
     /// All of it.
     Whole,
 }
@@ -60,7 +62,9 @@ pub(crate) struct Hit {
     /// When it ends, or [`super::record::NEVER`].
     pub(crate) expires: u64,
     pub(crate) location: Location,
-    /// Where the value stands in the buffer; empty with [`Extent::Key`].
+    /// How long the value is, read or not.
+    pub(crate) value_bytes: usize,
+    /// Where the value stands in the buffer; empty if it was not read.
     pub(crate) value: Range<usize>,
 }
 
@@ -205,7 +209,10 @@ impl Reader {
     ) -> Result<Option<Hit>, ReadError> {
         for location in self.index.candidates(hash).iter() {
             let hit = match extent {
-                Extent::Key => self.key_at(location, key, buffer, access)?,
+                Extent::UpTo(most) if location.read_bytes() <= most => {
+                    self.record_at(location, key, buffer, access)?
+                }
+                Extent::Key | Extent::UpTo(_) => self.key_at(location, key, buffer, access)?,
                 Extent::Whole => self.record_at(location, key, buffer, access)?,
             };
             if hit.is_some() {
@@ -235,6 +242,7 @@ impl Reader {
                 version: header.version,
                 expires: header.expires,
                 location,
+                value_bytes: header.value_bytes as usize,
                 value: 0..0,
             })),
             // Another key with the same hash, or a damaged one: the checksum tells.
@@ -269,6 +277,7 @@ impl Reader {
             version: header.version,
             expires: header.expires,
             location,
+            value_bytes: value.len(),
             value,
         }))
     }

@@ -52,6 +52,8 @@ pub(crate) struct Current {
     pub(crate) version: u64,
     /// When it ends, or [`super::record::NEVER`].
     pub(crate) expires: u64,
+    /// How long its value is, read or not.
+    pub(crate) value_bytes: usize,
     location: Location,
     value: ValueAt,
 }
@@ -226,6 +228,7 @@ impl Writer {
             return Ok(pending.location.map(|location| Current {
                 version: pending.version,
                 expires: pending.expires,
+                value_bytes: pending.value.len(),
                 location,
                 value: ValueAt::Group(pending.value.clone()),
             }));
@@ -234,18 +237,20 @@ impl Writer {
         Ok(hit.map(|hit| Current {
             version: hit.version,
             expires: hit.expires,
+            value_bytes: hit.value_bytes,
             location: hit.location,
             value: ValueAt::Buffer(hit.value),
         }))
     }
 
-    /// The value of what [`Writer::current`] has found with its last call.
-    pub(crate) fn value(&self, current: &Current) -> &[u8] {
+    /// The value of what [`Writer::current`] has found with its last call; `None` if it was not
+    /// read.
+    pub(crate) fn value(&self, current: &Current) -> Option<&[u8]> {
         let value = match &current.value {
             ValueAt::Group(range) => self.group.bytes().get(range.clone()),
             ValueAt::Buffer(range) => self.buffer.get(range.clone()),
         };
-        value.unwrap_or_default()
+        value.filter(|value| value.len() == current.value_bytes)
     }
 
     /// Adds a record to the open group. `replaces` is what stands at the key.

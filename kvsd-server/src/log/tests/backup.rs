@@ -48,7 +48,7 @@ fn standing(disk: &SimDisk, data: &str) -> Standing {
 fn turn(store: &Store, place: usize) -> Turn {
     let entry = &store.tables()[place];
     let (writer, _) = store.open_table(entry).unwrap();
-    Turn::new(entry.name.clone(), Arc::new(ManualClock::at(1_000)), writer)
+    Turn::new(entry.name.clone(), Arc::new(ManualClock::at(1_000)), writer, usize::MAX)
 }
 
 /// A server of three tables: one that is being written, one that was left as it is, and an empty

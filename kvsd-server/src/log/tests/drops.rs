@@ -69,7 +69,7 @@ pub(super) fn write(turn: &mut Turn, key: &[u8]) -> Option<u64> {
 pub(super) fn create(store: &mut Store, table: &str) -> Option<(Turn, Arc<Reader>)> {
     let writer = store.create_table(&name(table)).ok()?;
     let reader = Arc::clone(writer.reader());
-    Some((Turn::new(name(table), Arc::new(ManualClock::at(1_000)), writer), reader))
+    Some((Turn::new(name(table), Arc::new(ManualClock::at(1_000)), writer, usize::MAX), reader))
 }
 
 /// Makes `a` and `b`, drops `a`, and makes it again, until something fails.

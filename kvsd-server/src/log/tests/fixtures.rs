@@ -233,7 +233,7 @@ fn a_folder_of_any_earlier_version_opens_and_holds_what_was_written() {
 
         // It goes on from there.
         let clock = Arc::new(ManualClock::at(1_000));
-        let mut turn = Turn::new(drops::name("closed"), clock, closed);
+        let mut turn = Turn::new(drops::name("closed"), clock, closed, usize::MAX);
         write(&mut turn, 10, set(b"frank", b"later"));
         turn.close().unwrap();
         drop((turn, torn, store));

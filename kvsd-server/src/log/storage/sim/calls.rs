@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::content::{FileChange, Node, SimFolder, SimInode};
-use super::{Call, Fault, Gate, SimDisk, State, name_of};
+use super::{Call, Fault, Gate, Held, SimDisk, State, name_of};
 use crate::log::storage::disk::{CachedRead, Disk, DiskFile, Lock};
 
 impl Disk for SimDisk {
@@ -222,8 +222,13 @@ impl DiskFile for SimFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.disk.lock().unwrap().syncs += 1;
-        let is_shut = self.gate.is_shut.lock().unwrap();
-        drop(self.gate.opened.wait_while(is_shut, |is_shut| *is_shut).unwrap());
+        let held = self.gate.held.lock().unwrap();
+        let is_held = |held: &mut Held| match *held {
+            Held::None => false,
+            Held::All => true,
+            Held::AllBut(file) => file != self.file,
+        };
+        drop(self.gate.released.wait_while(held, is_held).unwrap());
         let (mut state, fault) = self.enter(Call::Sync)?;
         let forgets = state.forgets_syncs;
         let file = &mut state.files[self.file];

@@ -43,8 +43,18 @@ pub(crate) struct SimDisk {
 /// Where syncs of files wait while they are held.
 #[derive(Debug, Default)]
 struct Gate {
-    is_shut: Mutex<bool>,
-    opened: Condvar,
+    held: Mutex<Held>,
+    released: Condvar,
+}
+
+/// Which syncs of files wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Held {
+    #[default]
+    None,
+    All,
+    /// All but those of one file.
+    AllBut(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -121,13 +131,19 @@ impl SimDisk {
 
     /// Lets syncs of files wait until [`SimDisk::release_syncs`].
     pub(crate) fn hold_syncs(&self) {
-        *self.gate.is_shut.lock().unwrap() = true;
+        *self.gate.held.lock().unwrap() = Held::All;
+    }
+
+    /// The same, but syncs of this file go on.
+    pub(crate) fn hold_syncs_but(&self, path: &Path) {
+        let file = self.state().file(path).unwrap();
+        *self.gate.held.lock().unwrap() = Held::AllBut(file);
     }
 
     /// Lets the syncs go on that wait.
     pub(crate) fn release_syncs(&self) {
-        *self.gate.is_shut.lock().unwrap() = false;
-        self.gate.opened.notify_all();
+        *self.gate.held.lock().unwrap() = Held::None;
+        self.gate.released.notify_all();
     }
 
     /// How many syncs of files have begun.

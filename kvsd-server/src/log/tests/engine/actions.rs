@@ -1,6 +1,11 @@
 //! Counters and ends of records.
 
 use super::*;
+use crate::log::storage::reader::Access;
+use crate::log::storage::rotation::Demand;
+use crate::log::storage::store::Store;
+use crate::log::tests::drops;
+use crate::log::turn::Taken;
 
 fn increment(key: &[u8], by: i64) -> Write {
     one(key, Condition::Any, Action::Increment { by })
@@ -251,9 +256,9 @@ async fn a_group_ends_early_where_its_answers_are_large_and_every_write_is_answe
 }
 
 #[tokio::test]
-async fn a_batch_that_would_read_without_measure_is_refused_and_changes_nothing() {
+async fn a_batch_that_would_read_or_write_without_measure_is_refused_and_changes_nothing() {
     let engine = open(&SimDisk::new(1));
-    let large = vec![7; 22 << 20];
+    let large = vec![7; 5 << 20];
     for key in 0..3_u8 {
         version_of(&engine, set(&[key], &large)).await;
     }
@@ -261,11 +266,75 @@ async fn a_batch_that_would_read_without_measure_is_refused_and_changes_nothing(
         let changes = keys.flat_map(|key| expire(&[key], Some(1 << 42)).changes).collect();
         Write { changes, before: BeforeDetail::Presence }
     };
-    match write(&engine, batch(0..3)).await {
-        Err(EngineError::Io { cause, .. }) => assert!(cause.contains("64 MiB"), "{cause}"),
-        other => panic!("{:?}", other.map(|_| ())),
+    let mut half_brought = batch(0..2);
+    half_brought.changes.extend(set(b"new", &large).changes);
+    let mut all_brought = set(b"new", &[large.clone(), large.clone()].concat());
+    all_brought.changes.extend(set(b"newer", &large).changes);
+    for refused in [batch(0..3), half_brought, all_brought] {
+        match write(&engine, refused).await {
+            Err(EngineError::Io { cause, .. }) => assert!(cause.contains("12058624"), "{cause}"),
+            other => panic!("{:?}", other.map(|_| ())),
+        }
     }
     let record = engine.read("default", &[0]).await.unwrap().unwrap();
     assert_eq!((record.version.get(), record.expires_at), (1, None));
     version_of(&engine, batch(0..2)).await;
+    // Alone, any value is written and written again.
+    version_of(&engine, set(b"larger", &[large.clone(), large.clone(), large].concat())).await;
+    let mut alone = expire(b"larger", Some(1 << 42));
+    alone.before = BeforeDetail::Presence;
+    version_of(&engine, alone).await;
+}
+
+#[tokio::test]
+async fn what_comes_to_nothing_reads_no_large_value() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    for key in 0..3_u8 {
+        version_of(&engine, set(&[key], &[b'7'; 5 << 20])).await;
+    }
+    let before = disk.largest_read();
+    assert!(before < 1 << 20, "{before}");
+    assert_eq!(write(&engine, increment(&[0], 1)).await, Err(not_an_integer()));
+    let conflict = Written::Conflict { change: 0, current: Version::new(1) };
+    let value = Bytes::from_static(b"1");
+    let absent = one(&[0], Condition::Absent, Action::Set { value, expires_at: None });
+    assert_eq!(write(&engine, absent).await, Ok(conflict.clone()));
+    let version = Condition::Version(Version::new(2).unwrap());
+    let other = one(&[0], version, Action::Expire { at: None });
+    assert_eq!(write(&engine, other).await, Ok(conflict));
+    assert!(disk.largest_read() < 1 << 20, "{}", disk.largest_read());
+    // The third value, which is too much for one batch, is not read.
+    let changes = (0..3).flat_map(|key| expire(&[key], None).changes).collect();
+    let batch = Write { changes, before: BeforeDetail::Presence };
+    let calls = disk.calls();
+    assert!(write(&engine, batch).await.is_err());
+    assert_eq!(disk.calls() - calls, 6, "a key at once; a key and a value twice, and a key");
+}
+
+#[test]
+fn writes_that_come_to_nothing_end_a_group_with_what_they_read() {
+    let disk = SimDisk::new(1);
+    let options = TableOptions::default();
+    let mut store = Store::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap();
+    let (mut turn, _) = drops::create(&mut store, "t").unwrap();
+    let value = [b'7'; 60 << 10];
+    let mut take = |writes: Vec<Write>| {
+        let count = writes.len();
+        let batch = vec![writes.clone(), writes];
+        turn.prepare(&batch, &Demand::default()).ok().unwrap();
+        let taken = turn.take(&batch, Access::Wait);
+        if taken == Taken::Written {
+            turn.settle();
+        }
+        let answered: usize = turn.results().map(|results| results.len()).sum();
+        (taken, answered < 2 * count && answered * value.len() < 17 << 20)
+    };
+    assert_eq!(take(vec![set(b"k", &value)]), (Taken::Written, false));
+    let absent = one(b"k", Condition::Absent, Action::Delete);
+    assert_eq!(take(vec![absent; 1000]), (Taken::Answered, true));
+    // What they have to write counts as well.
+    let mut overwrite = set(b"k", &value);
+    overwrite.before = BeforeDetail::Presence;
+    assert_eq!(take(vec![overwrite; 1000]), (Taken::Written, true));
 }

@@ -316,3 +316,39 @@ async fn closing_waits_for_a_drop_that_nobody_waits_for() {
     assert_eq!(names(&engine).await, Vec::<String>::new());
     assert_eq!(engine.drop_table(&table()).await, Ok(false));
 }
+
+#[tokio::test]
+async fn writes_are_acknowledged_while_many_tables_are_made_and_dropped() {
+    let disk = SimDisk::new(1);
+    let config = LogConfig { sync_threads: 2, ..LogConfig::new("/data") };
+    let options = TableOptions::default();
+    let engine = LogEngine::open_on(Arc::new(disk.clone()), config, options).unwrap();
+    version_of(&engine, set(b"a", b"1")).await;
+    engine.create_table(&named("old")).await.unwrap();
+    disk.hold_syncs_but(Path::new("/data/tables/00000001/00000001.seg"));
+    let names: Vec<TableName> = (0..8).map(|number| named(&format!("new{number}"))).collect();
+    let old = named("old");
+    let mut made = Box::pin(join_all(names[..4].iter().map(|name| engine.create_table(name))));
+    let first = names[4..].iter().map(|name| engine.write(name, vec![set(b"a", b"1")]));
+    let mut written = Box::pin(join_all(first));
+    let mut dropped = Box::pin(engine.drop_table(&old));
+    let syncs = disk.syncs();
+    while disk.syncs() == syncs {
+        assert!((&mut made).now_or_never().is_none());
+        assert!((&mut written).now_or_never().is_none());
+        assert!((&mut dropped).now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        let acknowledged = version_of(&engine, set(b"a", b"2"));
+        let acknowledged = tokio::time::timeout(Duration::from_secs(60), acknowledged).await;
+        if acknowledged.is_err() {
+            disk.release_syncs();
+            panic!("it waits for tables that are being made");
+        }
+    }
+    disk.release_syncs();
+    assert!(made.await.iter().all(|made| *made == Ok(true)));
+    assert!(written.await.iter().flatten().all(Result::is_ok));
+    assert_eq!(dropped.await, Ok(true));
+}

@@ -112,7 +112,7 @@ impl Run {
 
     fn hold(&mut self, store: Store, writer: Writer) {
         let reader = Arc::clone(writer.reader());
-        let turn = Turn::new(name(), Arc::clone(&self.clock) as Arc<_>, writer);
+        let turn = Turn::new(name(), Arc::clone(&self.clock) as Arc<_>, writer, usize::MAX);
         self.table = Some((store, turn, reader));
     }
 
