@@ -47,5 +47,14 @@ fn a_thread_that_runs_async_code_is_told_not_to_wait() {
         .unwrap_err()
         .into_panic();
     let told = told.downcast_ref::<&str>().unwrap();
-    assert!(told.contains("await the operation instead"), "{told}");
+    assert!(told.contains("attempted to block the current thread"), "{told}");
+}
+
+#[tokio::test]
+async fn a_thread_that_an_async_program_lets_block_can_wait() {
+    let server = Embedded::temporary().await.unwrap();
+    let client = server.client().await.unwrap();
+    let waiting = tokio::task::spawn_blocking(move || client.set("key", "value").wait());
+    waiting.await.unwrap().unwrap();
+    server.close().await.unwrap();
 }

@@ -27,7 +27,7 @@ use std::pin::{Pin, pin};
 use std::sync::OnceLock;
 
 use futures_core::Stream;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 
 /// Waits for a future by blocking the thread: for every operation, for
 /// [`Client::connect`](crate::Client::connect) and [`Client::close`](crate::Client::close).
@@ -36,8 +36,8 @@ pub trait Wait: Future + Sized {
     ///
     /// # Panics
     ///
-    /// In a thread that runs `async` code, which must not block: await the operation there. And if
-    /// the system has no thread left for the runtime.
+    /// In a thread that runs `async` code, which must not block: await the operation there, or wait
+    /// in `tokio::task::spawn_blocking`. And if the system has no thread left for the runtime.
     fn wait(self) -> Self::Output {
         block_on(self)
     }
@@ -96,10 +96,6 @@ impl<S: std::fmt::Debug> std::fmt::Debug for Each<S> {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    assert!(
-        Handle::try_current().is_err(),
-        "this thread runs async code and must not block: await the operation instead"
-    );
     runtime().block_on(pin!(future))
 }
 
