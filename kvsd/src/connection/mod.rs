@@ -195,7 +195,8 @@ impl Connection {
             Effect::Write => Outcome::Unknown,
             Effect::Read => Outcome::Refused,
         };
-        Ok(Pending { shared: Arc::clone(shared), slot: Some(slot), sent_as })
+        let stage = Stage::Unpolled(slot);
+        Ok(Pending { shared: Arc::clone(shared), stage, deadline, sent_as })
     }
 
     /// Takes no new requests and ends when those in flight are answered or out of time.
@@ -330,33 +331,70 @@ impl State {
 #[must_use]
 pub(crate) struct Pending {
     shared: Arc<Shared>,
-    /// `None` once the fate was fetched.
-    slot: Option<usize>,
+    stage: Stage,
+    deadline: Instant,
     /// What to say of the request if its answer is lost: a read changes nothing.
     sent_as: Outcome,
+}
+
+/// How a request's slot was asked for its fate.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Unpolled(usize),
+    Polled(usize),
+    /// The fate was fetched.
+    Over,
+}
+
+/// A caller whose deadline has passed for so long tells itself so: the keeper has not, because the
+/// runtime of the connection stands still.
+const LATE: Duration = Duration::from_millis(100);
+
+impl Pending {
+    /// As the future, and in time though the runtime of the connection may stand still. It takes a
+    /// timer of the caller's runtime, which the fast path does without.
+    pub(crate) async fn in_time(mut self) -> Result<Answer, Error> {
+        match tokio::time::timeout_at(self.deadline + LATE, &mut self).await {
+            Ok(result) => result,
+            // It has been polled, and now says what it has to say.
+            Err(_) => self.await,
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::new(ErrorKind::Timeout, self.sent_as, "no answer in time").at(&self.shared.address)
+    }
 }
 
 impl Future for Pending {
     type Output = Result<Answer, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let slot = self.slot.unwrap_or_else(|| unreachable!("polled after it was ready"));
+        let (Stage::Unpolled(slot) | Stage::Polled(slot)) = self.stage else {
+            unreachable!("polled after it was ready");
+        };
         let mut state = self.shared.lock();
         let Some(fate) = state.slots.poll(slot, context.waker()) else {
-            return Poll::Pending;
+            drop(state);
+            return match self.stage {
+                // The fast path asks no clock.
+                Stage::Unpolled(_) | Stage::Over => {
+                    self.stage = Stage::Polled(slot);
+                    Poll::Pending
+                }
+                Stage::Polled(_) if Instant::now() < self.deadline + LATE => Poll::Pending,
+                Stage::Polled(_) => Poll::Ready(Err(self.timed_out())),
+            };
         };
         let end = match (&fate, &state.phase) {
             (Fate::Lost { .. }, Phase::Ended(error)) => Some(error.clone()),
             _ => None,
         };
         drop(state);
-        self.slot = None;
+        self.stage = Stage::Over;
         Poll::Ready(match fate {
             Fate::Answered(answer) => Ok(answer),
-            Fate::TimedOut => {
-                Err(Error::new(ErrorKind::Timeout, self.sent_as, "no answer in time")
-                    .at(&self.shared.address))
-            }
+            Fate::TimedOut => Err(self.timed_out()),
             Fate::Lost { sent } => {
                 let error = end.unwrap_or_else(|| unreachable!("only an end loses requests"));
                 Err(error.with_outcome(if sent { self.sent_as } else { Outcome::NotSent }))
@@ -367,7 +405,7 @@ impl Future for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
+        if let Stage::Unpolled(slot) | Stage::Polled(slot) = self.stage {
             let mut state = self.shared.lock();
             if state.slots.abandon(slot) == Some(Verb::Watch) {
                 self.shared.cancel(&mut state, slot);
@@ -385,6 +423,6 @@ impl fmt::Debug for Connection {
 
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pending({:?})", self.slot)
+        write!(f, "Pending({:?})", self.stage)
     }
 }
