@@ -43,7 +43,7 @@ use self::slots::{Fate, NO_BATCH, Slots};
 use self::verb::{Effect, Verb};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Ending};
-use crate::protocol::v2::{Action, Change, Request, RequestId};
+use crate::protocol::v2::{ANSWER_BYTES, Action, Change, Request, RequestId, limits};
 
 pub use self::info::ServerInfo;
 pub(crate) use self::open::{Credentials, open};
@@ -137,11 +137,15 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The connection has ended, too much waits already, or the value is more than this server
-    /// takes, which may be less than the one for which it was encoded; nothing was sent.
+    /// The connection has ended, too much waits already, or the value, or the message as a whole,
+    /// is more than this server takes, which may be less than the one for which it was encoded;
+    /// nothing was sent.
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
-        if largest_value(request) > shared.max_value_bytes {
+        let bulk = bulk(request);
+        if largest_value(request) > shared.max_value_bytes
+            || bulk.is_some_and(|bytes| is_too_long(request, bytes, shared.max_value_bytes))
+        {
             let detail = format!("the server takes at most {} bytes", shared.max_value_bytes);
             return Err(Error::new(ErrorKind::ValueTooLarge, Outcome::NotSent, detail));
         }
@@ -166,7 +170,7 @@ impl Connection {
         if is_earliest {
             state.earliest = Some(deadline);
         }
-        if let Some(bytes) = bulk(request) {
+        if let Some(bytes) = bulk {
             state.outbox.expect(bytes);
             drop(state);
             let mut message = BytesMut::new();
@@ -222,6 +226,20 @@ fn largest_value(request: &Request<'_>) -> usize {
         }
         _ => 0,
     }
+}
+
+/// Whether a request with keys and values of so many bytes is longer than a message may be, which
+/// would cost the connection that others use.
+fn is_too_long(request: &Request<'_>, bytes: usize, max_value_bytes: usize) -> bool {
+    let limit = limits(max_value_bytes).message_bytes;
+    // What stands beside keys and values is less than this: almost nothing need be measured.
+    if bytes.saturating_add(ANSWER_BYTES) <= limit {
+        return false;
+    }
+    let mut message = BytesMut::with_capacity(bytes);
+    request.encode(RequestId::ZERO, &mut message);
+    // Its id may have more digits.
+    message.len().saturating_add(20) > limit
 }
 
 impl Drop for Handle {
