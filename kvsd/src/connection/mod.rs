@@ -39,7 +39,7 @@ use tokio::time::Instant;
 use self::alive::Alive;
 use self::answer::Answer;
 use self::outbox::{Outbox, Put, bulk};
-use self::slots::{Fate, NO_BATCH, Slots};
+use self::slots::{Asked, Fate, NO_BATCH, Slots};
 use self::verb::{Effect, Verb};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Ending};
@@ -293,20 +293,22 @@ impl Shared {
     /// Ends the connection and tells every caller. Only the first reason counts.
     fn end(&self, reason: Error) {
         let mut wakers = Vec::new();
-        {
+        let ending = {
             let mut state = self.lock();
             let ending = match state.phase {
                 Phase::Open => Ending::Lost,
                 Phase::Draining | Phase::HalfClosed => Ending::Closed,
                 Phase::Ended(_) => return,
             };
-            observe::ended(&self.address, ending, &reason);
             self.open.store(false, Ordering::Relaxed);
-            state.phase = Phase::Ended(reason);
+            state.phase = Phase::Ended(reason.clone());
             state.outbox = Outbox::default();
             let unsent = state.taken;
             state.slots.lose(unsent, &mut wakers);
-        }
+            ending
+        };
+        // Without the lock: who listens may use the client.
+        observe::ended(&self.address, ending, &reason);
         wakers.into_iter().for_each(Waker::wake);
         self.write.notify_one();
         self.keep.notify_one();
@@ -326,7 +328,8 @@ impl State {
     /// Asks the server whether it is there. Nobody waits for the answer.
     fn ask(&mut self, now: Instant) {
         let slot = self.slots.insert(Verb::Ping, NO_BATCH, now);
-        self.slots.abandon(slot);
+        // It has no waker yet.
+        let _ = self.slots.abandon(slot);
         let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
         self.outbox.put(id, &Request::Ping);
     }
@@ -392,17 +395,21 @@ impl Future for Pending {
             unreachable!("polled after it was ready");
         };
         let mut state = self.shared.lock();
-        let Some(fate) = state.slots.poll(slot, context.waker()) else {
-            drop(state);
-            return match self.stage {
-                // The fast path asks no clock.
-                Stage::Unpolled(_) | Stage::Over => {
-                    self.stage = Stage::Polled(slot);
-                    Poll::Pending
-                }
-                Stage::Polled(_) if Instant::now() < self.deadline + LATE => Poll::Pending,
-                Stage::Polled(_) => Poll::Ready(Err(self.timed_out())),
-            };
+        let fate = match state.slots.poll(slot, context.waker()) {
+            Asked::Told(fate) => fate,
+            Asked::Waits(replaced) => {
+                drop(state);
+                drop(replaced);
+                return match self.stage {
+                    // The fast path asks no clock.
+                    Stage::Unpolled(_) | Stage::Over => {
+                        self.stage = Stage::Polled(slot);
+                        Poll::Pending
+                    }
+                    Stage::Polled(_) if Instant::now() < self.deadline + LATE => Poll::Pending,
+                    Stage::Polled(_) => Poll::Ready(Err(self.timed_out())),
+                };
+            }
         };
         let end = match (&fate, &state.phase) {
             (Fate::Lost { .. }, Phase::Ended(error)) => Some(error.clone()),
@@ -425,10 +432,12 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if let Stage::Unpolled(slot) | Stage::Polled(slot) = self.stage {
             let mut state = self.shared.lock();
-            if state.slots.abandon(slot) == Some(Verb::Watch) {
+            let (asked, waker) = state.slots.abandon(slot);
+            if asked == Some(Verb::Watch) {
                 self.shared.cancel(&mut state, slot);
             }
             self.shared.after_departure(state);
+            drop(waker);
         }
     }
 }
