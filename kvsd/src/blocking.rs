@@ -20,14 +20,21 @@
 //! ```
 //!
 //! A client belongs to the runtime that opened its connections; one that an `async` program made
-//! can be waited on from another thread as well. Next file to read: [`crate::operation`].
+//! can be waited on from another thread as well, while that runtime runs. If it stands still, as one
+//! of the current thread does that nobody blocks on, the wait ends a second after the deadline at
+//! the latest. Next file to read: [`crate::operation`].
 
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use futures_core::Stream;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
+
+/// How often a wait looks by itself whether the operation is over.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Waits for a future by blocking the thread: for every operation, for
 /// [`Client::connect`](crate::Client::connect) and [`Client::close`](crate::Client::close).
@@ -50,8 +57,8 @@ pub trait Wait: Future + Sized {
     ///
     /// # Panics
     ///
-    /// In a thread that runs `async` code, which must not block: await the operation there. And if
-    /// the system has no thread left for the runtime.
+    /// In a thread that runs `async` code, which must not block: await the operation there, or wait
+    /// in `tokio::task::spawn_blocking`. And if the system has no thread left for the runtime.
     fn wait(self) -> Self::Output {
         block_on(self)
     }
@@ -137,11 +144,15 @@ impl<S: std::fmt::Debug> std::fmt::Debug for Each<S> {
 }
 
 fn block_on<F: Future>(future: F) -> F::Output {
-    assert!(
-        Handle::try_current().is_err(),
-        "this thread runs async code and must not block: await the operation instead"
-    );
-    runtime().block_on(pin!(future))
+    let mut future = pin!(future);
+    runtime().block_on(async {
+        loop {
+            // An operation looks at its deadline when it is polled, and so nobody else need run.
+            if let Ok(output) = timeout(LOOK, future.as_mut()).await {
+                return output;
+            }
+        }
+    })
 }
 
 /// The runtime of all that is waited for in this process.

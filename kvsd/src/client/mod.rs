@@ -67,6 +67,9 @@ impl Client {
     /// Connects to the server at `url`, such as `kvsds://app:secret@db.example/users`; the
     /// [builder](ClientBuilder::url) tells what a URL can say.
     ///
+    /// A client's connections run on the tokio runtime that opened them: keep it running. Another
+    /// runtime may use them meanwhile; if the first one stops, its successors open others.
+    ///
     /// # Errors
     ///
     /// What keeps the client from working, as soon as it is known: a malformed URL, an unknown

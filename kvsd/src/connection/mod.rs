@@ -39,11 +39,11 @@ use tokio::time::Instant;
 use self::alive::Alive;
 use self::answer::Answer;
 use self::outbox::{Outbox, Put, bulk};
-use self::slots::{Fate, NO_BATCH, Slots};
+use self::slots::{Asked, Fate, NO_BATCH, Slots};
 use self::verb::{Effect, Verb};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Ending};
-use crate::protocol::v2::{Action, Change, Request, RequestId};
+use crate::protocol::v2::{ANSWER_BYTES, Action, Change, Request, RequestId, limits};
 
 pub use self::info::ServerInfo;
 pub(crate) use self::open::{Credentials, open};
@@ -137,11 +137,15 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The connection has ended, too much waits already, or the value is more than this server
-    /// takes, which may be less than the one for which it was encoded; nothing was sent.
+    /// The connection has ended, too much waits already, or the value, or the message as a whole,
+    /// is more than this server takes, which may be less than the one for which it was encoded;
+    /// nothing was sent.
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
-        if largest_value(request) > shared.max_value_bytes {
+        let bulk = bulk(request);
+        if largest_value(request) > shared.max_value_bytes
+            || bulk.is_some_and(|bytes| is_too_long(request, bytes, shared.max_value_bytes))
+        {
             let detail = format!("the server takes at most {} bytes", shared.max_value_bytes);
             return Err(Error::new(ErrorKind::ValueTooLarge, Outcome::NotSent, detail));
         }
@@ -166,7 +170,7 @@ impl Connection {
         if is_earliest {
             state.earliest = Some(deadline);
         }
-        if let Some(bytes) = bulk(request) {
+        if let Some(bytes) = bulk {
             state.outbox.expect(bytes);
             drop(state);
             let mut message = BytesMut::new();
@@ -195,7 +199,8 @@ impl Connection {
             Effect::Write => Outcome::Unknown,
             Effect::Read => Outcome::Refused,
         };
-        Ok(Pending { shared: Arc::clone(shared), slot: Some(slot), sent_as })
+        let stage = Stage::Unpolled(slot);
+        Ok(Pending { shared: Arc::clone(shared), stage, deadline, sent_as })
     }
 
     /// Takes no new requests and ends when those in flight are answered or out of time.
@@ -221,6 +226,20 @@ fn largest_value(request: &Request<'_>) -> usize {
         }
         _ => 0,
     }
+}
+
+/// Whether a request with keys and values of so many bytes is longer than a message may be, which
+/// would cost the connection that others use.
+fn is_too_long(request: &Request<'_>, bytes: usize, max_value_bytes: usize) -> bool {
+    let limit = limits(max_value_bytes).message_bytes;
+    // What stands beside keys and values is less than this: almost nothing need be measured.
+    if bytes.saturating_add(ANSWER_BYTES) <= limit {
+        return false;
+    }
+    let mut message = BytesMut::with_capacity(bytes);
+    request.encode(RequestId::ZERO, &mut message);
+    // Its id may have more digits.
+    message.len().saturating_add(20) > limit
 }
 
 impl Drop for Handle {
@@ -274,20 +293,22 @@ impl Shared {
     /// Ends the connection and tells every caller. Only the first reason counts.
     fn end(&self, reason: Error) {
         let mut wakers = Vec::new();
-        {
+        let ending = {
             let mut state = self.lock();
             let ending = match state.phase {
                 Phase::Open => Ending::Lost,
                 Phase::Draining | Phase::HalfClosed => Ending::Closed,
                 Phase::Ended(_) => return,
             };
-            observe::ended(&self.address, ending, &reason);
             self.open.store(false, Ordering::Relaxed);
-            state.phase = Phase::Ended(reason);
+            state.phase = Phase::Ended(reason.clone());
             state.outbox = Outbox::default();
             let unsent = state.taken;
             state.slots.lose(unsent, &mut wakers);
-        }
+            ending
+        };
+        // Without the lock: who listens may use the client.
+        observe::ended(&self.address, ending, &reason);
         wakers.into_iter().for_each(Waker::wake);
         self.write.notify_one();
         self.keep.notify_one();
@@ -307,7 +328,8 @@ impl State {
     /// Asks the server whether it is there. Nobody waits for the answer.
     fn ask(&mut self, now: Instant) {
         let slot = self.slots.insert(Verb::Ping, NO_BATCH, now);
-        self.slots.abandon(slot);
+        // It has no waker yet.
+        let _ = self.slots.abandon(slot);
         let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
         self.outbox.put(id, &Request::Ping);
     }
@@ -330,33 +352,74 @@ impl State {
 #[must_use]
 pub(crate) struct Pending {
     shared: Arc<Shared>,
-    /// `None` once the fate was fetched.
-    slot: Option<usize>,
+    stage: Stage,
+    deadline: Instant,
     /// What to say of the request if its answer is lost: a read changes nothing.
     sent_as: Outcome,
+}
+
+/// How a request's slot was asked for its fate.
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    Unpolled(usize),
+    Polled(usize),
+    /// The fate was fetched.
+    Over,
+}
+
+/// A caller whose deadline has passed for so long tells itself so: the keeper has not, because the
+/// runtime of the connection stands still.
+const LATE: Duration = Duration::from_millis(100);
+
+impl Pending {
+    /// As the future, and in time though the runtime of the connection may stand still. It takes a
+    /// timer of the caller's runtime, which the fast path does without.
+    pub(crate) async fn in_time(mut self) -> Result<Answer, Error> {
+        match tokio::time::timeout_at(self.deadline + LATE, &mut self).await {
+            Ok(result) => result,
+            // It has been polled, and now says what it has to say.
+            Err(_) => self.await,
+        }
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::new(ErrorKind::Timeout, self.sent_as, "no answer in time").at(&self.shared.address)
+    }
 }
 
 impl Future for Pending {
     type Output = Result<Answer, Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let slot = self.slot.unwrap_or_else(|| unreachable!("polled after it was ready"));
+        let (Stage::Unpolled(slot) | Stage::Polled(slot)) = self.stage else {
+            unreachable!("polled after it was ready");
+        };
         let mut state = self.shared.lock();
-        let Some(fate) = state.slots.poll(slot, context.waker()) else {
-            return Poll::Pending;
+        let fate = match state.slots.poll(slot, context.waker()) {
+            Asked::Told(fate) => fate,
+            Asked::Waits(replaced) => {
+                drop(state);
+                drop(replaced);
+                return match self.stage {
+                    // The fast path asks no clock.
+                    Stage::Unpolled(_) | Stage::Over => {
+                        self.stage = Stage::Polled(slot);
+                        Poll::Pending
+                    }
+                    Stage::Polled(_) if Instant::now() < self.deadline + LATE => Poll::Pending,
+                    Stage::Polled(_) => Poll::Ready(Err(self.timed_out())),
+                };
+            }
         };
         let end = match (&fate, &state.phase) {
             (Fate::Lost { .. }, Phase::Ended(error)) => Some(error.clone()),
             _ => None,
         };
         drop(state);
-        self.slot = None;
+        self.stage = Stage::Over;
         Poll::Ready(match fate {
             Fate::Answered(answer) => Ok(answer),
-            Fate::TimedOut => {
-                Err(Error::new(ErrorKind::Timeout, self.sent_as, "no answer in time")
-                    .at(&self.shared.address))
-            }
+            Fate::TimedOut => Err(self.timed_out()),
             Fate::Lost { sent } => {
                 let error = end.unwrap_or_else(|| unreachable!("only an end loses requests"));
                 Err(error.with_outcome(if sent { self.sent_as } else { Outcome::NotSent }))
@@ -367,12 +430,14 @@ impl Future for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot {
+        if let Stage::Unpolled(slot) | Stage::Polled(slot) = self.stage {
             let mut state = self.shared.lock();
-            if state.slots.abandon(slot) == Some(Verb::Watch) {
+            let (asked, waker) = state.slots.abandon(slot);
+            if asked == Some(Verb::Watch) {
                 self.shared.cancel(&mut state, slot);
             }
             self.shared.after_departure(state);
+            drop(waker);
         }
     }
 }
@@ -385,6 +450,6 @@ impl fmt::Debug for Connection {
 
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pending({:?})", self.slot)
+        write!(f, "Pending({:?})", self.stage)
     }
 }

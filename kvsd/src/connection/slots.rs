@@ -1,4 +1,5 @@
 //! Pairs request ids with the callers that wait for their answers. No I/O, no clock, no lock.
+//! Wakers leave it and are never dropped here: whoever holds the lock on it drops them behind it.
 //!
 //! A slot's index is the request's id on the wire. It is free again only when the answer has come,
 //! whether or not somebody still wants it: that is what keeps an answer out of the wrong hands.
@@ -59,6 +60,14 @@ enum Slot {
     Ready(Fate),
 }
 
+/// What a caller is told who asks.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Told(Fate),
+    /// Nothing yet; the waker that was kept before.
+    Waits(Option<Waker>),
+}
+
 /// The server answered what nobody asked.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unasked;
@@ -94,22 +103,20 @@ impl Slots {
     }
 
     /// The caller asks: its request's fate, or its waker is kept.
-    pub(super) fn poll(&mut self, id: usize, waker: &Waker) -> Option<Fate> {
+    pub(super) fn poll(&mut self, id: usize, waker: &Waker) -> Asked {
         match &mut self.slots[id] {
             Slot::Waiting { waker: kept, .. } => {
-                if !kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
-                    *kept = Some(waker.clone());
-                }
-                None
+                let is_kept = kept.as_ref().is_some_and(|kept| kept.will_wake(waker));
+                Asked::Waits(if is_kept { None } else { kept.replace(waker.clone()) })
             }
             Slot::Expired { verb } => {
                 self.slots[id] = Slot::Abandoned { verb: *verb };
-                Some(Fate::TimedOut)
+                Asked::Told(Fate::TimedOut)
             }
             Slot::Ready(_) => match std::mem::replace(&mut self.slots[id], Slot::Free) {
                 Slot::Ready(fate) => {
                     self.release(id);
-                    Some(fate)
+                    Asked::Told(fate)
                 }
                 _ => unreachable!("the slot was seen to be ready"),
             },
@@ -118,21 +125,23 @@ impl Slots {
     }
 
     /// The caller goes away before it has fetched its request's fate: what the server may still be
-    /// busy with.
-    pub(super) fn abandon(&mut self, id: usize) -> Option<Verb> {
-        match self.slots[id] {
-            Slot::Waiting { verb, .. } => {
+    /// busy with, and the waker that was kept.
+    pub(super) fn abandon(&mut self, id: usize) -> (Option<Verb>, Option<Waker>) {
+        match &mut self.slots[id] {
+            Slot::Waiting { verb, waker, .. } => {
+                let (verb, waker) = (*verb, waker.take());
                 self.waiting -= 1;
                 self.slots[id] = Slot::Abandoned { verb };
-                Some(verb)
+                (Some(verb), waker)
             }
             Slot::Expired { verb } => {
+                let verb = *verb;
                 self.slots[id] = Slot::Abandoned { verb };
-                Some(verb)
+                (Some(verb), None)
             }
             Slot::Ready(_) => {
                 self.release(id);
-                None
+                (None, None)
             }
             Slot::Free | Slot::Abandoned { .. } => unreachable!("a caller leaves its own slot"),
         }
@@ -237,9 +246,9 @@ mod tests {
         Instant::now()
     }
 
-    fn exists(answer: Option<Fate>) -> bool {
+    fn exists(answer: Asked) -> bool {
         match answer {
-            Some(Fate::Answered(Answer::Flag(exists))) => exists,
+            Asked::Told(Fate::Answered(Answer::Flag(exists))) => exists,
             other => panic!("no answer: {other:?}"),
         }
     }
@@ -253,7 +262,7 @@ mod tests {
         assert_ne!(left, other);
         assert_eq!((slots.in_flight(), slots.waiting()), (2, 1));
         assert!(slots.answer(left as u64, Answer::Flag(true)).unwrap().is_none());
-        assert!(slots.poll(other, Waker::noop()).is_none());
+        assert!(matches!(slots.poll(other, Waker::noop()), Asked::Waits(None)));
         slots.answer(other as u64, Answer::Flag(false)).unwrap();
         assert!(!exists(slots.poll(other, Waker::noop())));
         assert_eq!((slots.in_flight(), slots.waiting()), (0, 0));
@@ -299,8 +308,8 @@ mod tests {
         let later = start + Duration::from_secs(5);
         let patient = slots.insert(Verb::Exists, 0, later);
         assert_eq!(slots.expire(start, &mut Vec::new()), Some(later));
-        assert!(matches!(slots.poll(soon, Waker::noop()), Some(Fate::TimedOut)));
-        assert!(slots.poll(patient, Waker::noop()).is_none());
+        assert!(matches!(slots.poll(soon, Waker::noop()), Asked::Told(Fate::TimedOut)));
+        assert!(matches!(slots.poll(patient, Waker::noop()), Asked::Waits(None)));
         slots.answer(soon as u64, Answer::Flag(true)).unwrap();
         assert_eq!(slots.insert(Verb::Exists, 0, start), soon);
     }
@@ -311,7 +320,10 @@ mod tests {
         let sent = slots.insert(Verb::Exists, 3, now());
         let unsent = slots.insert(Verb::Exists, 4, now());
         slots.lose(4, &mut Vec::new());
-        assert!(matches!(slots.poll(sent, Waker::noop()), Some(Fate::Lost { sent: true })));
-        assert!(matches!(slots.poll(unsent, Waker::noop()), Some(Fate::Lost { sent: false })));
+        assert!(matches!(slots.poll(sent, Waker::noop()), Asked::Told(Fate::Lost { sent: true })));
+        assert!(matches!(
+            slots.poll(unsent, Waker::noop()),
+            Asked::Told(Fate::Lost { sent: false })
+        ));
     }
 }

@@ -281,7 +281,7 @@ impl Sending {
             // The handle must not keep a connection open that only this request still uses.
             drop(connection);
             let result = match sent {
-                Ok(pending) => pending.await,
+                Ok(pending) => pending.in_time().await,
                 Err(error) => Err(error),
             };
             let cause = worth_resending(&result);

@@ -22,11 +22,30 @@ use crate::protocol::v2::{ANSWER_BYTES, Expiry, FailCode, MAX_BATCH};
 pub(crate) struct Convoy<'c> {
     call: Call<'c>,
     items: Arc<[Item]>,
-    /// The requests of the message that is on its way; empty before the first.
-    current: Range<usize>,
     answers: Vec<Answer>,
-    /// What keeps the first message from being sent, told at the first poll.
-    fault: Option<Error>,
+    stage: Stage,
+}
+
+enum Stage {
+    /// Not polled yet; what is wrong with the requests is said at the first poll.
+    New(Result<(), Error>),
+    /// A message with these requests is on its way.
+    Asked(Range<usize>),
+    Done,
+}
+
+/// How far a convoy came.
+pub(super) struct Arrived {
+    /// The answers to the first requests; to all of them, unless it failed.
+    pub(super) answers: Vec<Answer>,
+    pub(super) failure: Option<Failure>,
+}
+
+/// What ended a convoy early.
+pub(super) struct Failure {
+    error: Error,
+    /// The requests of the message that failed; those behind them were never sent.
+    message: Range<usize>,
 }
 
 impl<'c> Convoy<'c> {
@@ -35,13 +54,13 @@ impl<'c> Convoy<'c> {
         name: &'static str,
         items: Result<Vec<Item>, Error>,
     ) -> Self {
-        let (items, fault) = match items {
-            Ok(items) => (items, None),
-            Err(error) => (Vec::new(), Some(error)),
+        let (items, sound) = match items {
+            Ok(items) => (items, Ok(())),
+            Err(error) => (Vec::new(), Err(error)),
         };
         // What the call asks is said with each message.
         let call = Call::new(client, name, Ok(Draft::Ping));
-        Self { call, items: items.into(), current: 0..0, answers: Vec::new(), fault }
+        Self { call, items: items.into(), answers: Vec::new(), stage: Stage::New(sound) }
     }
 
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
@@ -60,8 +79,8 @@ impl<'c> Convoy<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Convoy<'static> {
-        let Self { call, items, current, answers, fault } = self;
-        Convoy { call: call.into_owned(), items, current, answers, fault }
+        let Self { call, items, answers, stage } = self;
+        Convoy { call: call.into_owned(), items, answers, stage }
     }
 
     /// As [`Call::finish`].
@@ -71,14 +90,16 @@ impl<'c> Convoy<'c> {
 
     /// What is asked, unless a message is on its way.
     pub(super) fn load(&mut self, items: Vec<Item>) {
-        if self.answers.is_empty() && self.current.is_empty() {
+        if let Stage::New(_) = self.stage {
             self.items = items.into();
         }
     }
 
     /// Makes the operation fail with `error` when it is polled, unless it fails already.
     pub(super) fn spoil(&mut self, error: Error) {
-        self.fault = self.fault.take().or(Some(error));
+        if let Stage::New(sound @ Ok(())) = &mut self.stage {
+            *sound = Err(error);
+        }
     }
 
     pub(super) fn items(&self) -> &[Item] {
@@ -91,35 +112,57 @@ impl<'c> Convoy<'c> {
 
     /// Resolves with as many answers as there are requests.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Answer>, Error>> {
-        if let Some(fault) = self.fault.take() {
-            return Poll::Ready(Err(fault));
-        }
+        let Arrived { answers, failure } = ready!(self.poll_arrived(context))?;
+        Poll::Ready(match failure {
+            None => Ok(answers),
+            Some(failure) => Err(failure.of_all(&answers)),
+        })
+    }
+
+    /// Resolves with the answers that have come; fails if nothing could be asked.
+    pub(super) fn poll_arrived(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<Arrived, Error>> {
         loop {
+            match &mut self.stage {
+                Stage::New(sound) => {
+                    let sound = std::mem::replace(sound, Ok(()));
+                    self.stage = Stage::Done;
+                    sound?;
+                }
+                Stage::Asked(message) => {
+                    let answer = ready!(self.call.poll(context));
+                    let message = std::mem::take(message);
+                    self.stage = Stage::Done;
+                    let taken = match answer {
+                        Ok(Answer::Pipeline(answers)) => self.take(&message, answers),
+                        Ok(answer) => Err(refused(answer)),
+                        Err(error) => Err(error),
+                    };
+                    if let Err(error) = taken {
+                        return Poll::Ready(Ok(self.arrive(Some(Failure { error, message }))));
+                    }
+                }
+                Stage::Done => panic!("an operation was polled after it was ready"),
+            }
             let done = self.answers.len();
             if done == self.items.len() {
-                return Poll::Ready(Ok(std::mem::take(&mut self.answers)));
+                return Poll::Ready(Ok(self.arrive(None)));
             }
-            if self.current.is_empty() {
-                self.current = next_message(&self.items, done);
-                let (items, range) = (Arc::clone(&self.items), self.current.clone());
-                self.call.again(Draft::Pipeline { items, range });
-            }
-            let answer = ready!(self.call.poll(context));
-            let result = match answer {
-                Ok(Answer::Pipeline(answers)) => self.take(answers),
-                Ok(answer) => Err(refused(answer)),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = result {
-                let outcome = overall(&self.answers, error.outcome());
-                return Poll::Ready(Err(error.with_outcome(outcome).at_place(done)));
-            }
-            self.current = 0..0;
+            let message = next_message(&self.items, done);
+            let (items, range) = (Arc::clone(&self.items), message.clone());
+            self.call.again(Draft::Pipeline { items, range });
+            self.stage = Stage::Asked(message);
         }
     }
 
-    fn take(&mut self, answers: Vec<Answer>) -> Result<(), Error> {
-        let asked = self.items.get(self.current.clone()).unwrap_or_default();
+    fn arrive(&mut self, failure: Option<Failure>) -> Arrived {
+        Arrived { answers: std::mem::take(&mut self.answers), failure }
+    }
+
+    fn take(&mut self, message: &Range<usize>, answers: Vec<Answer>) -> Result<(), Error> {
+        let asked = self.items.get(message.clone()).unwrap_or_default();
         let fit = |(item, answer): (&Item, &Answer)| answer.fits(item.verb());
         if answers.len() > asked.len() || !asked.iter().zip(&answers).all(fit) {
             let writes = asked.iter().any(|item| item.verb().effect() == Effect::Write);
@@ -129,6 +172,25 @@ impl<'c> Convoy<'c> {
         }
         self.answers.extend(answers);
         Ok(())
+    }
+}
+
+impl Failure {
+    /// As the error of the convoy, of which these answers have come.
+    pub(super) fn of_all(&self, answers: &[Answer]) -> Error {
+        let outcome = overall(answers, self.error.outcome());
+        self.error.clone().with_outcome(outcome).at_place(self.message.start)
+    }
+
+    /// As the error of one request that has no answer.
+    pub(super) fn of_one(&self, place: usize, item: &Item) -> Error {
+        let outcome = match (self.error.outcome(), item.verb().effect()) {
+            _ if !self.message.contains(&place) => Outcome::NotSent,
+            // What others of its message may have done is theirs to tell.
+            (Outcome::Unknown, Effect::Read) => Outcome::Refused,
+            (outcome, Effect::Read | Effect::Write) => outcome,
+        };
+        self.error.clone().with_outcome(outcome)
     }
 }
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::convoy::Convoy;
+use super::convoy::{Arrived, Convoy, Failure};
 use super::read::Get;
 use super::write::{Delete, Increment, Set};
 use super::{Item, argument};
@@ -30,7 +30,8 @@ use crate::value::{Encode, Value};
 /// [taken](Answers::take) once the pipeline was awaited.
 ///
 /// An argument that is not valid makes the pipeline as a whole fail, at its first poll and before
-/// anything is sent; [`Error::place`] says which it was.
+/// anything is sent; [`Error::place`] says which it was. Later it fails as a whole only if no
+/// answer at all has come; otherwise each place has its result or its error.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -219,9 +220,16 @@ impl Future for Pipeline<'_> {
             let items = std::mem::take(&mut self.items);
             self.call.load(items);
         }
-        let answers = ready!(self.call.poll(context));
-        let answers = self.call.finish(answers)?;
-        Poll::Ready(Ok(Answers::new(self.number, answers, &self.call)))
+        let Arrived { answers, failure } = match ready!(self.call.poll_arrived(context)) {
+            Ok(arrived) => arrived,
+            Err(error) => return Poll::Ready(self.call.finish(Err(error))),
+        };
+        let whole = failure.as_ref().map_or(Ok(()), |failure| Err(failure.of_all(&answers)));
+        Poll::Ready(match self.call.finish(whole) {
+            Err(error) if answers.is_empty() => Err(error),
+            // What has come is handed out, however it ended.
+            Ok(()) | Err(_) => Ok(Answers::new(self.number, answers, failure, &self.call)),
+        })
     }
 }
 
@@ -251,6 +259,10 @@ pub struct Place<T> {
 
 /// What came of the operations of a pipeline, each still to be taken.
 ///
+/// Of a pipeline that failed half-way, such as by a lost connection, those that were answered have
+/// their results, and the others the error, with an [outcome](crate::Outcome) of their own:
+/// `Unknown` for a write that had left, `NotSent` for what was to go in a later message.
+///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -276,18 +288,29 @@ pub struct Answers {
 struct Slot {
     name: &'static str,
     table: Box<str>,
-    answer: Option<Answer>,
+    /// Or why there is none; `None` once it was taken.
+    answer: Option<Result<Answer, Error>>,
 }
 
 impl Answers {
-    fn new(pipeline: u64, answers: Vec<Answer>, convoy: &Convoy<'_>) -> Self {
+    fn new(
+        pipeline: u64,
+        answers: Vec<Answer>,
+        failure: Option<Failure>,
+        convoy: &Convoy<'_>,
+    ) -> Self {
         let client = convoy.client();
-        let slot = |(item, answer): (&Item, Answer)| Slot {
+        let mut answers = answers.into_iter();
+        let slot = |(place, item): (usize, &Item)| Slot {
             name: item.name,
             table: item.table.clone().unwrap_or_else(|| client.table_name().into()),
-            answer: Some(answer),
+            answer: match (answers.next(), &failure) {
+                (Some(answer), _) => Some(Ok(answer)),
+                (None, Some(failure)) => Some(Err(failure.of_one(place, item))),
+                (None, None) => None,
+            },
         };
-        let slots = convoy.items().iter().zip(answers).map(slot).collect();
+        let slots = convoy.items().iter().enumerate().map(slot).collect();
         Self { pipeline, slots, address: Arc::clone(client.pool().address()) }
     }
 
@@ -295,8 +318,8 @@ impl Answers {
     ///
     /// # Errors
     ///
-    /// What that operation alone would have failed with, once its request had reached the server;
-    /// [`ErrorKind::InvalidArgument`] for a place in another pipeline.
+    /// What that operation alone would have failed with; [`ErrorKind::InvalidArgument`] for a place
+    /// in another pipeline.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -320,7 +343,7 @@ impl Answers {
         };
         // A place is taken by value and never copied, so its answer is still here.
         let answer = slot.answer.take().ok_or_else(|| argument::invalid("it was taken already"))?;
-        (place.read)(answer).map_err(|error| {
+        answer.and_then(place.read).map_err(|error| {
             error.during(slot.name).on(&slot.table).at(&self.address).at_place(place.index)
         })
     }

@@ -50,8 +50,10 @@ struct Core {
     address: Arc<str>,
     /// Made when it is first needed, and anew when it has lost a slot.
     bb8: Mutex<Option<bb8::Pool<Opener>>>,
-    /// An attempt to connect was dropped half-way, with its runtime: bb8 waits for it for ever.
+    /// An attempt to connect was dropped with its runtime: bb8 waits for it for ever.
     lost_slot: AtomicBool,
+    /// How many attempts to connect are under way.
+    opening: AtomicUsize,
     /// Handles of the connections that were open when last seen.
     live: RwLock<Vec<Connection>>,
     next: AtomicUsize,
@@ -70,6 +72,8 @@ struct Core {
 
 /// bb8 ends no wait of ours: each operation has its own deadline.
 const BB8_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// An attempt to connect that has not begun so long after it was asked for never will.
+const UNBEGUN: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// Makes the pool and waits for its first connection; the others follow in the background.
@@ -87,6 +91,7 @@ impl Pool {
             config,
             bb8: Mutex::new(None),
             lost_slot: AtomicBool::new(false),
+            opening: AtomicUsize::new(0),
             live: RwLock::new(Vec::new()),
             next: AtomicUsize::new(0),
             max_value_bytes: AtomicUsize::new(0),
@@ -108,14 +113,8 @@ impl Pool {
     ///
     /// The pool is closed.
     pub(crate) fn handle_now(&self) -> Result<Option<Connection>, Error> {
-        let core = &self.core;
-        core.check_closed()?;
-        let live = core.live.read().unwrap_or_else(PoisonError::into_inner);
-        let first = core.next.fetch_add(1, Ordering::Relaxed);
-        let open = (0..live.len())
-            .filter_map(|step| live.get(first.wrapping_add(step) % live.len()))
-            .find(|connection| connection.is_open());
-        Ok(open.cloned())
+        self.core.check_closed()?;
+        Ok(self.core.open_handle())
     }
 
     /// A handle, waiting for a connection if there is none.
@@ -183,12 +182,28 @@ impl Core {
         live
     }
 
+    /// A handle on the next open connection.
+    fn open_handle(&self) -> Option<Connection> {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let first = self.next.fetch_add(1, Ordering::Relaxed);
+        let open = (0..live.len())
+            .filter_map(|step| live.get(first.wrapping_add(step) % live.len()))
+            .find(|connection| connection.is_open());
+        open.cloned()
+    }
+
     async fn check_out(&self) -> Result<Connection, Error> {
         // Before anything is looked at, so that nothing is missed.
         let mut news = self.news.subscribe();
         // A dead connection goes back and its successor is asked for, until all were seen.
-        for _ in 0..=self.config.size {
+        let mut dead = 0;
+        while dead <= self.config.size {
             self.check_closed()?;
+            // bb8 wakes one who waits for each connection, who may be one that nobody polls. The
+            // news wake all, and here each finds what is open.
+            if let Some(open) = self.open_handle() {
+                return Ok(open);
+            }
             let bb8 = self.bb8();
             let taken = tokio::select! {
                 biased;
@@ -197,15 +212,28 @@ impl Core {
                     Some(failure) => return Err(failure),
                     None => continue,
                 },
+                () = tokio::time::sleep(UNBEGUN) => {
+                    self.look_for_a_lost_slot();
+                    continue;
+                }
             };
             match taken {
                 Ok(pooled) if pooled.is_open() => return Ok(pooled.clone()),
-                Ok(_) | Err(RunError::TimedOut) => {}
+                Ok(_) | Err(RunError::TimedOut) => dead += 1,
                 Err(RunError::User(error)) => return Err(error),
             }
         }
         let lost = "every connection was lost as soon as it was open";
         Err(Error::new(ErrorKind::Connect, Outcome::NotSent, lost).at(&self.address))
+    }
+
+    /// To be asked while somebody waits. bb8 has begun an attempt for them then, in a task: if there
+    /// is none, the task was dropped with its runtime, or its runtime stands still.
+    fn look_for_a_lost_slot(&self) {
+        // In this order: an attempt that succeeds is over only when its connection is there.
+        if self.opening.load(Ordering::Acquire) == 0 && self.open_handle().is_none() {
+            self.lost_slot.store(true, Ordering::Relaxed);
+        }
     }
 
     /// bb8's pool. One that has lost a slot is replaced: it would never fill that slot again.
@@ -288,10 +316,13 @@ impl Core {
         };
         self.max_value_bytes.store(connection.max_value_bytes(), Ordering::Relaxed);
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.info().clone());
-        let mut live = self.live_mut();
-        // Under the lock, so that a pool that closes finds every connection.
-        self.check_closed()?;
-        live.push(connection.clone());
+        {
+            let mut live = self.live_mut();
+            // Under the lock, so that a pool that closes finds every connection.
+            self.check_closed()?;
+            live.push(connection.clone());
+        }
+        self.news.send_replace(None);
         Ok(connection)
     }
 

@@ -33,7 +33,7 @@ impl ManageConnection for Opener {
         let Some(core) = self.core.upgrade() else {
             return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, ""));
         };
-        let mut slot = Slot { core: &core, is_settled: false };
+        let mut slot = Slot::of(&core);
         let result = core.open().await;
         slot.is_settled = true;
         match &result {
@@ -64,9 +64,17 @@ struct Slot<'a> {
     is_settled: bool,
 }
 
+impl<'a> Slot<'a> {
+    fn of(core: &'a Core) -> Self {
+        core.opening.fetch_add(1, Ordering::Relaxed);
+        Self { core, is_settled: false }
+    }
+}
+
 /// bb8 gives a place back only when its attempt ends; one whose runtime stops never does.
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
+        self.core.opening.fetch_sub(1, Ordering::Release);
         if !self.is_settled {
             self.core.lost_slot.store(true, Ordering::Relaxed);
             self.core.news.send_replace(None);

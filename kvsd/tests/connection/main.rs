@@ -9,6 +9,7 @@ mod ends;
 mod hostile;
 mod parts;
 mod pool;
+mod reentrant;
 mod requests;
 mod several;
 mod streams;

@@ -7,7 +7,7 @@ use kvsd::protocol::v2::part::{Cut, Cutter, MAX_PART_BYTES, Part, Sender};
 use kvsd::protocol::v2::{Reply, RequestId};
 use kvsd::{ErrorKind, Outcome};
 
-use crate::support::{MAX_VALUE_BYTES, Session, connected, poll_once, record, written};
+use crate::support::{self, MAX_VALUE_BYTES, Session, connected, poll_once, record, written};
 
 const PARTS: usize = MAX_VALUE_BYTES / MAX_PART_BYTES + 1;
 
@@ -194,4 +194,27 @@ async fn an_answer_in_parts_that_nobody_asked_for_ends_the_connection() {
     };
     let (read, ()) = tokio::join!(client.get::<Vec<u8>>("k"), play);
     assert_eq!(read.unwrap_err().kind(), ErrorKind::Protocol);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_made_for_a_server_that_took_more_fails_alone() {
+    let (builder, mut server) = support::builder();
+    let (client, session) = tokio::join!(builder.connect(), async {
+        let mut session = server.arrival().await;
+        session.welcome(8 * MAX_VALUE_BYTES).await;
+        session
+    });
+    let client = client.unwrap();
+    let value = vec![0; 4 * MAX_VALUE_BYTES / 1000];
+    let batch = (0..1000).fold(client.batch(), |batch, i| batch.set(format!("k{i}"), &value));
+    drop(session);
+    let mut session = server.welcome().await;
+    let error = batch.await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ValueTooLarge, Outcome::NotSent));
+    // Nothing of it went over the connection, which others use.
+    let (exists, ()) = tokio::join!(client.exists("k"), async {
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, Reply::Flag(true)).await;
+    });
+    assert!(exists.unwrap());
 }

@@ -323,6 +323,46 @@ fn who_waits_for_a_connection_whose_runtime_stops_gets_another() {
     drop(half_open);
 }
 
+#[test]
+fn a_runtime_that_stops_before_it_begins_to_connect_costs_the_client_no_connection() {
+    let first = paused_runtime();
+    let (client, mut server, session) = first.block_on(connected());
+    drop(first);
+    // The call makes the pool begin an attempt, but its runtime stops before the attempt can run.
+    let second = paused_runtime();
+    let polled = second.block_on(async { poll_once(&mut Box::pin(client.exists("k"))).await });
+    assert!(polled.is_none());
+    drop(second);
+    assert_eq!(server.attempts(), 1);
+    paused_runtime().block_on(async {
+        let (exists, ()) = tokio::join!(client.exists("k"), async {
+            tokio::spawn(answer_all(server.welcome().await));
+        });
+        assert!(exists.unwrap());
+    });
+    drop(session);
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_that_nobody_polls_keep_no_connection_from_the_others() {
+    let (client, mut server, session) = connected().await;
+    drop(session);
+    let mut session = server.arrival().await;
+    let mut held: Vec<_> = (0..100).map(|_| Box::pin(client.exists("k"))).collect();
+    for exists in &mut held {
+        assert!(poll_once(exists).await.is_none());
+    }
+    let start = Instant::now();
+    let play = async {
+        session.welcome(support::MAX_VALUE_BYTES).await;
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, written()).await;
+    };
+    let (set, ()) = tokio::join!(client.set("k", "v"), play);
+    set.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
 fn paused_runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kvsd::protocol::v2::{Changed, FailCode, Names, Reply};
+use kvsd::protocol::v2::{Before, Changed, FailCode, Names, Record, Reply};
 use kvsd::{Change, Error, ErrorKind, Outcome, Version};
 use tokio::time::Instant;
 
@@ -107,6 +107,65 @@ async fn one_refused_write_among_many_is_named_and_the_others_are_not_denied() {
     let error = deleted.unwrap_err();
     assert_eq!((error.outcome(), error.place()), (Outcome::Refused, Some(0)));
     assert!(error.is_retryable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pipeline_that_breaks_off_hands_out_the_answers_that_it_has() {
+    let (client, mut server, mut session) = connected().await;
+    let mut pipeline = client.pipeline();
+    let mut taken: Vec<_> =
+        (0..1024).map(|i| pipeline.add(client.take::<u8>(format!("k{i}")))).collect();
+    let (counted, read) = (pipeline.increment("n", 1), pipeline.get::<u8>("k"));
+    let mut later: Vec<_> = (0..1024).map(|_| pipeline.increment("n", 1)).collect();
+    let old = || Record { version: Version::new(1).unwrap(), expires_at: None, value: b"7" };
+    let deleted = || Reply::Written { version: Version::new(9), before: Before::Record(old()) };
+    let play = async {
+        answer_pipeline(&mut session, 1024, (0..1024).map(|_| deleted()).collect()).await;
+        take(&mut session, "pipeline").await;
+        drop(session);
+        server.welcome().await
+    };
+    let (answers, session) = tokio::join!(pipeline, play);
+    let mut answers = answers.unwrap();
+    assert_eq!(answers.len(), 2050);
+    for place in taken.drain(..) {
+        assert_eq!(answers.take(place).unwrap(), Some(7));
+    }
+    let error = answers.take(counted).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Unknown));
+    assert_eq!((error.operation(), error.place()), (Some("increment"), Some(1024)));
+    let error = answers.take(read).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::Refused));
+    let error = answers.take(later.pop().unwrap()).unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ConnectionLost, Outcome::NotSent));
+    assert!(error.is_retryable());
+    assert_nothing_more(client, session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_of_many_keys_send_nothing_again_when_they_are_polled_once_too_often() {
+    let (client, _server, mut session) = connected().await;
+    let play = answer_pipeline(&mut session, 1, vec![written()]);
+    let mut many = Box::pin(client.set_many([("a", 1)]).owned());
+    let (set, ()) = tokio::join!(&mut many, play);
+    set.unwrap();
+    let again = tokio::spawn(async move { poll_once(&mut many).await.is_none() });
+    let told = again.await.unwrap_err().into_panic();
+    assert_eq!(told.downcast_ref(), Some(&"an operation was polled after it was ready"));
+
+    let mut pipeline = client.pipeline().owned();
+    let _place = pipeline.increment("n", 1);
+    let mut pipeline = Box::pin(pipeline);
+    let play = answer_pipeline(
+        &mut session,
+        1,
+        vec![Reply::Counter { version: Version::new(1).unwrap(), value: 1 }],
+    );
+    let (answers, ()) = tokio::join!(&mut pipeline, play);
+    answers.unwrap();
+    let again = tokio::spawn(async move { poll_once(&mut pipeline).await.is_none() });
+    assert!(again.await.unwrap_err().is_panic());
+    assert_nothing_more(client, session).await;
 }
 
 #[tokio::test(start_paused = true)]
