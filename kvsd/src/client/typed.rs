@@ -19,6 +19,88 @@ use crate::value::{Encode, Value};
 /// A type with a key template is stored in the table that it names, whatever the handle's is, and
 /// in the handle's if it names none.
 impl Client {
+    /// A handle on the table of a type: for the operations that take the table from their handle,
+    /// such as [`ttl`](Client::ttl), [`update`](Client::update) or [`batch`](Client::batch). A type
+    /// that names no table leaves the handle on its own.
+    ///
+    /// It is a handle as [`Client::table`] gives: made in passing, or kept where an operation is
+    /// refined over several statements. A type whose [`Keyed::TABLE`] is no table name, which the
+    /// derive refuses and who writes the trait by hand may overlook, does not compile here.
+    ///
+    /// ```
+    /// use kvsd::{Change, Keyed, Ttl};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, kvsd::Value)]
+    /// #[kvsd(table = "carts", key = "cart/{user}", ttl = "1h")]
+    /// struct Cart {
+    ///     user: u64,
+    ///     items: Vec<String>,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let carts = client.of::<Cart>();
+    /// client.put(&Cart { user: 7, items: vec![] }).await?;
+    /// carts
+    ///     .update(Cart::key_of(7), |cart: Option<Cart>| match cart {
+    ///         Some(mut cart) => {
+    ///             cart.items.push("tea".into());
+    ///             Change::Set(cart)
+    ///         }
+    ///         None => Change::Keep,
+    ///     })
+    ///     .await?;
+    /// assert!(matches!(carts.ttl(Cart::key_of(7)).await?, Ttl::Left(_)));
+    /// let [cart, none] = &carts.get_many::<Cart>([7, 8].map(Cart::key_of)).await?[..] else {
+    ///     panic!("one answer for each key");
+    /// };
+    /// assert!(cart.is_some() && none.is_none());
+    /// assert!(!client.exists(Cart::key_of(7)).await?, "it is in the type's table");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// ```compile_fail,E0080
+    /// # use kvsd::key::{Key, Keyed, Prefix};
+    /// struct Lost;
+    ///
+    /// impl Keyed for Lost {
+    ///     const TABLE: Option<&'static str> = Some("../etc");
+    /// #   type Parts<'p> = ();
+    /// #   fn key(&self) -> Key<Self> { Key::new("lost") }
+    /// #   fn key_of((): ()) -> Key<Self> { Key::new("lost") }
+    /// #   fn prefix() -> Prefix<Self> { Prefix::new("lost") }
+    ///     // ..
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// assert!(!client.of::<Lost>().exists("lost").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn of<T: Keyed>(&self) -> Self {
+        const {
+            let is_sound = match T::TABLE {
+                None => true,
+                Some(table) => check_table_name(table).is_ok(),
+            };
+            assert!(is_sound, "the type's `Keyed::TABLE` is no table name");
+        }
+        match T::TABLE {
+            None => self.clone(),
+            Some(table) => self
+                .table(table)
+                .unwrap_or_else(|_| unreachable!("the compiler has checked the name")),
+        }
+    }
+
     /// Stores `record` at its own key, in its type's table and for its type's time to live; resolves
     /// with the write's version. [`Set`] has its conditions and other ends.
     ///
