@@ -94,6 +94,7 @@
 //! | [`update::<T, _>`](Client::update), [`try_update`](Client::try_update) | the value now: `Option<T>` | it may still happen |
 //! | [`put`](Client::put), [`fetch`](Client::fetch), [`remove`](Client::remove) | as `set`, `get`, `delete`, of records that [know their keys](key) | as theirs |
 //! | [`get_many::<T>`](Client::get_many) | `Vec<Option<T>>` | nothing has changed |
+//! | [`get_many::<T>(..).versioned()`](operation::many::GetMany::versioned) | `Vec<Option<`[`Versioned<T>`]`>>` | nothing has changed |
 //! | [`set_many`](Client::set_many) | `Vec<Version>` | any of it may still happen |
 //! | [`delete_many`](Client::delete_many) | `Vec<bool>` | any of it may still happen |
 //! | [`pipeline`](Client::pipeline) | its [`Answers`](operation::pipeline::Answers) | any of it may still happen |
