@@ -93,6 +93,7 @@
 //! | [`expire`](Client::expire), [`expire_at`](Client::expire_at), [`persist`](Client::persist) | whether there is a record | it may still happen |
 //! | [`update::<T, _>`](Client::update), [`try_update`](Client::try_update) | the value now: `Option<T>` | it may still happen |
 //! | [`put`](Client::put), [`fetch`](Client::fetch), [`remove`](Client::remove) | as `set`, `get`, `delete`, of records that [know their keys](key) | as theirs |
+//! | [`renew`](Client::renew) | one of these, that lives on: `Option<T>` | it may still happen |
 //! | [`get_many::<T>`](Client::get_many) | `Vec<Option<T>>` | nothing has changed |
 //! | [`get_many::<T>(..).versioned()`](operation::many::GetMany::versioned) | `Vec<Option<`[`Versioned<T>`]`>>` | nothing has changed |
 //! | [`set_many`](Client::set_many) | `Vec<Version>` | any of it may still happen |
