@@ -35,7 +35,8 @@
 //! untrusted certificate.
 //!
 //! **A table** is a set of records with a log, an order and versions of its own. A handle acts on
-//! one, the URL's or `default`; [`Client::table`] makes a handle on another. A table comes into
+//! one, the URL's or `default`; [`Client::table`] makes a handle on another, [`Client::of`] on that of a
+//! type. A table comes into
 //! being with its first write.
 //!
 //! **A key** is 1 to 1,024 bytes, ordered byte by byte. Write keys by hand (`"user/7"`), or let a type
@@ -92,7 +93,9 @@
 //! | [`expire`](Client::expire), [`expire_at`](Client::expire_at), [`persist`](Client::persist) | whether there is a record | it may still happen |
 //! | [`update::<T, _>`](Client::update), [`try_update`](Client::try_update) | the value now: `Option<T>` | it may still happen |
 //! | [`put`](Client::put), [`fetch`](Client::fetch), [`remove`](Client::remove) | as `set`, `get`, `delete`, of records that [know their keys](key) | as theirs |
+//! | [`renew`](Client::renew) | one of these, that lives on: `Option<T>` | it may still happen |
 //! | [`get_many::<T>`](Client::get_many) | `Vec<Option<T>>` | nothing has changed |
+//! | [`get_many::<T>(..).versioned()`](operation::many::GetMany::versioned) | `Vec<Option<`[`Versioned<T>`]`>>` | nothing has changed |
 //! | [`set_many`](Client::set_many) | `Vec<Version>` | any of it may still happen |
 //! | [`delete_many`](Client::delete_many) | `Vec<bool>` | any of it may still happen |
 //! | [`pipeline`](Client::pipeline) | its [`Answers`](operation::pipeline::Answers) | any of it may still happen |

@@ -147,7 +147,7 @@ impl std::borrow::Borrow<str> for TableName {
 /// assert_eq!(check_table_name("users"), Ok(()));
 /// assert_eq!(check_table_name(".users"), Err(NameError::BadStart));
 /// ```
-pub fn check_table_name(name: &str) -> Result<(), NameError> {
+pub const fn check_table_name(name: &str) -> Result<(), NameError> {
     let bytes = name.as_bytes();
     let Some(first) = bytes.first() else {
         return Err(NameError::Empty);
@@ -158,9 +158,13 @@ pub fn check_table_name(name: &str) -> Result<(), NameError> {
     if !first.is_ascii_alphanumeric() {
         return Err(NameError::BadStart);
     }
-    let fits = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
-    if !bytes.iter().all(fits) {
-        return Err(NameError::BadByte);
+    // Neither closures nor iterators: the compiler runs this as well.
+    let mut rest = bytes;
+    while let Some((byte, behind)) = rest.split_first() {
+        if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')) {
+            return Err(NameError::BadByte);
+        }
+        rest = behind;
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use kvsd::{ErrorKind, Outcome, Ttl};
+use kvsd::{ErrorKind, Keyed, Outcome, Ttl};
+use serde::{Deserialize, Serialize};
 
 use super::start;
 
@@ -142,5 +143,57 @@ async fn transfers_between_two_accounts_lose_and_make_nothing() {
     futures_util::future::join_all(transfers).await;
     let values = client.get_many::<i64>(["a", "b"]).await.unwrap();
     assert_eq!(values, [Some(1100), Some(900)]);
+    server.close().await.unwrap();
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, kvsd::Value)]
+#[kvsd(table = "sessions", key = "session/{id}", ttl = "1h")]
+struct Session {
+    id: u32,
+    user: String,
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, kvsd::Value)]
+#[kvsd(key = "note/{id}")]
+struct Note {
+    id: u32,
+}
+
+fn session(id: u32) -> Session {
+    Session { id, user: "ada".into() }
+}
+
+#[tokio::test]
+async fn records_that_know_their_keys_go_into_a_batch_of_their_table() {
+    let (server, client) = start().await;
+    let sessions = client.of::<Session>();
+    let seen = client.put(&session(1)).await.unwrap();
+    let batch = sessions.batch().remove(Session::key_of(1)).if_version(seen);
+    let batched = batch.put(&session(2)).if_absent().put(&Note { id: 1 }).await.unwrap();
+    assert!(batched.changes[0].existed);
+    assert_eq!(client.fetch(Session::key_of(1)).await.unwrap(), None);
+    assert_eq!(client.fetch(Session::key_of(2)).await.unwrap(), Some(session(2)));
+    assert_eq!(sessions.fetch(Note::key_of(1)).await.unwrap(), Some(Note { id: 1 }));
+
+    let hour = Duration::from_secs(3600);
+    let left = async |id| sessions.ttl(Session::key_of(id)).await.unwrap();
+    assert!(matches!(left(2).await, Ttl::Left(left) if left <= hour));
+    sessions.batch().put(&session(3)).ttl(2 * hour).await.unwrap();
+    assert!(matches!(left(3).await, Ttl::Left(left) if left > hour));
+    assert_eq!(sessions.ttl(Note::key_of(1)).await.unwrap(), Ttl::Endless);
+    server.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_of_another_table_is_refused_by_a_batch_before_anything_is_sent() {
+    let (server, client) = start().await;
+    let put = client.batch().set("a", 1).put(&session(1)).await.unwrap_err();
+    let removed = client.batch().set("a", 1).remove(Session::key_of(1)).await.unwrap_err();
+    for error in [put, removed] {
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidArgument, Outcome::NotSent));
+        assert_eq!((error.place(), error.table()), (Some(1), Some("default")));
+        assert!(error.to_string().contains("the table \"sessions\""), "{error}");
+    }
+    assert!(!client.exists("a").await.unwrap());
     server.close().await.unwrap();
 }

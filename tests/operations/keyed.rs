@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kvsd::{Keyed, Ttl};
+use kvsd::{Change, ErrorKind, Key, Keyed, Outcome, Ttl};
 use serde::{Deserialize, Serialize};
 
 use super::start;
@@ -85,5 +85,70 @@ async fn conditions_and_pipelines_work_on_them() {
     let mut answers = pipeline.await.unwrap();
     assert_eq!(answers.take(read).unwrap(), Some(session()));
     assert!(answers.take(removed).unwrap());
+    server.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handle_of_a_type_acts_on_its_table_and_on_its_own_if_the_type_names_none() {
+    let (server, client) = start().await;
+    let elsewhere = client.table("elsewhere").unwrap();
+    client.put(&session()).await.unwrap();
+    let key = || Session::key_of((7, "phone"));
+    let sessions = elsewhere.of::<Session>();
+    assert!(sessions.exists(key()).await.unwrap());
+    assert!(matches!(sessions.ttl(key()).await.unwrap(), Ttl::Left(_)));
+    assert!(sessions.persist(key()).await.unwrap());
+    let renamed = |found: Option<Session>| match found {
+        Some(session) => Change::Set(Session { token: "u".into(), ..session }),
+        None => Change::Keep,
+    };
+    let updated = sessions.update(key(), renamed).await.unwrap().unwrap();
+    assert_eq!(updated.token, "u");
+    let mut pipeline = sessions.pipeline();
+    let read = pipeline.get::<Session>(key());
+    assert!(pipeline.await.unwrap().take(read).unwrap().is_some());
+    let read = sessions.get_many::<Session>([key(), Session::key_of((8, "tv"))]).await.unwrap();
+    assert_eq!(read, [Some(Session { token: "u".into(), ..session() }), None]);
+    assert!(sessions.take::<Session>(key()).await.unwrap().is_some());
+    assert_eq!(client.fetch(key()).await.unwrap(), None);
+
+    elsewhere.of::<Note>().put(&Note { id: 1, text: "milk".into() }).await.unwrap();
+    assert!(elsewhere.exists(Note::key_of(1)).await.unwrap());
+    assert!(!client.of::<Note>().exists(Note::key_of(1)).await.unwrap());
+    server.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_is_renewed_lives_as_long_as_one_that_was_just_put() {
+    let (server, client) = start().await;
+    let key = || Session::key_of((7, "phone"));
+    assert_eq!(client.renew(key()).await.unwrap(), None);
+    assert_eq!(client.fetch(key()).await.unwrap(), None, "nothing comes into being by it");
+    let minute = Duration::from_secs(60);
+    let version = client.put(&session()).ttl(minute).await.unwrap();
+    assert_eq!(client.renew(key()).await.unwrap(), Some(session()));
+    let now = client.fetch(key()).versioned().await.unwrap().unwrap();
+    assert!(now.version > version);
+    let left = client.of::<Session>().ttl(key()).await.unwrap();
+    assert!(matches!(left, Ttl::Left(left) if left > minute), "{left:?}");
+    let renewing = tokio::spawn(client.renew(key()).timeout(minute).owned());
+    assert_eq!(renewing.await.unwrap().unwrap(), Some(session()));
+    server.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_cannot_be_renewed_or_read_is_said_to_be_so() {
+    let (server, client) = start().await;
+    let sessions = client.of::<Session>();
+    let key = || Session::key_of((7, "phone"));
+    sessions.set(key(), "no session").await.unwrap();
+    let error = client.renew(key()).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Decode, Outcome::Done));
+    assert_eq!((error.operation(), error.table()), (Some("renew"), Some("sessions")));
+    assert!(matches!(sessions.ttl(key()).await.unwrap(), Ttl::Left(_)), "it was renewed");
+
+    let error = client.renew(Key::<Session>::new("")).await.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidArgument, Outcome::NotSent));
+    assert_eq!(error.table(), Some("sessions"));
     server.close().await.unwrap();
 }

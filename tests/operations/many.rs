@@ -95,3 +95,22 @@ async fn many_can_end_together() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     server.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn records_read_with_their_versions_keep_their_order_and_their_gaps() {
+    let (server, client) = start().await;
+    let minute = Duration::from_secs(60);
+    let ada = client.set("ada", 50).await.unwrap();
+    let bob = client.set("bob", 0).ttl(minute).await.unwrap();
+    let read = client.get_many::<i64>(["bob", "nobody", "ada", "bob"]).versioned().await.unwrap();
+    let told: Vec<_> =
+        read.iter().map(|found| found.as_ref().map(|r| (r.value, r.version))).collect();
+    assert_eq!(told, [Some((0, bob)), None, Some((50, ada)), Some((0, bob))]);
+    let ends: Vec<_> = read.iter().flatten().map(|record| record.expires_at.is_some()).collect();
+    assert_eq!(ends, [true, false, true]);
+
+    client.set("eve", "text").await.unwrap();
+    let error = client.get_many::<i64>(["ada", "eve"]).versioned().await.unwrap_err();
+    assert_eq!((error.kind(), error.place()), (ErrorKind::Decode, Some(1)));
+    server.close().await.unwrap();
+}

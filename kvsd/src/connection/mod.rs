@@ -70,6 +70,8 @@ struct Shared {
     info: ServerInfo,
     /// Whether the phase is [`Phase::Open`], to be asked without the lock.
     open: AtomicBool,
+    /// Whether the server has done anything of what it was asked.
+    served: AtomicBool,
     state: Mutex<State>,
     /// There is something to write, or the state of the connection has changed.
     write: Notify,
@@ -94,6 +96,14 @@ struct State {
     earliest: Option<Instant>,
 }
 
+/// What a connection was good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Served {
+    /// It answered at least one request, with something else than a refusal.
+    Some,
+    Nothing,
+}
+
 enum Phase {
     Open,
     /// No handle is left, or the client is closing: ends when nobody waits any more.
@@ -110,8 +120,9 @@ impl Connection {
         self.handle.shared.open.load(Ordering::Relaxed)
     }
 
-    /// Resolves when the connection has ended, without keeping it from ending.
-    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Resolves when the connection has ended, without keeping it from ending; with whether the
+    /// server did anything of what it was asked.
+    pub(crate) fn ended(&self) -> impl Future<Output = Served> + Send + 'static {
         let shared = Arc::clone(&self.handle.shared);
         async move {
             let ended = shared.ended.notified();
@@ -120,6 +131,7 @@ impl Connection {
             if !shared.has_ended() {
                 ended.await;
             }
+            if shared.served.load(Ordering::Relaxed) { Served::Some } else { Served::Nothing }
         }
     }
 

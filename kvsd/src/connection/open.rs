@@ -63,6 +63,7 @@ pub(crate) async fn open(
         max_value_bytes,
         info,
         open: AtomicBool::new(true),
+        served: AtomicBool::new(false),
         state: Mutex::new(State {
             phase: Phase::Open,
             outbox: Outbox::default(),

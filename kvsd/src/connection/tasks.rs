@@ -3,6 +3,7 @@
 //! Each ends when the connection does, and ends it when it fails or is dropped with its runtime.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use bytes::{Buf, BytesMut};
@@ -245,6 +246,10 @@ impl Shared {
             return false;
         }
         state.alive.hear(Instant::now());
+        // A refusal proves nothing: a server that takes its leave answers with one.
+        if answers.iter().any(|(_, answer)| !matches!(answer, Answer::Fail { .. })) {
+            self.served.store(true, Ordering::Relaxed);
+        }
         for (id, answer) in answers.drain(..) {
             match state.slots.answer(id, answer) {
                 Ok(waker) => wakers.extend(waker),

@@ -17,6 +17,7 @@ use super::{Call, Draft, argument};
 use crate::client::Client;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::key::{Key, Keyed};
 use crate::protocol::v2::{Changed, Condition, Expiry, MAX_BATCH};
 use crate::types::Version;
 use crate::value::Encode;
@@ -143,6 +144,74 @@ impl<'c> Batch<'c> {
     pub fn delete(mut self, key: impl AsRef<[u8]>) -> Self {
         self.push(key.as_ref(), ActionDraft::Delete);
         self
+    }
+
+    /// Stores `record` at its own key and for its type's time to live, as
+    /// [`Client::put`](crate::Client::put) does.
+    ///
+    /// A batch is of one table, its handle's: the record of a type that names another one is an
+    /// error of kind [`ErrorKind::InvalidArgument`] at the first poll.
+    /// [`client.of::<T>().batch()`](crate::Client::of) begins one in the type's own table.
+    ///
+    /// ```
+    /// use kvsd::{ErrorKind, Keyed};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, kvsd::Value)]
+    /// #[kvsd(table = "accounts", key = "account/{id}")]
+    /// struct Account {
+    ///     id: u32,
+    ///     cents: u64,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// let [ada, bob] = [1, 2].map(|id| Account { id, cents: 100 });
+    /// client.of::<Account>().batch().put(&ada).if_absent().put(&bob).if_absent().await?;
+    ///
+    /// let error = client.batch().put(&ada).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidArgument, "the handle is on another table");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn put<T: Keyed + Encode>(self, record: &T) -> Self {
+        let batch = self.in_table_of::<T>().set(record.key(), record);
+        match T::TTL {
+            Some(ttl) => batch.ttl(ttl),
+            None => batch,
+        }
+    }
+
+    /// Removes the record with this key, as [`Client::remove`](crate::Client::remove) does, of a
+    /// type in the batch's table, as [`put`](Self::put) says.
+    ///
+    /// ```
+    /// use kvsd::Keyed;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize, kvsd::Value)]
+    /// #[kvsd(table = "names", key = "name/{name}")]
+    /// struct Name {
+    ///     name: String,
+    ///     user: u32,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// // Another name, without a moment when both or neither are taken.
+    /// client.put(&Name { name: "ada".into(), user: 7 }).await?;
+    /// let names = client.of::<Name>();
+    /// let renaming = names.batch().put(&Name { name: "countess".into(), user: 7 }).if_absent();
+    /// assert!(renaming.remove(Name::key_of("ada")).await?.changes[1].existed);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn remove<T: Keyed>(self, key: Key<T>) -> Self {
+        self.in_table_of::<T>().delete(key)
     }
 
     /// Adds `by` to the integer at `key`; without a record, to 0.
@@ -407,6 +476,19 @@ impl<'c> Batch<'c> {
         let Self { call, max_value_bytes, changes, keys, value_bytes, fault, sent } = self;
         let call = call.into_owned();
         Batch { call, max_value_bytes, changes, keys, value_bytes, fault, sent }
+    }
+
+    /// Spoils the batch unless it is of the table that the type names, if it names one.
+    fn in_table_of<T: Keyed>(mut self) -> Self {
+        let own = self.call.client().table_name();
+        if let Some(table) = T::TABLE.filter(|table| *table != own) {
+            let detail = format!(
+                "the record belongs into the table {table:?}, and a batch is of one table: begin it \
+                 with `client.of::<T>().batch()`"
+            );
+            self.spoil(argument::invalid(detail).at_place(self.changes.len()));
+        }
+        self
     }
 
     fn push(&mut self, key: &[u8], action: ActionDraft) {

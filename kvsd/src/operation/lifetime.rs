@@ -2,16 +2,18 @@
 //!
 //! As of any write, **a change whose future is dropped may still be carried out**.
 
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::call::refused;
+use super::read::decode;
 use super::write::was_there;
 use super::{Call, in_pipeline, operation};
 use crate::connection::answer::Answer;
-#[cfg(doc)]
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::{self, Condition};
 use crate::types::Version;
+use crate::value::Value;
 
 /// Lets a record end at another time, or never: [`Client::expire`](crate::Client::expire),
 /// [`Client::expire_at`](crate::Client::expire_at), [`Client::persist`](crate::Client::persist).
@@ -63,6 +65,37 @@ impl Expire<'_> {
         self
     }
 }
+
+/// Reads a record and lets it live on: [`Client::renew`](crate::Client::renew).
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// use kvsd::Keyed;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, kvsd::Value)]
+/// #[kvsd(key = "session/{id}", ttl = "30m")]
+/// struct Session {
+///     id: u32,
+/// }
+///
+/// assert!(client.renew(Session::key_of(9)).await?.is_none(), "there is none to be renewed");
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct Renew<'c, T> {
+    pub(crate) call: Call<'c>,
+    pub(crate) value: PhantomData<fn() -> T>,
+}
+
+operation!(Renew<T: Value>, Option<T>, |answer| match answer {
+    Answer::Pipeline(answers) => renewed(answers),
+    answer => Err(refused(answer)),
+});
 
 /// Asks how long a record still has: [`Client::ttl`](crate::Client::ttl).
 ///
@@ -124,4 +157,18 @@ pub enum Ttl {
     Endless,
     /// The record ends after this time, at least 1 ms.
     Left(Duration),
+}
+
+/// What stood there when the end was set, or came later.
+fn renewed<T: Value>(answers: Vec<Answer>) -> Result<Option<T>, Error> {
+    let mut answers = answers.into_iter();
+    let (Some(end), Some(record)) = (answers.next(), answers.next()) else {
+        let detail = "an end and a record were asked for, and not both answered";
+        return Err(Error::new(ErrorKind::Protocol, Outcome::Unknown, detail));
+    };
+    let outcome = if was_there(end)? { Outcome::Done } else { Outcome::Refused };
+    match record {
+        Answer::Value(found) => found.map(|stored| decode(&stored, outcome)).transpose(),
+        answer => Err(refused(answer).with_outcome(outcome)),
+    }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use super::call::refused;
 use super::convoy::first_refusal;
-use super::read::decode;
+use super::read::{Versioned, decode, versioned};
 use super::write::{set_version, was_there};
 use super::{Convoy, argument, operation};
 use crate::connection::answer::Answer;
@@ -42,6 +42,54 @@ operation!(GetMany<T: Value>, Vec<Answer> => Vec<Option<T>>, |answers| {
         Answer::Value(Some(stored)) => decode(&stored, Outcome::Refused).map(Some),
         answer => Err(refused(answer)),
     })
+});
+
+impl<'c, T: Value> GetMany<'c, T> {
+    /// Resolves with each record's version and end as well.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// client.set_many([("ada", 50), ("bob", 0)]).await?;
+    /// let read = client.get_many::<i64>(["ada", "bob"]).versioned().await?;
+    /// let [Some(ada), Some(bob)] = &read[..] else { return Err("no account".into()) };
+    /// // Only if neither has changed since.
+    /// let transfer = client.batch();
+    /// let transfer = transfer.set("ada", ada.value - 20).if_version(ada.version);
+    /// transfer.set("bob", bob.value + 20).if_version(bob.version).await?;
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn versioned(self) -> GetManyVersioned<'c, T> {
+        GetManyVersioned { call: self.call, value: PhantomData }
+    }
+}
+
+/// Reads several values, with their versions: [`GetMany::versioned`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = kvsd_server::Embedded::temporary().await?;
+/// # let client = server.client().await?;
+/// let versions = client.set_many([("a", 1), ("c", 3)]).await?;
+/// let read = client.get_many::<i32>(["a", "b", "c"]).versioned().await?;
+/// let seen: Vec<_> = read.iter().flatten().map(|record| record.version).collect();
+/// assert_eq!(seen, versions);
+/// assert!(read[1].is_none());
+/// # server.close().await?;
+/// # Ok(()) }
+/// ```
+#[must_use = "an operation does nothing until it is awaited"]
+pub struct GetManyVersioned<'c, T> {
+    pub(crate) call: Convoy<'c>,
+    pub(crate) value: PhantomData<fn() -> T>,
+}
+
+operation!(GetManyVersioned<T: Value>, Vec<Answer> => Vec<Option<Versioned<T>>>, |answers| {
+    first_refusal(answers, versioned)
 });
 
 /// Stores many values: [`Client::set_many`](crate::Client::set_many).

@@ -78,15 +78,7 @@ pub struct GetVersioned<'c, T> {
     pub(crate) value: PhantomData<fn() -> T>,
 }
 
-operation!(GetVersioned<T: Value>, Option<Versioned<T>>, |answer| match answer {
-    Answer::Value(None) => Ok(None),
-    Answer::Value(Some(stored)) => {
-        let value = decode(&stored, Outcome::Refused)?;
-        let answer::Stored { version, expires_at, value: _ } = stored;
-        Ok(Some(Versioned { version, expires_at, value }))
-    }
-    answer => Err(refused(answer)),
-});
+operation!(GetVersioned<T: Value>, Option<Versioned<T>>, versioned);
 in_pipeline!(GetVersioned<T: Value>, Option<Versioned<T>>);
 
 /// A value and the write that made it.
@@ -327,6 +319,18 @@ operation!(Ping, (), |answer| match answer {
     Answer::Pong => Ok(()),
     answer => Err(refused(answer)),
 });
+
+pub(super) fn versioned<T: Value>(answer: Answer) -> Result<Option<Versioned<T>>, Error> {
+    match answer {
+        Answer::Value(None) => Ok(None),
+        Answer::Value(Some(stored)) => {
+            let value = decode(&stored, Outcome::Refused)?;
+            let answer::Stored { version, expires_at, value: _ } = stored;
+            Ok(Some(Versioned { version, expires_at, value }))
+        }
+        answer => Err(refused(answer)),
+    }
+}
 
 pub(super) fn decode<T: Value>(stored: &answer::Stored, outcome: Outcome) -> Result<T, Error> {
     T::decode(&stored.value)

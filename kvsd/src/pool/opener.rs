@@ -10,11 +10,11 @@ use bb8::{ErrorSink, ManageConnection};
 use tokio::time::Instant;
 
 use super::Core;
-use crate::connection::Connection;
+use crate::connection::{Connection, Served};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe;
 
-/// A connection that ends sooner than this counts as a failed attempt.
+/// A connection that ends sooner than this, and has served nobody, counts as a failed attempt.
 const PROVEN: Duration = Duration::from_secs(2);
 /// What waiting hardly mends, such as a wrong password, is tried again this rarely unless somebody
 /// asks.
@@ -108,22 +108,22 @@ impl ErrorSink<Error> for Failures {
 }
 
 /// Follows a connection from its welcome to its end, and then has the pool replace it.
-async fn follow(core: Weak<Core>, connection: impl Future<Output = ()>) {
+async fn follow(core: Weak<Core>, connection: impl Future<Output = Served>) {
     if let Some(core) = core.upgrade() {
         // bb8 opens what it still lacks when a connection is taken: this one, once it is in there.
         let limit = core.config.connect_timeout;
         let _ = tokio::time::timeout(limit, core.bb8().get()).await;
     }
     let mut ended = std::pin::pin!(connection);
-    let died_young = tokio::time::timeout(PROVEN, &mut ended).await.is_ok();
+    let died_young = tokio::time::timeout(PROVEN, &mut ended).await;
     if let Some(core) = core.upgrade() {
-        if died_young {
-            core.backoff().fail();
-        } else {
-            core.backoff().succeed();
+        match died_young {
+            Ok(Served::Nothing) => core.backoff().fail(),
+            // One that works and is lost says nothing against the next.
+            Ok(Served::Some) | Err(_) => core.backoff().succeed(),
         }
     }
-    if !died_young {
+    if died_young.is_err() {
         ended.await;
     }
     if let Some(core) = core.upgrade() {

@@ -182,6 +182,49 @@ async fn a_server_that_hangs_up_after_each_welcome_is_not_hammered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn connections_that_serve_and_are_cut_at_once_are_replaced_at_once() {
+    const CUTS: u32 = 50;
+    let (client, mut server, mut session) = connected().await;
+    let start = Instant::now();
+    let play = async {
+        for _ in 0..CUTS {
+            let asked = session.request().await.unwrap();
+            session.reply(asked.id, Reply::Flag(true)).await;
+            drop(session);
+            session = server.welcome().await;
+        }
+    };
+    let ask = async {
+        for _ in 0..CUTS {
+            assert!(client.exists("k").await.unwrap());
+        }
+    };
+    tokio::join!(ask, play);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_only_refuses_and_hangs_up_is_not_hammered() {
+    let (client, mut server, mut session) = connected().await;
+    let start = Instant::now();
+    let asking = tokio::spawn(async move {
+        loop {
+            client.exists("k").await.unwrap_err();
+        }
+    });
+    while start.elapsed() < Duration::from_secs(60) {
+        assert!(server.attempts() < 100, "after {:?}", start.elapsed());
+        if let Some(asked) = session.request().await {
+            let refusal = Reply::Fail { code: FailCode::Closing, message: "going" };
+            session.reply(asked.id, refusal).await;
+        }
+        drop(session);
+        session = server.welcome().await;
+    }
+    asking.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pool_that_a_full_server_has_no_room_for_works_with_what_it_got() {
     let (builder, mut server) = support::builder();
     let connecting = builder.pool_size(4).connect();
