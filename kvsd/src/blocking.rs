@@ -52,6 +52,13 @@ pub trait Wait: Future + Sized {
     ///
     /// In a thread that runs `async` code, which must not block: await the operation there. And if
     /// the system has no thread left for the runtime.
+    ///
+    /// ```
+    /// use kvsd::blocking::Wait;
+    ///
+    /// let sum = async { 1 + 2 };
+    /// assert_eq!(sum.wait(), 3);
+    /// ```
     fn wait(self) -> Self::Output {
         block_on(self)
     }
