@@ -268,8 +268,8 @@ impl ClientBuilder {
         self
     }
 
-    /// As [`ca_file`](Self::ca_file), where the URL names none; beside a `kvsd://` URL it is an error
-    /// as well.
+    /// As [`ca_file`](Self::ca_file), where the URL names none. Beside a `kvsd://` URL it is an
+    /// error as well.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
