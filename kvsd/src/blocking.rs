@@ -59,6 +59,13 @@ pub trait Wait: Future + Sized {
     ///
     /// In a thread that runs `async` code, which must not block: await the operation there, or wait
     /// in `tokio::task::spawn_blocking`. And if the system has no thread left for the runtime.
+    ///
+    /// ```
+    /// use kvsd::blocking::Wait;
+    ///
+    /// let sum = async { 1 + 2 };
+    /// assert_eq!(sum.wait(), 3);
+    /// ```
     fn wait(self) -> Self::Output {
         block_on(self)
     }

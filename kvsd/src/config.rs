@@ -199,7 +199,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Says who the client is: at most 128 and 512 bytes. Takes the place of what the URL says.
+    /// Says who the client is: at most 128 and 512 bytes, which [`connect`](Self::connect) checks.
+    /// Takes the place of what the URL says.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -221,7 +222,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Says who the client is where the URL does not.
+    /// Says who the client is where the URL does not. A password without a user name, from here or
+    /// from the URL, is an error when the client [connects](Self::connect).
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -247,6 +249,7 @@ impl ClientBuilder {
     }
 
     /// The PEM file of the CA that signed the server's certificate. Default: the platform's roots.
+    /// Beside a `kvsd://` URL, which is plain TCP, it is an error: nothing would be checked by it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -265,7 +268,8 @@ impl ClientBuilder {
         self
     }
 
-    /// As [`ca_file`](Self::ca_file), where the URL names none.
+    /// As [`ca_file`](Self::ca_file), where the URL names none. Beside a `kvsd://` URL it is an
+    /// error as well.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -323,7 +327,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long an operation may take in all, at most a year. Default: 10 s.
+    /// How long an operation may take in all, at most a year. Default: 10 s. With zero none is sent
+    /// that does not say otherwise.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

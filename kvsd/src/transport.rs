@@ -57,9 +57,37 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::transport::Transport;
+    ///
+    /// // A client does this for each connection of its pool.
+    /// let stream = server.transport().connect().await?;
+    /// let (mut reader, writer) = stream.into_split();
+    /// drop(writer); // says nothing, so that the server has nothing to say either
+    /// let mut heard = Vec::new();
+    /// tokio::io::AsyncReadExt::read_to_end(&mut reader, &mut heard).await?;
+    /// assert!(heard.is_empty());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     async fn connect(&self) -> Result<Stream, ConnectError>;
 
     /// The server's address as errors and logs name it; no secret in it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::transport::Transport;
+    ///
+    /// assert_eq!(server.transport().address(), "embedded");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     fn address(&self) -> String;
 }
 

@@ -364,8 +364,10 @@ impl UnixMillis {
     /// use std::time::{Duration, UNIX_EPOCH};
     /// use kvsd::UnixMillis;
     ///
-    /// let time = UnixMillis::new(86_400_000).map(UnixMillis::get).map(Duration::from_millis);
-    /// assert_eq!(time.map(|time| UNIX_EPOCH + time), Some(UNIX_EPOCH + Duration::from_secs(86_400)));
+    /// let time = UnixMillis::new(86_400_000).ok_or("too large")?;
+    /// let time = UNIX_EPOCH + Duration::from_millis(time.get());
+    /// assert_eq!(time, UNIX_EPOCH + Duration::from_secs(24 * 3600));
+    /// # Ok::<(), &str>(())
     /// ```
     #[must_use]
     pub fn get(self) -> u64 {

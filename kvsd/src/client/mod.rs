@@ -79,11 +79,30 @@ impl Client {
     ///
     /// Dropping the future closes what was opened.
     ///
-    /// ```no_run
-    /// # async fn run() -> Result<(), kvsd::Error> {
-    /// let client = kvsd::Client::connect("kvsd://localhost").await?;
+    /// ```
+    /// # use kvsd::transport::Transport;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let transport = server.transport();
+    /// # let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    /// # let url = format!("kvsd://{}", listener.local_addr()?);
+    /// # tokio::spawn(async move {
+    /// #     while let Ok((mut outside, _)) = listener.accept().await {
+    /// #         let Ok(inside) = transport.connect().await else { return };
+    /// #         let (reader, writer) = inside.into_split();
+    /// #         let mut inside = tokio::io::join(reader, writer);
+    /// #         tokio::spawn(async move {
+    /// #             tokio::io::copy_bidirectional(&mut outside, &mut inside).await
+    /// #         });
+    /// #     }
+    /// # });
+    /// // In a program: let url = "kvsd://localhost";
+    /// let client = kvsd::Client::connect(&url).await?;
     /// client.set("greeting", "hello").await?;
     /// assert_eq!(client.get::<String>("greeting").await?.as_deref(), Some("hello"));
+    /// # client.close().await;
+    /// # server.close().await?;
     /// # Ok(()) }
     /// ```
     pub async fn connect(url: &str) -> Result<Self, Error> {

@@ -89,16 +89,86 @@ pub trait Keyed: Sized {
     type Parts<'p>;
 
     /// The key of this record.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Keyed;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+    /// #[kvsd(key = "user/{id}")]
+    /// struct User {
+    ///     id: u8,
+    ///     name: String,
+    /// }
+    ///
+    /// let ada = User { id: 7, name: "Ada".into() };
+    /// client.put(&ada).await?; // the same as:
+    /// client.set(ada.key(), &ada).await?;
+    /// assert!(client.exists("user/007").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     fn key(&self) -> Key<Self>;
 
     /// The key of the record with these parts: `User::key_of(7)`, `Order::key_of(("ada", 12))`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// use kvsd::Keyed;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+    /// #[kvsd(key = "order/{customer}/{number}")]
+    /// struct Order {
+    ///     customer: String,
+    ///     number: u8,
+    /// }
+    ///
+    /// client.put(&Order { customer: "ada".into(), number: 1 }).await?;
+    /// assert!(client.fetch(Order::key_of(("ada", 1))).await?.is_some());
+    /// assert!(client.fetch(Order::key_of(("bob", 1))).await?.is_none());
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
     fn key_of(parts: Self::Parts<'_>) -> Key<Self>;
 
     /// The beginning of the keys of all records: the template's text before its first field.
+    ///
+    /// ```
+    /// use kvsd::Keyed;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+    /// #[kvsd(key = "user/{id}")]
+    /// struct User {
+    ///     id: u8,
+    /// }
+    ///
+    /// assert_eq!(User::prefix().as_ref(), b"user/");
+    /// ```
     fn prefix() -> Prefix<Self>;
 
     /// The beginning of the keys of the records with these leading parts, at least one and not all:
     /// one part stands alone, several are a tuple. The text up to the next part belongs to it.
+    ///
+    /// ```
+    /// use kvsd::Keyed;
+    ///
+    /// #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+    /// #[kvsd(key = "{year}/{month}/{day}")]
+    /// struct Day {
+    ///     year: u16,
+    ///     month: u8,
+    ///     day: u8,
+    /// }
+    ///
+    /// assert_eq!(Day::prefix_of(2026).as_ref(), b"02026/");
+    /// assert_eq!(Day::prefix_of((2026, 11)).as_ref(), b"02026/011/");
+    /// ```
     fn prefix_of<P, const N: usize>(leading: P) -> Prefix<Self>
     where
         Self: PrefixOf<P, N>,

@@ -87,12 +87,33 @@ pub trait KeyPart {
     type Arg<'p>: KeyPart;
 
     /// Appends the part in a place where anything may follow.
+    ///
+    /// ```
+    /// use kvsd::Key;
+    /// use kvsd::key::{KeyPart, KeyWriter};
+    ///
+    /// let mut key = KeyWriter::new();
+    /// "ada".append_to(&mut key); // closed: something follows
+    /// 7_u8.append_to(&mut key);
+    /// let key: Key<String> = key.into_key();
+    /// assert_eq!(key.as_ref(), b"ada\x00\x01007");
+    /// ```
     fn append_to(&self, key: &mut KeyWriter);
 
     /// Appends the part as the end of the key, after which nothing follows. Here one value may be
     /// the beginning of another one.
     ///
     /// As [`append_to`](Self::append_to), unless it is implemented.
+    ///
+    /// ```
+    /// use kvsd::Key;
+    /// use kvsd::key::{KeyPart, KeyWriter};
+    ///
+    /// let mut key = KeyWriter::new();
+    /// "ada".append_last_to(&mut key);
+    /// let key: Key<String> = key.into_key();
+    /// assert_eq!(key.as_ref(), b"ada");
+    /// ```
     fn append_last_to(&self, key: &mut KeyWriter) {
         self.append_to(key);
     }

@@ -265,7 +265,8 @@ fn read<T: Value>(stored: Option<&Stored>) -> Result<Option<T>, Error> {
 macro_rules! update {
     ($name:ident) => {
         impl<'c, T: Value, F> $name<'c, T, F> {
-            /// Tries so often, at least once, instead of [`DEFAULT_ATTEMPTS`] times.
+            /// Tries so often instead of [`DEFAULT_ATTEMPTS`] times. 0 is an error of kind
+            /// [`ErrorKind::InvalidArgument`].
             ///
             /// ```
             /// # #[tokio::main(flavor = "current_thread")]

@@ -28,6 +28,25 @@
 //! frames    type  request id    table           key
 //! ```
 //!
+//! The same in code. What is encoded goes behind what a buffer holds, what is parsed borrows from it;
+//! the examples of this module have a `wire` and a `decoder` as this one does.
+//!
+//! ```
+//! use bytes::BytesMut;
+//! use kvsd::protocol::frame::Decoder;
+//! use kvsd::protocol::v2::{self, Request, RequestId};
+//!
+//! let (id, mut wire) = (RequestId::new(7).ok_or("too large")?, BytesMut::new());
+//! let request = Request::Get { table: "default", key: b"hello" };
+//! request.encode(id, &mut wire);
+//! assert_eq!(&wire[..], b"*4\r\n#G:7\r\n+default\r\n$5\r\nhello\r\n");
+//!
+//! let mut decoder = Decoder::new(v2::limits(1024));
+//! let message = decoder.decode(&wire)?.ok_or("more is to come")?;
+//! assert_eq!(Request::parse(&message)?, (id, Some(request)));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Dialects
 //!
 //! The client speaks first; the first message decides for as long as the connection lives. One

@@ -39,6 +39,14 @@ pub trait Decode<'a>: Sized {
     /// # Errors
     ///
     /// [`DecodeError`] says what the bytes are instead of a `Self`.
+    ///
+    /// ```
+    /// use kvsd::{Decode, DecodeError};
+    ///
+    /// assert_eq!(u8::decode(b"200"), Ok(200));
+    /// assert_eq!(u8::decode(b"300"), Err(DecodeError::OutOfRange { wanted: "u8" }));
+    /// assert_eq!(<&str>::decode(b"borrowed"), Ok("borrowed"));
+    /// ```
     fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError>;
 }
 

@@ -46,6 +46,17 @@ pub trait Encode {
     ///
     /// [`EncodeError`] says whether the value is too large or cannot be written at all. What was
     /// appended before the error is of no use: throw it away.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use kvsd::Encode;
+    /// use kvsd::value::ValueWriter;
+    ///
+    /// let mut buffer = BytesMut::new();
+    /// true.encode(&mut ValueWriter::new(&mut buffer, 10))?;
+    /// assert_eq!(&buffer[..], b"true");
+    /// # Ok::<(), kvsd::EncodeError>(())
+    /// ```
     fn encode(&self, out: &mut ValueWriter<'_>) -> Result<(), EncodeError>;
 }
 

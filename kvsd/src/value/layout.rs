@@ -48,6 +48,20 @@
 pub trait Layout {
     /// Changes whenever the stored form does: a hash of names, order and types, never of module
     /// paths.
+    ///
+    /// ```
+    /// use kvsd::Layout;
+    ///
+    /// mod then {
+    ///     #[derive(kvsd::Layout)]
+    ///     pub struct Point(pub u8, pub u8);
+    /// }
+    /// mod now {
+    ///     #[derive(kvsd::Layout)]
+    ///     pub struct Point(pub u16, pub u16);
+    /// }
+    /// assert_ne!(then::Point::FINGERPRINT, now::Point::FINGERPRINT);
+    /// ```
     const FINGERPRINT: u64;
 
     /// The fewest bytes that a positional codec (bincode, postcard) writes for a value, or why such

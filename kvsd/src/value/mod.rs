@@ -6,7 +6,7 @@
 //! | integers | canonical decimal text: `-7`, never `+7` or `007` |
 //! | `f32`, `f64` | as `{:?}` prints it: `1.0`, `NaN`; the shortest text that reads back the same |
 //! | `bool` | `true` or `false` |
-//! | [`Json<T>`](Json) (feature `json`) | JSON text |
+//! | `Json<T>` (feature `json`) | JSON text |
 //! | [`Bincode<T>`] | bincode, bare |
 //! | `#[derive(kvsd::Value)]` | an [`Envelope`], then a codec's bytes |
 //!

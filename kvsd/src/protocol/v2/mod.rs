@@ -167,17 +167,15 @@ pub const MAX_BATCH: usize = 1024;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let server = kvsd_server::Embedded::temporary().await?;
 /// # let client = server.client().await?;
-/// let mut pipeline = client.pipeline();
-/// for number in 0..=kvsd::protocol::v2::MAX_PAGE {
-///     let _ = pipeline.set(number.to_string(), "v");
-/// }
-/// pipeline.await?;
+/// use kvsd::protocol::v2::MAX_PAGE;
+///
+/// client.set_many((0..=MAX_PAGE).map(|number| (number.to_string(), "v"))).await?;
 /// // One more than a page: the client asks twice, and nobody notices.
 /// let (mut keys, mut count) = (client.scan::<String>(..).keys_only(), 0);
 /// while let Some(key) = keys.next().await {
 ///     count += usize::from(!key?.key.is_empty());
 /// }
-/// assert_eq!(count, 1 + kvsd::protocol::v2::MAX_PAGE);
+/// assert_eq!(count, 1 + MAX_PAGE);
 /// # server.close().await?;
 /// # Ok(()) }
 /// ```

@@ -484,19 +484,17 @@ impl Lifetime {
 /// The codes of Fail.
 ///
 /// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = kvsd_server::Embedded::temporary().await?;
-/// # let client = server.client().await?;
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::v2::RequestId;
 /// use kvsd::ErrorKind;
-/// use kvsd::protocol::v2::FailCode;
+/// use kvsd::protocol::v2::{FailCode, Reply};
 ///
-/// // What a program does by the code alone.
-/// let error = client.set("k", "v").await.err();
-/// let is_full = error.is_some_and(|error| error.kind() == ErrorKind::Server(FailCode::DiskFull));
-/// assert!(!is_full);
-/// # server.close().await?;
-/// # Ok(()) }
+/// # let mut wire = BytesMut::new();
+/// let (code, message) = (FailCode::Busy, "too many requests");
+/// Reply::Fail { code, message }.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*4\r\n#f:0\r\n+BUSY\r\n+too many requests\r\n");
+/// // What the client makes of it.
+/// assert_eq!(ErrorKind::Server(code).to_string(), "the server says BUSY");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
