@@ -4,7 +4,8 @@ use super::message::{Kind, Message, Span, unsigned};
 use super::{FrameError, FrameLimits, LINE_END, MAX_DECIMAL_BYTES};
 
 /// Finds messages at the start of a growing buffer. The work is linear in the bytes received,
-/// however small the pieces are in which they arrive.
+/// however small the pieces are in which they arrive. A message has less than 4 GiB, whatever the
+/// limits say.
 ///
 /// ```
 /// use kvsd::protocol::frame::Decoder;
@@ -45,13 +46,20 @@ impl Decoder {
     /// A decoder for the start of a stream.
     #[must_use]
     pub fn new(limits: FrameLimits) -> Self {
+        let limits = below_4_gib(limits);
         Self { limits, state: State::Start, spans: Vec::new(), cursor: 0, searched: 0, needed: 0 }
     }
 
     /// Takes other limits for what is decoded from now on. Between a message and the next call of
     /// [`Decoder::decode`], that is from the next message on.
     pub fn set_limits(&mut self, limits: FrameLimits) {
-        self.limits = limits;
+        self.limits = below_4_gib(limits);
+    }
+
+    /// What the frames of an unfinished message hold, in bytes.
+    #[cfg(test)]
+    pub(in crate::protocol) fn held(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
     }
 
     /// The message at the start of `buffer`, or `None` until more has arrived.
@@ -165,7 +173,7 @@ impl Decoder {
             byte => return Err(FrameError::UnknownFrame { byte }),
         };
         self.check_size(next)?;
-        Ok(Some((Span { kind, start, end }, next)))
+        Ok(Some((self.span(kind, start, end)?, next)))
     }
 
     /// The bytes frame whose content begins at `start`.
@@ -185,7 +193,7 @@ impl Decoder {
                 self.needed = next;
                 Ok(None)
             }
-            Some(LINE_END) => Ok(Some((Span { kind: Kind::Bytes, start, end }, next))),
+            Some(LINE_END) => Ok(Some((self.span(Kind::Bytes, start, end)?, next))),
             Some(_) => Err(FrameError::NoLineEnd),
         }
     }
@@ -213,6 +221,11 @@ impl Decoder {
         Ok(None)
     }
 
+    fn span(&self, kind: Kind, start: usize, end: usize) -> Result<Span, FrameError> {
+        let too_large = FrameError::MessageTooLarge { limit: self.limits.message_bytes };
+        Span::new(kind, start, end).ok_or(too_large)
+    }
+
     fn check_size(&self, end: usize) -> Result<(), FrameError> {
         if end > self.limits.message_bytes {
             return Err(FrameError::MessageTooLarge { limit: self.limits.message_bytes });
@@ -223,6 +236,11 @@ impl Decoder {
 
 /// After a message of more frames than this, what was reserved for them is given back.
 const KEPT_SPANS: usize = 256;
+
+/// Places in a message are counted in 32 bits.
+fn below_4_gib(limits: FrameLimits) -> FrameLimits {
+    FrameLimits { message_bytes: limits.message_bytes.min(u32::MAX as usize), ..limits }
+}
 
 /// A canonical unsigned decimal: digits only, no leading zero.
 fn decimal(text: &[u8]) -> Result<u64, FrameError> {
