@@ -146,6 +146,39 @@ fn writes_that_wait_for_the_disk_are_bounded_in_bytes_and_in_number() {
     }
 }
 
+#[test]
+fn writes_to_many_tables_are_handed_on_before_there_are_many_groups() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    const TABLES: u64 = 10_000;
+    let bench = Bench::new();
+    bench.engine.hold();
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=TABLES {
+        // The last one again and again, and one more of each.
+        for (id, table) in [(2 * id, "same".to_owned()), (2 * id + 1, format!("t{id}"))] {
+            let request = Request::Set {
+                table: &table,
+                key: b"k",
+                value: b"v",
+                condition: v2::Condition::Any,
+                expiry: None,
+                previous: v2::Previous::Omit,
+            };
+            request.encode(id_of(id), &mut bytes);
+        }
+    }
+    let (mut stream, mut session) = bench.by_hand();
+    let taken = write_until_stuck(&mut stream, &mut session, &bytes);
+    let same = bench.engine.batches().into_iter().filter(|(table, _)| table == "same");
+    let largest = same.map(|(_, writes)| writes).max();
+    assert_eq!(largest, Some(63), "one write of each of 63 other tables stands beside it");
+    bench.engine.release();
+    let mut ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
+    ids.sort_unstable();
+    assert_eq!(ids, (2..=2 * TABLES + 1).collect::<Vec<_>>());
+}
+
 /// Limits on values, and how many answers that may each be so large a session waits for at most.
 const RECORDS_BY_LIMIT: [(usize, usize); 3] = [(64 << 20, 2), (10 << 20, 16), (1 << 10, 128)];
 

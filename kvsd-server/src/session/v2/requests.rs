@@ -106,6 +106,9 @@ impl<'s> Requests<'s> {
                 let held = single.held();
                 in_flight.count_write(&held);
                 self.writes.add(id, single.table, single.write, &held);
+                if self.writes.are_full() {
+                    self.submit(in_flight);
+                }
             }
             Request::Batch { table, changes } => {
                 let batch = Batch::check(&rules, table, changes)?;
@@ -169,6 +172,7 @@ impl<'s> Requests<'s> {
     /// Gives back what an idle session need not hold.
     pub(super) fn tidy(&mut self) {
         tidy(&mut self.scratch);
+        self.writes.tidy();
     }
 }
 

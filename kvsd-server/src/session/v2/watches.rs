@@ -290,10 +290,12 @@ impl Watches {
     /// Takes note of an answer.
     pub(super) fn end(&mut self, id: RequestId, told: Option<Told>) {
         self.count -= 1;
+        self.waits.remove(&id);
         if self.count == 0 {
             self.seen.forget();
+            // Room for a thousand is not for a session that watches nothing.
+            self.waits = HashMap::new();
         }
-        self.waits.remove(&id);
         self.told.extend(told);
     }
 

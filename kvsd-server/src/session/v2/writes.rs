@@ -33,13 +33,17 @@ impl Writes {
         group.held.add(held);
     }
 
+    /// Whether the groups are to be handed on before there are more.
+    pub(super) fn are_full(&self) -> bool {
+        self.groups.len() >= MAX_GROUPS
+    }
+
     /// Takes all groups.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Group> {
         self.groups.drain(..)
     }
 
-    /// The group of a table. There are few tables in one read, and the last one found is the
-    /// likeliest.
+    /// The group of a table. There are [`MAX_GROUPS`] to look through at most.
     fn group(&mut self, table: &str) -> &mut Group {
         let known = self.groups.iter().rposition(|group| group.table.as_str() == table);
         let place = known.unwrap_or_else(|| {
@@ -49,5 +53,45 @@ impl Writes {
             self.groups.len() - 1
         });
         &mut self.groups[place]
+    }
+
+    /// Gives back what an idle session need not hold.
+    pub(super) fn tidy(&mut self) {
+        if self.groups.is_empty() {
+            self.groups.shrink_to(KEPT_GROUPS);
+        }
+    }
+}
+
+/// The most tables whose writes are gathered.
+const MAX_GROUPS: usize = 64;
+/// The tables that an idle session has room for.
+const KEPT_GROUPS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::BeforeDetail;
+
+    fn add(writes: &mut Writes, number: u64, table: &str) {
+        let write = Write { changes: Vec::new(), before: BeforeDetail::Presence };
+        writes.add(RequestId::new(number).unwrap(), table, write, &Held::of_bytes(1));
+    }
+
+    #[test]
+    fn an_idle_session_keeps_no_room_for_the_tables_of_a_busy_one() {
+        let mut writes = Writes::default();
+        for round in 0..3 {
+            let mut number = 0;
+            while !writes.are_full() {
+                add(&mut writes, number, &format!("t{number}"));
+                number += 1;
+            }
+            assert_eq!(number, 64, "tables in round {round}");
+            writes.tidy();
+            assert_eq!(writes.drain().count(), 64, "what is not handed on yet is kept");
+            writes.tidy();
+            assert!(writes.groups.capacity() <= 4, "room for {}", writes.groups.capacity());
+        }
     }
 }

@@ -4,7 +4,8 @@ use super::message::{Kind, Message, Span, unsigned};
 use super::{FrameError, FrameLimits, LINE_END, MAX_DECIMAL_BYTES};
 
 /// Finds messages at the start of a growing buffer. The work is linear in the bytes received,
-/// however small the pieces are in which they arrive.
+/// however small the pieces are in which they arrive. A message has less than 4 GiB, whatever the
+/// limits say.
 ///
 /// ```
 /// use kvsd::protocol::frame::Decoder;
@@ -54,6 +55,7 @@ impl Decoder {
     /// ```
     #[must_use]
     pub fn new(limits: FrameLimits) -> Self {
+        let limits = below_4_gib(limits);
         Self { limits, state: State::Start, spans: Vec::new(), cursor: 0, searched: 0, needed: 0 }
     }
 
@@ -74,7 +76,13 @@ impl Decoder {
     /// # Ok::<(), kvsd::protocol::frame::FrameError>(())
     /// ```
     pub fn set_limits(&mut self, limits: FrameLimits) {
-        self.limits = limits;
+        self.limits = below_4_gib(limits);
+    }
+
+    /// What the frames of an unfinished message hold, in bytes.
+    #[cfg(test)]
+    pub(in crate::protocol) fn held(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
     }
 
     /// The message at the start of `buffer`, or `None` until more has arrived.
@@ -201,7 +209,7 @@ impl Decoder {
             byte => return Err(FrameError::UnknownFrame { byte }),
         };
         self.check_size(next)?;
-        Ok(Some((Span { kind, start, end }, next)))
+        Ok(Some((self.span(kind, start, end)?, next)))
     }
 
     /// The bytes frame whose content begins at `start`.
@@ -221,7 +229,7 @@ impl Decoder {
                 self.needed = next;
                 Ok(None)
             }
-            Some(LINE_END) => Ok(Some((Span { kind: Kind::Bytes, start, end }, next))),
+            Some(LINE_END) => Ok(Some((self.span(Kind::Bytes, start, end)?, next))),
             Some(_) => Err(FrameError::NoLineEnd),
         }
     }
@@ -249,6 +257,11 @@ impl Decoder {
         Ok(None)
     }
 
+    fn span(&self, kind: Kind, start: usize, end: usize) -> Result<Span, FrameError> {
+        let too_large = FrameError::MessageTooLarge { limit: self.limits.message_bytes };
+        Span::new(kind, start, end).ok_or(too_large)
+    }
+
     fn check_size(&self, end: usize) -> Result<(), FrameError> {
         if end > self.limits.message_bytes {
             return Err(FrameError::MessageTooLarge { limit: self.limits.message_bytes });
@@ -259,6 +272,11 @@ impl Decoder {
 
 /// After a message of more frames than this, what was reserved for them is given back.
 const KEPT_SPANS: usize = 256;
+
+/// Places in a message are counted in 32 bits.
+fn below_4_gib(limits: FrameLimits) -> FrameLimits {
+    FrameLimits { message_bytes: limits.message_bytes.min(u32::MAX as usize), ..limits }
+}
 
 /// A canonical unsigned decimal: digits only, no leading zero.
 fn decimal(text: &[u8]) -> Result<u64, FrameError> {

@@ -1,5 +1,7 @@
 //! A message that was found: its type and its frames, still in the read buffer.
 
+use std::ops::Range;
+
 use super::FieldError;
 
 /// A whole message, its bytes still in the read buffer.
@@ -53,8 +55,8 @@ impl<'a> Message<'a> {
     /// ```
     #[must_use]
     pub fn kind(&self) -> u8 {
-        let at = self.spans.first().map_or(0, |span| span.start);
-        self.bytes.get(at).copied().unwrap_or_default()
+        let first = self.spans.first().and_then(|span| self.bytes.get(span.range()));
+        first.and_then(<[u8]>::first).copied().unwrap_or_default()
     }
 
     /// The frames behind the type, to be taken one after the other.
@@ -327,7 +329,7 @@ impl<'a> Fields<'a> {
             return Err(FieldError::Wrong { wanted });
         }
         self.spans = rest;
-        Ok(self.bytes.get(span.start..span.end).unwrap_or_default())
+        Ok(self.bytes.get(span.range()).unwrap_or_default())
     }
 }
 
@@ -341,12 +343,26 @@ pub(super) enum Kind {
     Integer,
 }
 
-/// Where a frame's content lies, counted from the message's first byte.
+/// Where a frame's content lies, counted from the message's first byte. A frame may be a single
+/// byte: this is what it costs beside that until its message is whole.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
-    pub(super) kind: Kind,
-    pub(super) start: usize,
-    pub(super) end: usize,
+    kind: Kind,
+    start: u32,
+    end: u32,
+}
+
+const _: () = assert!(size_of::<Span>() == 12);
+
+impl Span {
+    /// `None` past 4 GiB, where no message reaches.
+    pub(super) fn new(kind: Kind, start: usize, end: usize) -> Option<Self> {
+        Some(Self { kind, start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
+    }
+
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 pub(super) fn unsigned(text: &[u8]) -> Option<u64> {

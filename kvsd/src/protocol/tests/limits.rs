@@ -88,14 +88,19 @@ fn a_number_has_at_most_twenty_bytes() {
 
 #[test]
 fn no_length_and_no_count_overflows_even_without_limits() {
-    // The content begins at byte 29 and ends in CR LF: the last length whose end is a number.
-    let last = u64::MAX - 31;
-    for length in last - 8..=u64::MAX {
+    let four_gib = u64::from(u32::MAX);
+    // The content begins at byte 19 and ends in CR LF: the last length whose end is below 4 GiB.
+    let last = four_gib - 21;
+    for length in (last - 8..=four_gib + 8).chain(u64::MAX - 40..=u64::MAX) {
         let bytes = message_of(1, format!("${length}\r\n").as_bytes());
-        let decoded = Decoder::new(UNLIMITED).decode(&bytes).map(|message| message.is_none());
-        let too_large = FrameError::MessageTooLarge { limit: usize::MAX };
+        let too_large = FrameError::MessageTooLarge { limit: u32::MAX as usize };
         let expected = if length > last { Err(too_large) } else { Ok(true) };
-        assert_eq!(decoded, expected, "{length}");
+        let mut later = Decoder::new(LIMITS);
+        later.set_limits(UNLIMITED);
+        for mut decoder in [Decoder::new(UNLIMITED), later] {
+            let decoded = decoder.decode(&bytes).map(|message| message.is_none());
+            assert_eq!(decoded, expected, "{length}");
+        }
     }
     assert!(!accepts(UNLIMITED, b"*18446744073709551615\r\n#X|"));
     assert!(!accepts(UNLIMITED, b"*2\r\n#X+"));
@@ -174,4 +179,18 @@ fn a_fails_message_is_cut_so_that_every_reader_takes_it() {
     let read = whole(&mut decoder, &bytes, |message| answer.parse_alike(message));
     let fail = v1::Reply::Fail { code: v1::FailCode::Undefined, message: cut };
     assert_eq!(read, Said::V1Reply(fail));
+}
+
+#[test]
+fn the_frames_of_an_unfinished_message_hold_little_and_are_given_back() {
+    const FRAMES: usize = 16 * 1024;
+    let mut bytes = format!("*{FRAMES}\r\n#S").into_bytes();
+    bytes.resize(bytes.len() + FRAMES - 2, b'|');
+    let mut decoder = Decoder::new(v2::limits(1024));
+    assert!(decoder.decode(&bytes).unwrap().is_none(), "one frame is missing");
+    assert!(decoder.held() <= 12 * FRAMES, "{} bytes for {} on the wire", decoder.held(), FRAMES);
+    bytes.push(b'|');
+    assert!(decoder.decode(&bytes).unwrap().is_some());
+    assert!(decoder.decode(b"").unwrap().is_none());
+    assert!(decoder.held() <= 4 * 1024, "{} bytes are kept", decoder.held());
 }

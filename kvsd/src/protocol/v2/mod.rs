@@ -124,7 +124,7 @@ pub use self::table::{Names, Statistics};
 pub use self::watch::{MAX_WAIT_MILLIS, News, NewsChange, Position, Select, Watch};
 
 use super::frame::{FieldError, Fields, FrameLimits, FrameWriter, Message};
-use crate::types::{UnixMillis, Version};
+use crate::types::{LARGEST_MAX_VALUE_BYTES, UnixMillis, Version};
 
 /// The version of the protocol that this module speaks.
 ///
@@ -209,6 +209,8 @@ pub fn limits(max_value_bytes: usize) -> FrameLimits {
         line_bytes: 1024,
     }
 }
+
+const _: () = assert!(LARGEST_MAX_VALUE_BYTES + 2 * ANSWER_BYTES < u32::MAX as usize);
 
 /// The number of a request: 0 to 2^63 - 1, not used again while the request is in flight.
 ///
