@@ -17,8 +17,9 @@ pub struct Position {
 pub enum Changes {
     /// The changes, or the first of them.
     Page(ChangePage),
-    /// The changes are not all known any more; or the table has never been at the position. Read the
-    /// table as it is, and go on from here.
+    /// The changes are not all known any more; or the first of them are one write that is larger than
+    /// any that the engine takes today; or the table has never been at the position. Read the table
+    /// as it is, and go on from here.
     Gap {
         /// Where the table is now.
         now: Position,

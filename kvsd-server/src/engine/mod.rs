@@ -78,7 +78,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// Carries out writes in their order, each of them atomically and on its own, and answers all
     /// of them together once the durability that the engine promises is reached. A table comes
     /// into being with its first write that writes something, unless the engine is set up to refuse
-    /// that with [`EngineError::UnknownTable`].
+    /// that with [`EngineError::UnknownTable`]. What one task hands in for a table is carried out in
+    /// the order in which it does so, even before the answers; what other tasks hand in may come in
+    /// between, but for parts of a write.
     ///
     /// # Cancel safety
     ///

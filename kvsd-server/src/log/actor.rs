@@ -3,8 +3,9 @@
 //! It takes everything that is queued, without an artificial delay, and answers it together: group
 //! commit. Only what waits for the disk leaves the runtime (syncs, rotation, records that are not
 //! in memory); meanwhile the next batch collects in the queue. There is at most one sync of a
-//! table at a time. The actor closes the table when it is told to, or when the last handle is gone;
-//! when the table is dropped, it hands back the writes that are left.
+//! table at a time. A submission that is too much for one group lets what others wait for in between,
+//! but nothing of the task that waits for it. The actor closes the table when it is told to, or when
+//! the last handle is gone; when the table is dropped, it hands back the writes that are left.
 //!
 //! Next file to read: [`super::table`].
 
@@ -179,11 +180,12 @@ impl Actor {
                 self.wait_for_room(&turn, began).await;
             }
             turn.adopt_more();
-            if self.queue.is_empty() {
+            // A pin need not wait for the end of what is long, as nobody has its answer yet.
+            if self.queue.is_empty() || self.queue.iter().any(Submission::has_begun) {
                 turn = self.pin(turn).await?;
-                if self.ending.is_some() {
-                    break;
-                }
+            }
+            if self.queue.is_empty() && self.ending.is_some() {
+                break;
             }
             self.begin_chore(&mut turn);
         }
@@ -239,12 +241,40 @@ impl Actor {
         if taken == Taken::Written {
             self.after_write(&mut turn).await?;
         }
-        let answered = batch.0.into_iter().zip(turn.results());
-        let unfinished = answered.filter_map(|(submission, results)| submission.answer(results));
-        for submission in unfinished.collect::<Vec<_>>().into_iter().rev() {
-            self.queue.push_front(submission);
+        let (mut begun, mut untouched) = (None, Vec::new());
+        for (submission, results) in batch.0.into_iter().zip(turn.results()) {
+            let is_untouched = results.is_empty();
+            match submission.answer(results) {
+                Some(submission) if is_untouched => untouched.push(submission),
+                // The one that the group has ended in.
+                unfinished => begun = begun.or(unfinished),
+            }
+        }
+        untouched.into_iter().rev().for_each(|submission| self.queue.push_front(submission));
+        if let Some(begun) = begun {
+            self.give_way(begun);
         }
         Ok(turn)
+    }
+
+    /// Puts a submission back behind all that others wait for by now, but before what its own task
+    /// has handed in later.
+    fn give_way(&mut self, begun: Submission) {
+        while self.queue.len() + self.received.len() < QUEUE_SUBMISSIONS
+            && let Ok(message) = self.inbox.try_recv()
+        {
+            self.received.push(message);
+        }
+        self.sort_received();
+        if let Some(Ending::Drop(_)) = self.ending {
+            return begun.hand_back();
+        }
+        let queued = std::mem::take(&mut self.queue).into_iter();
+        let (own, mut others): (VecDeque<_>, VecDeque<_>) =
+            queued.partition(|submission| submission.is_of_same_task(&begun));
+        others.push_back(begun);
+        others.extend(own);
+        self.queue = others;
     }
 
     /// Has what was written so far pinned for those who have asked for it.

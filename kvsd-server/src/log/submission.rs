@@ -3,12 +3,15 @@
 //! Next file to read: [`super::actor`].
 
 use tokio::sync::oneshot;
+use tokio::task;
 
 use crate::engine::{EngineError, Write, WriteResult};
 
 /// Writes, and where their answer goes.
 #[derive(Debug)]
 pub(super) struct Submission {
+    /// The task that waits for the answer.
+    task: Option<task::Id>,
     writes: Vec<Write>,
     /// The answers to the first of the writes.
     results: Vec<WriteResult>,
@@ -32,8 +35,19 @@ impl Answer {
 }
 
 impl Submission {
+    /// Writes that this task hands in.
     pub(super) fn new(writes: Vec<Write>, reply: oneshot::Sender<Answer>) -> Self {
-        Self { writes, results: Vec::new(), reply }
+        Self { task: task::try_id(), writes, results: Vec::new(), reply }
+    }
+
+    /// Whether the same task has handed both in, and may rely on their order.
+    pub(super) fn is_of_same_task(&self, other: &Self) -> bool {
+        self.task == other.task
+    }
+
+    /// Whether some of the writes have their answer.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.results.is_empty()
     }
 
     /// The writes that have no answer yet.

@@ -174,8 +174,12 @@ impl Table {
             return Ok(Changes::Gap { now: now() });
         }
         let reader = Arc::clone(&self.reader);
-        let request =
-            HistoryRequest { since: since.version, changes: limits.records, bytes: limits.bytes };
+        let request = HistoryRequest {
+            since: since.version,
+            changes: limits.records,
+            bytes: limits.bytes,
+            most_write_bytes: self.shared.most_write_bytes,
+        };
         match self.shared.read_pool.run(move || reader.history(&request)).await {
             Ok(Ok(History::Changes(page))) => Ok(Changes::Page(change_page(page, incarnation))),
             Ok(Ok(History::Gap)) => Ok(Changes::Gap { now: now() }),

@@ -8,7 +8,6 @@
 //!
 //! Next file to read: [`super::chore`].
 
-use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kvsd::{UnixMillis, Version};
@@ -39,6 +38,8 @@ pub(crate) struct HistoryRequest {
     pub(crate) changes: usize,
     /// No more writes from so many bytes of keys and values on.
     pub(crate) bytes: usize,
+    /// A write with more bytes of keys and values is not told of: it is a gap.
+    pub(crate) most_write_bytes: usize,
 }
 
 /// What a table tells of its past.
@@ -46,7 +47,8 @@ pub(crate) struct HistoryRequest {
 pub(crate) enum History {
     /// The changes, or the first of them.
     Changes(ChangePage),
-    /// They are not all there any more, or the version is none that the table has reached.
+    /// They are not all there any more, or the first is too large to be told of, or the version is
+    /// none that the table has reached.
     Gap,
 }
 
@@ -113,8 +115,10 @@ impl Reader {
         }
         let mut page = ChangePage { until: since, ..ChangePage::default() };
         for (segment, end) in segments_behind(&view, since) {
-            if read(&segment, end, request, &mut page)? == Read::PageFull {
-                return Ok(History::Changes(page));
+            match read(&segment, (end, version), request, &mut page)? {
+                Read::Whole => {}
+                Read::PageFull => return Ok(History::Changes(page)),
+                Read::TooLarge => return Ok(History::Gap),
             }
         }
         page.until = page.until.max(version);
@@ -134,29 +138,48 @@ fn segments_behind(view: &View, since: u64) -> impl Iterator<Item = (Arc<Segment
 enum Read {
     Whole,
     PageFull,
+    /// The write behind the version that is known is too large to be told of.
+    TooLarge,
 }
 
+/// Reads a segment up to its end and to the last version that may be seen.
 fn read(
     segment: &Segment,
-    end: u64,
+    (end, last): (u64, u64),
     request: &HistoryRequest,
     page: &mut ChangePage,
 ) -> Result<Read, StorageError> {
     let mut at = segment.marks.start(request.since);
-    let mut window = Window::default();
+    let mut window = Window::new(end);
+    // How much of the page is whole writes. None spans segments.
+    let mut whole = page.place();
     while at < end {
-        let (header, body) = window.record(segment, at)?;
+        let header = window.header(segment, at)?;
         let next = at + (HEADER_BYTES + header.body_bytes()) as u64;
         match header.kind {
             Kind::Commit => segment.marks.add(header.version, next),
             Kind::Set | Kind::Delete if header.version <= request.since => {}
+            // It may be seen in a moment. Whoever were told of it now would know a version that the
+            // table has not reached.
+            Kind::Set | Kind::Delete if header.version > last => break,
             Kind::Set | Kind::Delete => {
-                let is_full = page.changes.len() >= request.changes.max(1)
-                    || page.bytes.len() >= request.bytes.max(1);
-                if is_full && header.version != page.until {
-                    return Ok(Read::PageFull);
+                if header.version != page.until {
+                    let is_full = page.changes.len() >= request.changes.max(1)
+                        || page.bytes.len() >= request.bytes.max(1);
+                    if is_full {
+                        return Ok(Read::PageFull);
+                    }
+                    whole = page.place();
                 }
-                let body = window.bytes.get(body).unwrap_or_default();
+                let write_bytes = page.bytes.len() - whole.bytes + header.body_bytes();
+                if write_bytes > request.most_write_bytes {
+                    page.cut(&whole);
+                    return Ok(match page.changes.is_empty() {
+                        true => Read::TooLarge,
+                        false => Read::PageFull,
+                    });
+                }
+                let body = window.body(segment, at, &header)?;
                 if !header.fits_body(body) {
                     let what = "a record's checksum does not fit";
                     return Err(StorageError::corrupt(&segment.path, at, what));
@@ -169,7 +192,26 @@ fn read(
     Ok(Read::Whole)
 }
 
+/// A place in a page, between two writes.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    bytes: usize,
+    changes: usize,
+    until: u64,
+}
+
 impl ChangePage {
+    fn place(&self) -> Place {
+        Place { bytes: self.bytes.len(), changes: self.changes.len(), until: self.until }
+    }
+
+    /// Forgets what stands behind a place.
+    fn cut(&mut self, place: &Place) {
+        self.bytes.truncate(place.bytes);
+        self.changes.truncate(place.changes);
+        self.until = place.until;
+    }
+
     fn add(&mut self, header: &Header, body: &[u8]) {
         // Every record that is written has such a version.
         let Some(version) = Version::new(header.version) else {
@@ -187,37 +229,38 @@ impl ChangePage {
 }
 
 /// A stretch of a segment in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Window {
     at: u64,
     bytes: Vec<u8>,
+    /// Where the segment ends for who reads it. The file may go on with room for writes to come.
+    end: u64,
 }
 
 impl Window {
-    /// The record at an offset: its header, which is verified, and where its body is.
-    fn record(
-        &mut self,
-        segment: &Segment,
-        at: u64,
-    ) -> Result<(Header, Range<usize>), StorageError> {
-        let damaged = |what| StorageError::corrupt(&segment.path, at, what);
-        let decode = |bytes: &[u8]| {
-            let header = Header::decode(bytes, segment.seed, at);
-            header.ok_or_else(|| damaged("a record's header does not verify"))
-        };
+    fn new(end: u64) -> Self {
+        Self { at: 0, bytes: Vec::new(), end }
+    }
+
+    /// The header of the record at an offset, verified.
+    fn header(&mut self, segment: &Segment, at: u64) -> Result<Header, StorageError> {
         if self.behind(at).len() < HEADER_BYTES {
             self.load(segment, at, WINDOW_BYTES)?;
         }
-        let header = decode(self.behind(at))?;
+        Header::decode(self.behind(at), segment.seed, at).ok_or_else(|| {
+            StorageError::corrupt(&segment.path, at, "a record's header does not verify")
+        })
+    }
+
+    /// Key and value of the record at an offset, not verified.
+    fn body(&mut self, segment: &Segment, at: u64, header: &Header) -> Result<&[u8], StorageError> {
         let record_bytes = HEADER_BYTES + header.body_bytes();
         if self.behind(at).len() < record_bytes {
             self.load(segment, at, record_bytes.max(WINDOW_BYTES))?;
         }
-        if self.behind(at).len() < record_bytes {
-            return Err(damaged("a record is cut"));
-        }
-        let start = usize::try_from(at - self.at).unwrap_or(usize::MAX);
-        Ok((header, start + HEADER_BYTES..start + record_bytes))
+        self.behind(at)
+            .get(HEADER_BYTES..record_bytes)
+            .ok_or_else(|| StorageError::corrupt(&segment.path, at, "a record is cut"))
     }
 
     /// What is in memory from an offset on.
@@ -227,7 +270,8 @@ impl Window {
     }
 
     fn load(&mut self, segment: &Segment, at: u64, bytes: usize) -> Result<(), StorageError> {
-        self.bytes.resize(bytes, 0);
+        let left = usize::try_from(self.end.saturating_sub(at)).unwrap_or(usize::MAX);
+        self.bytes.resize(bytes.min(left), 0);
         let filled = read_full(&*segment.file, &mut self.bytes, at)
             .map_err(StorageError::io("read", &segment.path))?;
         self.bytes.truncate(filled);
@@ -239,3 +283,52 @@ impl Window {
 /// How far apart marks are, at least.
 const MARK_BYTES: u64 = 64 * 1024;
 const WINDOW_BYTES: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kvsd::TableName;
+
+    use super::super::group::Content;
+    use super::super::load::TableOptions;
+    use super::super::record::NEVER;
+    use super::super::rotation::Demand;
+    use super::super::sim::SimDisk;
+    use super::super::store::Store;
+    use super::super::writer::{Reserve, Writer};
+    use super::*;
+
+    fn write(writer: &mut Writer, version: u64) {
+        writer.begin();
+        let hashed = (writer.hash(b"key"), &b"key"[..]);
+        let content = Content::Set { value: b"value", expires: NEVER };
+        writer.append(hashed, content, version, None).unwrap();
+        writer.write(version, Reserve::Keep).unwrap();
+        writer.publish();
+    }
+
+    #[test]
+    fn a_page_ends_with_the_version_that_the_table_has_reached() {
+        let (disk, folder) = (Arc::new(SimDisk::new(1)), Path::new("/data"));
+        let mut store = Store::open(disk, folder, TableOptions::default()).unwrap();
+        let mut writer = store.create_table(&TableName::default()).unwrap();
+        writer.prepare(&Demand::default()).unwrap();
+        write(&mut writer, 1);
+        write(&mut writer, 2);
+        let reader = Arc::clone(writer.reader());
+        let until = |since| {
+            let most = usize::MAX;
+            let request = HistoryRequest { since, changes: 9, bytes: most, most_write_bytes: most };
+            match reader.history(&request).unwrap() {
+                History::Changes(page) => (page.until, page.changes.len()),
+                History::Gap => panic!("a gap behind {since}"),
+            }
+        };
+        // As it is for a moment while the second write is published.
+        reader.set_version(1);
+        assert_eq!((until(0), until(1)), ((1, 1), (1, 0)));
+        reader.set_version(2);
+        assert_eq!((until(0), until(1), until(2)), ((2, 2), (2, 1), (2, 0)));
+    }
+}

@@ -254,8 +254,11 @@ fn a_restored_table_goes_on_far_above_and_takes_old_positions_for_gaps() {
     }
     let version = write(&mut first, b"after").unwrap();
     assert!(version > last + (1 << 32), "{version}");
-    let since =
-        |since| reader.history(&HistoryRequest { since, changes: 10, bytes: 1000 }).unwrap();
+    let since = |since| {
+        reader
+            .history(&HistoryRequest { since, changes: 10, bytes: 1000, most_write_bytes: 1000 })
+            .unwrap()
+    };
     for old in 0..=*last {
         assert!(matches!(since(old), History::Gap), "{old}");
     }

@@ -12,6 +12,7 @@ use crate::engine::{
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::posix::PosixDisk;
 use crate::log::storage::rotation::{Limits, Retention};
+use crate::log::storage::sim::SimDisk;
 use crate::log::{LogConfig, LogEngine, SyncPolicy};
 
 const START: Position = Position { incarnation: None, version: 0 };
@@ -178,4 +179,47 @@ async fn what_compaction_has_taken_is_a_gap_and_what_it_must_keep_is_told() {
     let engine = open(folder.path(), KEEP);
     assert!(changes(&engine, START, pages_of(100)).await.is_none());
     assert!(changes(&engine, seen, pages_of(100)).await.is_some());
+}
+
+fn on_sim(disk: &SimDisk, max_value_bytes: usize) -> LogEngine {
+    let config = LogConfig { max_value_bytes, ..LogConfig::new("/data") };
+    LogEngine::open_on(Arc::new(disk.clone()), config, TableOptions::default()).unwrap()
+}
+
+#[tokio::test]
+async fn a_write_larger_than_any_that_is_taken_today_is_a_gap_and_is_not_read() {
+    let disk = SimDisk::new(1);
+    let engine = on_sim(&disk, 1 << 10);
+    let before = write(&engine, set(b"before", b"1")).await;
+    // Alone, any value is taken: it may be there from times with another limit.
+    let large = write(&engine, set(b"large", &[7; 2 << 20])).await;
+    let mut behind = set(b"one", &[1; 700 << 10]);
+    behind.changes.extend(set(b"two", &[2; 700 << 10]).changes);
+    let behind = write(&engine, behind).await;
+    let limits = PageLimits { records: 100, bytes: 1 << 20 };
+    let Changes::Page(page) = engine.changes("t", START, limits).await.unwrap() else {
+        panic!("a gap");
+    };
+    assert_eq!((page.iter().count(), page.until().version), (1, before[0].0));
+    let Changes::Gap { now } = engine.changes("t", page.until(), limits).await.unwrap() else {
+        panic!("no gap");
+    };
+    assert_eq!(now.version, behind[0].0);
+    assert!(disk.largest_read() < 1 << 20, "{}", disk.largest_read());
+    let since = Position { version: large[0].0, ..START };
+    let (told, until) = changes(&engine, since, limits).await.unwrap();
+    assert_eq!((told, until), (behind, now));
+}
+
+#[tokio::test]
+async fn a_small_change_costs_a_small_read() {
+    let disk = SimDisk::new(1);
+    let engine = on_sim(&disk, 1 << 20);
+    let (_, now) = {
+        write(&engine, set(b"a", b"1")).await;
+        changes(&engine, START, pages_of(10)).await.unwrap()
+    };
+    let told = write(&engine, set(b"a", b"2")).await;
+    assert_eq!(changes(&engine, now, pages_of(10)).await.unwrap().0, told);
+    assert!(disk.largest_read() < 4 << 10, "{}", disk.largest_read());
 }

@@ -118,3 +118,41 @@ async fn a_write_whose_future_is_dropped_does_no_harm() {
     version_of(&engine, set(b"z", b"kept")).await;
     assert_eq!(read(&engine, b"z").await.unwrap(), "kept");
 }
+
+#[tokio::test]
+async fn a_long_submission_lets_others_in_between_and_none_of_its_own_task_ahead() {
+    let disk = SimDisk::new(1);
+    let engine = Arc::new(open(&disk));
+    version_of(&engine, set(b"large", &[7; 8 << 20])).await;
+    disk.hold_syncs();
+    let syncs = disk.syncs();
+    // Two of them fill a group.
+    let long = tokio::spawn({
+        let engine = Arc::clone(&engine);
+        async move {
+            let mut expire = one(b"large", Condition::Any, Action::Expire { at: None });
+            expire.before = BeforeDetail::Presence;
+            let name = table();
+            let long = engine.write(&name, vec![expire; 8]);
+            let (long, behind) = tokio::join!(long, version_of(&engine, set(b"own", b"")));
+            assert!(long.iter().all(Result::is_ok) && long.len() == 8);
+            behind
+        }
+    });
+    while disk.syncs() == syncs {
+        tokio::task::yield_now().await;
+    }
+    let others = [b"a", b"b", b"c"].map(|key| {
+        let engine = Arc::clone(&engine);
+        tokio::spawn(async move { version_of(&engine, set(key, b"")).await })
+    });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    disk.release_syncs();
+    for other in others {
+        let version = other.await.unwrap();
+        assert!(version <= 6, "they wait for one group, not for four: {version}");
+    }
+    assert_eq!(long.await.unwrap(), 13, "behind the whole submission");
+}

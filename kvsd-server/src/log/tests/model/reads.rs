@@ -308,7 +308,7 @@ pub(crate) fn told(
     let mut told: Vec<ModelChange> = Vec::new();
     let mut since = since;
     loop {
-        let request = HistoryRequest { since, changes: count, bytes };
+        let request = HistoryRequest { since, changes: count, bytes, most_write_bytes: usize::MAX };
         let History::Changes(page) = reader.history(&request)? else {
             return Ok((None, since));
         };
