@@ -62,7 +62,7 @@ async fn a_thread_that_an_async_program_lets_block_can_wait() {
 
 /// What comes in the end, though perhaps late on a machine with much to do.
 fn in_the_end<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> T {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::spawn(move || sender.send(wait()));
     receiver.recv_timeout(Duration::from_secs(60)).expect("the wait ends")
 }

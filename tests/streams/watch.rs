@@ -157,6 +157,7 @@ async fn a_dropped_table_and_a_version_that_was_not_reached_are_gaps_and_the_wat
     gap(&mut watch).await;
     let version = client.set("k", "2").await.unwrap();
     assert_eq!(told(&mut watch).await, set("k", "2", version));
+    assert_eq!(told(&mut behind).await, set("k", "2", version));
     // A watch can begin before there is a table.
     let table = client.table("to-come").unwrap();
     let mut watch = table.watch::<String>("");

@@ -101,7 +101,7 @@ pub(crate) struct TableFigures {
 
 impl Answer {
     /// Copies what the reply borrows, unless it is most of a large message of its own: a small value
-    /// must not keep a large buffer alive.
+    /// must not keep the read buffer, or a large message, alive.
     pub(crate) fn from_reply(reply: &Reply<'_>, backing: Backing<'_>) -> Self {
         let mut keeper = Keeper::for_reply(reply, backing);
         Self::keep(reply, &mut keeper)
@@ -227,7 +227,8 @@ impl TableFigures {
 }
 
 /// Takes copies of what a reply borrows: one value into memory of its own, many into one memory
-/// that they share.
+/// that they share, some 1 MiB at most unless one value is larger. Values that are decoded leave it
+/// at once; who keeps one of the [`Bytes`] of a pipeline keeps all of it.
 struct Keeper<'a> {
     backing: Backing<'a>,
     shared: Option<BytesMut>,

@@ -136,7 +136,7 @@ mod tests {
     fn what_is_large_in_all_is_encoded_without_the_lock() {
         let value = vec![0; MAX_PART_BYTES / 10];
         let action = Action::Set { value: &value, expiry: None };
-        let change = || Change { key: b"k", condition: Condition::Any, action: action.clone() };
+        let change = || Change { key: b"k", condition: Condition::Any, action };
         let batch = |changes: usize| Request::Batch {
             table: "t",
             changes: (0..changes).map(|_| change()).collect(),

@@ -1,7 +1,7 @@
 //! What went wrong, who is at fault, and whether the operation may have happened all the same.
 //!
-//! One type for every operation of the client. It never holds a key, a value or a password. Next
-//! file to read: `config`.
+//! One type for every operation of the client. It never shows a key, a value or a password of its
+//! own accord. Next file to read: `config`.
 
 mod config;
 
@@ -21,7 +21,9 @@ pub use self::config::ConfigError;
 /// the operation may have been carried out ([`Error::outcome`]).
 ///
 /// `{}` shows what this layer knows, `{:#}` the causes behind it as well. Neither they nor `{:?}`
-/// ever show a key, a value or a password.
+/// ever show a key, a value or a password. The one exception is what a type of yours says itself:
+/// `{:#}` shows the text of the error with which its own `TryFrom` refused an older value
+/// ([`UpgradeError`](crate::value::UpgradeError)).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

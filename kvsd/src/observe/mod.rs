@@ -23,7 +23,7 @@
 //! | `connection lost` | `info` | one has ended otherwise; `reason` says how |
 //! | `cannot connect` | `info` | an attempt has failed; `reason` says why |
 //! | `backing off` | `debug` | the next attempt waits for `wait` |
-//! | `sent again` | `debug` | an operation whose connection was lost before it can have been carried out goes over another one |
+//! | `sent again` | `debug` | an operation that cannot have been carried out, because its connection was lost or the server had no room for it, is asked again |
 //!
 //! Where nobody subscribes to `kvsd` at these levels, an operation pays for one load of an atomic
 //! number and a few comparisons, some 10 ns in all: no span is made, and nothing is formatted or

@@ -259,6 +259,9 @@ pub struct Place<T> {
 
 /// What came of the operations of a pipeline, each still to be taken.
 ///
+/// Values that are taken as [`Bytes`](bytes::Bytes) share memory with the others that came in the
+/// same message, some 1 MiB at most: copy a small one that is to live long.
+///
 /// Of a pipeline that failed half-way, such as by a lost connection, those that were answered have
 /// their results, and the others the error, with an [outcome](crate::Outcome) of their own:
 /// `Unknown` for a write that had left, `NotSent` for what was to go in a later message.

@@ -1,7 +1,8 @@
 //! How often operations may be sent again: each by itself, and all of a client together.
 //!
 //! A server in trouble must not get more work from those who try again. So a client repeats at most
-//! a tenth of what it asks, besides a small reserve, and pauses a random time. Knows no request.
+//! a tenth of what it asks, besides a small reserve, and pauses a random time. What had not left as
+//! a whole when its connection was lost is free: no server has worked for it. Knows no request.
 //! Next file to read: `backoff`.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -54,7 +55,8 @@ impl Budget {
 /// Why an operation is to be sent again. Each says that it was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cause {
-    /// Its connection was lost before it left. Sending it costs the server nothing twice.
+    /// Its connection was lost before all of it had left: the server got parts of it at most, and
+    /// has not begun to carry it out.
     Unsent,
     /// Its connection was lost, or the server took its leave.
     Lost,

@@ -6,8 +6,8 @@
 //! | [`Watch`] | what changes, in the order it did, without end | long polls, resumed where they broke off |
 //!
 //! Both are made by a [`Client`] and hold a handle on it, so that they live as long as they like.
-//! Nothing is asked before the first poll; what is refined after it comes too late and changes
-//! nothing. `next()` is a method of their own, so that no other crate is needed; with `futures` or
+//! Nothing is asked before the first poll. Refine a stream before it: what is refined later counts
+//! for what is still to be asked, or not at all. `next()` is a method of their own, so that no other crate is needed; with `futures` or
 //! `tokio-stream` they are any [`Stream`]. Dropping a stream or a future of its `next()` loses no
 //! item: [`Scan::token`] and [`Watch::token`] say behind which one to go on, in another process too.
 //!
@@ -56,8 +56,9 @@ use bytes::Bytes;
 
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::operation::argument::invalid_by;
 use crate::operation::{Call, Draft};
-use crate::types::{UnixMillis, Version};
+use crate::types::{UnixMillis, Version, check_table_name};
 use crate::value::Value;
 
 /// A record with its key.
@@ -107,10 +108,12 @@ impl Source {
 
     /// A request with this much time beyond the client's.
     fn ask(&self, draft: Draft, more: Duration) -> Call<'static> {
-        let call = Call::new(&self.client, self.name, Ok(draft));
-        let call = match self.table {
-            Some(table) => call.on_table(table),
-            None => call,
+        let call = |draft| Call::new(&self.client, self.name, draft);
+        // The derive has checked the name; who writes the trait by hand may not have.
+        let call = match self.table.map(|table| (table, check_table_name(table))) {
+            None => call(Ok(draft)),
+            Some((table, Ok(()))) => call(Ok(draft)).on_table(table),
+            Some((_, Err(cause))) => call(Err(invalid_by(cause))),
         };
         let mut call = call.into_owned();
         call.set_timeout(match self.timeout.is_zero() {

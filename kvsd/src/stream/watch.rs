@@ -154,8 +154,10 @@ impl<T: Value> Watch<T> {
         Self { changes, value: PhantomData }
     }
 
-    /// Begins behind the write with this version of the table that has the name when the server is
-    /// asked.
+    /// Begins behind the write with this version, which must be one of the table that has the name
+    /// when the server is asked. With a version of a table that was dropped meanwhile, the watch
+    /// tells what its successor holds and no [gap](Event::Gap): [`Watch::after`] a token knows the
+    /// table.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

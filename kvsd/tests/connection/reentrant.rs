@@ -12,7 +12,7 @@ use crate::support::connected;
 
 /// Runs a test in a thread of its own: one that waits for itself would hang all of them.
 fn on_a_thread(test: impl Future<Output = ()> + Send + 'static) {
-    let (sender, receiver) = mpsc::channel();
+    let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = { runtime }.enable_all().start_paused(true).build().unwrap();
