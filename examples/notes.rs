@@ -43,13 +43,8 @@ async fn main() -> ExitCode {
     match run(folder, command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprint!("error: {error}");
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                eprint!(": {error}");
-                cause = error.source();
-            }
-            eprintln!();
+            // With its causes.
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }

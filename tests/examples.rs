@@ -186,7 +186,8 @@ async fn the_notes_example_says_why_a_folder_cannot_be_opened() {
     let output = run_beside("notes", arguments).await;
     let (_, err) = texts(&output);
     assert_eq!(output.status.code(), Some(1));
-    assert!(err.contains("cannot open the data folder: ") && err.contains("another"), "{err}");
+    let reason = format!("the data folder {} is in use", folder.path().display());
+    assert_eq!(err, format!("error: cannot open the data folder: {reason} by another process\n"));
     held.close().await.unwrap();
 }
 

@@ -35,9 +35,8 @@
 //! untrusted certificate.
 //!
 //! **A table** is a set of records with a log, an order and versions of its own. A handle acts on
-//! one, the URL's or `default`; [`Client::table`] makes a handle on another, [`Client::of`] on that of a
-//! type. A table comes into
-//! being with its first write.
+//! one, the URL's or `default`; [`Client::table`] makes a handle on another, [`Client::of`] on that
+//! of a type. A table comes into being with its first write.
 //!
 //! **A key** is 1 to 1,024 bytes, ordered byte by byte. Write keys by hand (`"user/7"`), or let a type
 //! know its own: `#[kvsd(key = "order/{customer}/{id}")]`, see [`key`].

@@ -7,6 +7,7 @@
 mod accept;
 pub(crate) mod admin;
 pub(crate) mod connections;
+mod error;
 pub(crate) mod stop;
 
 use std::convert::Infallible;
@@ -16,16 +17,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use self::admin::AdminSocket;
 use self::connections::Connections;
-use crate::config::{ConfigError, Settings};
-use crate::engine::{Engine, EngineError};
-use crate::log::{LogConfig, LogEngine, OpenError};
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::log::{LogConfig, LogEngine};
+
+pub use self::error::ServeError;
 
 /// A server that listens.
 ///
@@ -191,38 +193,6 @@ fn listen(socket: TcpSocket) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = socket.listen(BACKLOG)?;
     let local_addr = listener.local_addr()?;
     Ok((listener, local_addr))
-}
-
-/// Why a server did not start, or did not stop cleanly.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum ServeError {
-    /// The address is taken or is none of this machine's.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A setting is out of its bounds.
-    #[error("the settings do not make sense")]
-    Config(#[from] ConfigError),
-    /// No thread, no runtime or no folder to be had.
-    #[error("cannot start")]
-    Start(#[source] io::Error),
-    /// The data folder cannot be opened.
-    #[error("cannot open the data folder")]
-    Open(#[from] OpenError),
-    /// The engine could not make everything durable.
-    #[error("cannot close the data folder")]
-    Close(#[from] EngineError),
-    /// The engine took longer to close than the shutdown timeout allows.
-    #[error("the data folder could not be closed in time")]
-    CloseTimedOut,
-    /// A thread that opened the data folder, or the embedded server's own, has panicked.
-    #[error("one of the server's threads has died")]
-    Lost,
 }
 
 /// How many clients the system keeps waiting, where it allows so many.

@@ -45,6 +45,22 @@ async fn a_folder_that_is_open_already_is_named() {
     let server = Embedded::temporary().await.unwrap();
     let error = Embedded::open(server.data_dir()).await.unwrap_err();
     assert!(matches!(error, ServeError::Open(_)), "{error}");
+    let (told, folder) = (error.to_string(), server.data_dir().display().to_string());
+    assert!(told.contains(&folder) && told.contains("in use by another process"), "{told}");
+}
+
+#[tokio::test]
+async fn an_error_is_shown_with_all_its_causes_and_each_of_them_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "no folder").unwrap();
+    let error = Embedded::open(file.join("data")).await.unwrap_err();
+    let system = std::fs::read_dir(file.join("data")).unwrap_err().to_string();
+    let (short, long) = (error.to_string(), format!("{error:#}"));
+    assert!(short.contains(&file.display().to_string()) && !short.contains(&system), "{short}");
+    assert_eq!(long, format!("{short}: {system}"));
+    let error = Embedded::options().max_value_bytes(1).temporary().await.unwrap_err();
+    assert!(format!("{error:#}").starts_with("the settings do not make sense: "), "{error:#}");
 }
 
 #[tokio::test]
