@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kvsd::TableName;
-use kvsd::protocol::v2::{ANSWER_BYTES, Previous, Request};
+use kvsd::protocol::v2::{ANSWER_BYTES, Expiry, Previous, Request};
 
 use super::answer::Answer;
 use super::batches::no_answer;
 use super::in_flight::{Held, READ_BYTES};
 use super::points::{Point, PointKind};
-use super::rules::{Rules, Single};
+use super::rules::{Rules, Single, begin};
 use crate::engine::{Engine, Write};
 
 /// A pipeline that waits for something.
@@ -34,8 +34,18 @@ pub(super) struct Pipeline {
 /// A request that is not carried out yet.
 #[derive(Debug)]
 enum Step {
-    Read { kind: PointKind, table: usize, key: Bytes },
-    Write { table: usize, write: Write, previous: Previous },
+    Read {
+        kind: PointKind,
+        table: usize,
+        key: Bytes,
+    },
+    /// Its expiry is settled when it is its turn.
+    Write {
+        table: usize,
+        write: Write,
+        expiry: Option<Expiry>,
+        previous: Previous,
+    },
     Refused(Answer),
 }
 
@@ -84,7 +94,7 @@ impl Pipeline {
     fn take_in(&mut self, rules: &Rules<'_>, request: &Request<'_>) {
         let step = match is_read(request) {
             true => Point::check(request).and_then(|point| self.read_step(point)),
-            false => rules.write(request).and_then(|single| self.write_step(single)),
+            false => rules.write_later(request).and_then(|single| self.write_step(single)),
         };
         self.steps.push(step.unwrap_or_else(|why| Step::Refused(Answer::invalid(why))));
     }
@@ -98,11 +108,11 @@ impl Pipeline {
 
     fn write_step(&mut self, single: Single<'_>) -> Result<Step, String> {
         let records = single.held().records;
-        let Single { table, write, bytes, previous } = single;
+        let Single { table, write, bytes, previous, expiry } = single;
         let table = self.place_of(table)?;
         self.bytes += bytes;
         self.records += records;
-        Ok(Step::Write { table, write, previous })
+        Ok(Step::Write { table, write, expiry, previous })
     }
 
     fn place_of(&mut self, table: &str) -> Result<usize, String> {
@@ -142,7 +152,15 @@ impl Pipeline {
                     });
                     continue;
                 }
-                Step::Write { table, write, previous } => (table, write, previous),
+                Step::Write { table, mut write, expiry, previous } => {
+                    match begin(&*engine, tables[table].as_str(), &mut write, expiry) {
+                        Ok(()) => (table, write, previous),
+                        Err(why) => {
+                            answers.push(Answer::invalid(why));
+                            continue;
+                        }
+                    }
+                }
             };
             // How much is in the answer if every record is as large as can be: what is carried out
             // must be answered.
@@ -151,15 +169,22 @@ impl Pipeline {
                 Previous::Return => max_value_bytes,
             };
             let mut most = answers.bytes.saturating_add(room(previous));
-            let mut writes = vec![write];
-            while most < ANSWER_BYTES {
+            let (mut writes, mut refused) = (vec![write], None);
+            while most < ANSWER_BYTES && refused.is_none() {
                 let follows =
                     |step: &Step| matches!(step, Step::Write { table: of, .. } if *of == table);
-                let Some(Step::Write { write, previous, .. }) = steps.next_if(follows) else {
+                let Some(Step::Write { mut write, expiry, previous, .. }) = steps.next_if(follows)
+                else {
                     break;
                 };
-                most = most.saturating_add(room(previous));
-                writes.push(write);
+                match begin(&*engine, tables[table].as_str(), &mut write, expiry) {
+                    Ok(()) => {
+                        most = most.saturating_add(room(previous));
+                        writes.push(write);
+                    }
+                    // It is answered behind those before it.
+                    Err(why) => refused = Some(Answer::invalid(why)),
+                }
             }
             let mut left = writes.len();
             for result in engine.write(&tables[table], writes).await {
@@ -167,6 +192,7 @@ impl Pipeline {
                 answers.push(Answer::of_write(result));
             }
             (0..left).for_each(|_| answers.push(no_answer()));
+            refused.into_iter().for_each(|answer| answers.push(answer));
         }
         answers.into_one()
     }

@@ -30,6 +30,8 @@ pub(super) struct Single<'a> {
     /// How many bytes of keys and values it holds.
     pub(super) bytes: usize,
     pub(super) previous: Previous,
+    /// When its record is to end, which [`begin`] sets.
+    pub(super) expiry: Option<Expiry>,
 }
 
 impl Single<'_> {
@@ -50,8 +52,15 @@ impl<'s> Rules<'s> {
         Self { engine: &*service.engine, max_value_bytes: service.max_value_bytes, backing }
     }
 
-    /// Checks a Set, Delete, Increment or Expire.
+    /// Checks a Set, Delete, Increment or Expire that is carried out now.
     pub(super) fn write<'a>(&self, request: &Request<'a>) -> Result<Single<'a>, String> {
+        let mut single = self.write_later(request)?;
+        begin(self.engine, single.table, &mut single.write, single.expiry)?;
+        Ok(single)
+    }
+
+    /// Checks one that is carried out when it [begins](begin).
+    pub(super) fn write_later<'a>(&self, request: &Request<'a>) -> Result<Single<'a>, String> {
         let (table, key, condition, action, previous) = match *request {
             Request::Set { table, key, value, condition, expiry, previous } => {
                 (table, key, condition, v2::Action::Set { value, expiry }, previous)
@@ -68,17 +77,30 @@ impl<'s> Rules<'s> {
             _ => return Err("this request writes no record".to_owned()),
         };
         check_table(table)?;
-        let change = self.change(table, &v2::Change { key, condition, action })?;
+        let (change, expiry) = self.check_change(&v2::Change { key, condition, action })?;
         let bytes = bytes_of(&change);
         let before = match previous {
             Previous::Omit => BeforeDetail::Presence,
             Previous::Return => BeforeDetail::Record,
         };
-        Ok(Single { table, write: Write { changes: vec![change], before }, bytes, previous })
+        Ok(Single {
+            table,
+            write: Write { changes: vec![change], before },
+            bytes,
+            previous,
+            expiry,
+        })
     }
 
     /// A change as the engine takes it.
     pub(super) fn change(&self, table: &str, change: &v2::Change<'_>) -> Result<Change, String> {
+        let (mut change, expiry) = self.check_change(change)?;
+        set_end(&mut change, end(self.engine, table, expiry)?);
+        Ok(change)
+    }
+
+    /// A change that does not end yet, and when it is to.
+    fn check_change(&self, change: &v2::Change<'_>) -> Result<(Change, Option<Expiry>), String> {
         check_key(change.key).map_err(|error| error.to_string())?;
         let condition = match change.condition {
             v2::Condition::Any => Condition::Any,
@@ -86,18 +108,17 @@ impl<'s> Rules<'s> {
             v2::Condition::Present => Condition::Present,
             v2::Condition::Version(version) => Condition::Version(version),
         };
-        let action = match change.action {
+        let (action, expiry) = match change.action {
             v2::Action::Set { value, expiry } => {
                 self.check_value(value)?;
-                let expires_at = self.end(table, expiry)?;
-                Action::Set { value: self.backing.keep(value), expires_at }
+                (Action::Set { value: self.backing.keep(value), expires_at: None }, expiry)
             }
-            v2::Action::Delete => Action::Delete,
-            v2::Action::Increment { by } => Action::Increment { by },
-            v2::Action::Expire { expiry } => Action::Expire { at: self.end(table, expiry)? },
-            v2::Action::Check => Action::Check,
+            v2::Action::Delete => (Action::Delete, None),
+            v2::Action::Increment { by } => (Action::Increment { by }, None),
+            v2::Action::Expire { expiry } => (Action::Expire { at: None }, expiry),
+            v2::Action::Check => (Action::Check, None),
         };
-        Ok(Change { key: Bytes::copy_from_slice(change.key), condition, action })
+        Ok((Change { key: Bytes::copy_from_slice(change.key), condition, action }, expiry))
     }
 
     fn check_value(&self, value: &[u8]) -> Result<(), String> {
@@ -107,25 +128,49 @@ impl<'s> Rules<'s> {
         }
         Ok(())
     }
+}
 
-    /// When a record is to end.
-    fn end(&self, table: &str, expiry: Option<Expiry>) -> Result<Option<UnixMillis>, String> {
-        let Some(expiry) = expiry else {
-            return Ok(None);
-        };
-        let now = self.engine.time(table);
-        let end = match expiry {
-            Expiry::At(time) => time,
-            Expiry::After(millis) => {
-                let end = now.get().saturating_add(millis.get()).min(i64::MAX as u64);
-                UnixMillis::new(end).unwrap_or(now)
-            }
-        };
-        if end <= now {
-            return Err("an expiry in the past: to end a record now, delete it".to_owned());
-        }
-        Ok(Some(end))
+/// Lets the record of a write end as it was asked: a ttl counts from now, when the write is carried
+/// out. An error is the rule that the expiry breaks.
+pub(super) fn begin(
+    engine: &dyn Engine,
+    table: &str,
+    write: &mut Write,
+    expiry: Option<Expiry>,
+) -> Result<(), String> {
+    let end = end(engine, table, expiry)?;
+    write.changes.iter_mut().for_each(|change| set_end(change, end));
+    Ok(())
+}
+
+fn set_end(change: &mut Change, end: Option<UnixMillis>) {
+    match &mut change.action {
+        Action::Set { expires_at: at, .. } | Action::Expire { at } => *at = end,
+        Action::Delete | Action::Increment { .. } | Action::Check => {}
     }
+}
+
+/// When a record is to end.
+fn end(
+    engine: &dyn Engine,
+    table: &str,
+    expiry: Option<Expiry>,
+) -> Result<Option<UnixMillis>, String> {
+    let Some(expiry) = expiry else {
+        return Ok(None);
+    };
+    let now = engine.time(table);
+    let end = match expiry {
+        Expiry::At(time) => time,
+        Expiry::After(millis) => {
+            let end = now.get().saturating_add(millis.get()).min(i64::MAX as u64);
+            UnixMillis::new(end).unwrap_or(now)
+        }
+    };
+    if end <= now {
+        return Err("an expiry in the past: to end a record now, delete it".to_owned());
+    }
+    Ok(Some(end))
 }
 
 pub(super) fn check_table(table: &str) -> Result<(), String> {
