@@ -6,12 +6,13 @@
 use std::fmt;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -24,6 +25,9 @@ use crate::transport::{ConnectError, Stream, Transport};
 /// What one of several addresses may take: the next must have its turn within the time that the
 /// client allows, though this one swallows what it is sent.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the system may hold of a connection in each direction; Linux takes twice as much.
+const BUFFER_BYTES: u32 = 128 * 1024;
 
 /// Plain TCP.
 #[derive(Debug)]
@@ -42,7 +46,7 @@ impl Tcp {
         let limit = if addresses.len() > 1 { ADDRESS_TIMEOUT } else { Duration::MAX };
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for address in addresses {
-            let connecting = tokio::time::timeout(limit, TcpStream::connect(address));
+            let connecting = tokio::time::timeout(limit, open(address));
             match connecting.await.unwrap_or_else(|late| Err(late.into())) {
                 Ok(stream) => {
                     // Requests are batched before they are written; waiting would only delay them.
@@ -54,6 +58,15 @@ impl Tcp {
         }
         Err(ConnectError::Connect { source: last })
     }
+}
+
+/// Connects. The system's buffers are kept short: what stands in them cannot be passed by anybody,
+/// and a small request would wait behind megabytes of a large one.
+async fn open(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_send_buffer_size(BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(BUFFER_BYTES)?;
+    socket.connect(address).await
 }
 
 #[async_trait]

@@ -183,11 +183,18 @@ fn take_address(address: SocketAddr) -> Result<TcpSocket, ServeError> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A restarted server does not wait for its old connections to be forgotten.
         socket.set_reuseaddr(true)?;
+        // Connections inherit it. What stands in the system's buffers cannot be passed by anybody:
+        // a small answer would wait behind megabytes of a large one.
+        socket.set_send_buffer_size(BUFFER_BYTES)?;
+        socket.set_recv_buffer_size(BUFFER_BYTES)?;
         socket.bind(address)?;
         Ok(socket)
     };
     take().map_err(|source| ServeError::Listen { address, source })
 }
+
+/// What the system may hold of a connection in each direction; Linux takes twice as much.
+const BUFFER_BYTES: u32 = 128 * 1024;
 
 fn listen(socket: TcpSocket) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = socket.listen(BACKLOG)?;

@@ -1,6 +1,7 @@
 //! Pipelines: one after the other, answered together, and no longer than a message may be.
 
-use kvsd::protocol::v2::{Condition, Previous};
+use kvsd::UnixMillis;
+use kvsd::protocol::v2::{Condition, Expiry, Previous};
 
 use super::*;
 
@@ -66,6 +67,58 @@ async fn each_request_of_a_pipeline_sees_what_the_ones_before_it_did() {
         }
         assert!(answers[2].contains("3 byte value"), "{answers:?}");
         assert!(answers[4].contains("4 byte value"), "{answers:?}");
+    }
+}
+
+fn expire<'a>(key: &'a [u8], expiry: Expiry) -> Request<'a> {
+    let (expiry, condition) = (Some(expiry), Condition::Any);
+    Request::Expire { table: "default", key, expiry, condition }
+}
+
+fn millis(number: u64) -> UnixMillis {
+    UnixMillis::new(number).unwrap()
+}
+
+#[tokio::test]
+async fn a_ttl_in_a_pipeline_counts_from_its_turn() {
+    let bench = Bench::new();
+    bench.engine.put("default", b"k", b"v".to_vec());
+    let mut peer = bench.connect_v2().await;
+    bench.engine.hold();
+    let lifetime = Request::Lifetime { table: "default", key: b"k" };
+    let requests = vec![
+        get("default", b"disk/k"),
+        expire(b"k", Expiry::After(millis(100))),
+        lifetime,
+        set(b"a", b"1"),
+        // Neither is past when the pipeline comes.
+        expire(b"a", Expiry::At(millis(1_500))),
+        set(b"b", b"1"),
+        expire(b"b", Expiry::At(millis(5_001))),
+    ];
+    peer.request(5, &Request::Pipeline(requests)).await;
+    bench.engine.is_waited_for().await;
+    bench.engine.set_time(5_000);
+    bench.engine.release();
+    let answers = peer.answer(5, |reply| match reply {
+        Reply::Pipeline(replies) => {
+            replies.iter().map(|reply| format!("{reply:?}")).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    });
+    let answers = answers.await;
+    let parts = [
+        "Value(None)",
+        "before: Present",
+        "Left { millis: 100 }",
+        "Written",
+        "an expiry in the past",
+        "Written",
+        "before: Present",
+    ];
+    assert_eq!(answers.len(), parts.len(), "{answers:?}");
+    for (answer, part) in answers.iter().zip(parts) {
+        assert!(answer.contains(part), "{answer}, not {part}");
     }
 }
 

@@ -39,7 +39,7 @@ enum Step {
         table: usize,
         key: Bytes,
     },
-    /// The expiry is settled when it is its turn.
+    /// Its expiry is settled when it is its turn.
     Write {
         table: usize,
         write: Write,
@@ -152,7 +152,15 @@ impl Pipeline {
                     });
                     continue;
                 }
-                Step::Write { table, write, previous } => (table, write, previous),
+                Step::Write { table, mut write, expiry, previous } => {
+                    match begin(&*engine, tables[table].as_str(), &mut write, expiry) {
+                        Ok(()) => (table, write, previous),
+                        Err(why) => {
+                            answers.push(Answer::invalid(why));
+                            continue;
+                        }
+                    }
+                }
             };
             // How much is in the answer if every record is as large as can be: what is carried out
             // must be answered.
@@ -161,15 +169,22 @@ impl Pipeline {
                 Previous::Return => max_value_bytes,
             };
             let mut most = answers.bytes.saturating_add(room(previous));
-            let mut writes = vec![write];
-            while most < ANSWER_BYTES {
+            let (mut writes, mut refused) = (vec![write], None);
+            while most < ANSWER_BYTES && refused.is_none() {
                 let follows =
                     |step: &Step| matches!(step, Step::Write { table: of, .. } if *of == table);
-                let Some(Step::Write { write, previous, .. }) = steps.next_if(follows) else {
+                let Some(Step::Write { mut write, expiry, previous, .. }) = steps.next_if(follows)
+                else {
                     break;
                 };
-                most = most.saturating_add(room(previous));
-                writes.push(write);
+                match begin(&*engine, tables[table].as_str(), &mut write, expiry) {
+                    Ok(()) => {
+                        most = most.saturating_add(room(previous));
+                        writes.push(write);
+                    }
+                    // It is answered behind those before it.
+                    Err(why) => refused = Some(Answer::invalid(why)),
+                }
             }
             let mut left = writes.len();
             for result in engine.write(&tables[table], writes).await {
@@ -177,6 +192,7 @@ impl Pipeline {
                 answers.push(Answer::of_write(result));
             }
             (0..left).for_each(|_| answers.push(no_answer()));
+            refused.into_iter().for_each(|answer| answers.push(answer));
         }
         answers.into_one()
     }
