@@ -195,8 +195,8 @@ fn before_of(live: Option<&Current>, value: &Bytes, detail: BeforeDetail) -> Bef
     }
 }
 
-fn refused<T>(cause: &str) -> Result<T, EngineError> {
-    Err(EngineError::Io { context: "the write is refused".into(), cause: cause.into() })
+fn refused<T>(reason: &'static str) -> Result<T, EngineError> {
+    Err(EngineError::Refused { reason })
 }
 
 /// What one write may read, to answer with it or to write it again: any value, but not any value

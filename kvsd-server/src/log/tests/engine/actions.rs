@@ -262,7 +262,7 @@ async fn a_batch_that_would_read_without_measure_is_refused_and_changes_nothing(
         Write { changes, before: BeforeDetail::Presence }
     };
     match write(&engine, batch(0..3)).await {
-        Err(EngineError::Io { cause, .. }) => assert!(cause.contains("64 MiB"), "{cause}"),
+        Err(EngineError::Refused { reason }) => assert!(reason.contains("64 MiB"), "{reason}"),
         other => panic!("{:?}", other.map(|_| ())),
     }
     let record = engine.read("default", &[0]).await.unwrap().unwrap();
