@@ -58,6 +58,13 @@ pub enum EngineError {
         /// The most tables there may be.
         limit: usize,
     },
+    /// The write breaks a rule of the engine's: it names a key twice, or asks for more than one
+    /// write may read or hold. Nothing was written.
+    #[error("the write is refused: {reason}")]
+    Refused {
+        /// The rule.
+        reason: &'static str,
+    },
     /// The engine is closed or closing; nothing was done.
     #[error("the server is shutting down")]
     Closed,

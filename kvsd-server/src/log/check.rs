@@ -256,8 +256,8 @@ fn before_of(live: Option<&Current>, value: &Bytes, detail: BeforeDetail) -> Bef
     }
 }
 
-fn refused<T>(cause: &str) -> Result<T, EngineError> {
-    Err(EngineError::Io { context: "the write is refused".into(), cause: cause.into() })
+fn refused<T>(reason: &'static str) -> Result<T, EngineError> {
+    Err(EngineError::Refused { reason })
 }
 
 /// A record of so many bytes is read as a whole at once.

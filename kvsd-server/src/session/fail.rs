@@ -1,6 +1,7 @@
-//! What the engine's failures are called on the wire.
+//! What the engine's failures are called on the wire, and what is said of them.
 //!
-//! Maps; never decides whether something failed. Next file to read: `v2`.
+//! Maps; never decides whether something failed. No client learns where the server keeps its files,
+//! or what the system said of them: that is for the log. Next file to read: `v2`.
 
 use kvsd::protocol::v2::FailCode;
 
@@ -17,7 +18,37 @@ pub(super) fn code(error: &EngineError) -> FailCode {
         EngineError::UnknownOutcome { .. } => FailCode::Unknown,
         EngineError::UnknownTable { .. } => FailCode::NoTable,
         EngineError::TooManyTables { .. } => FailCode::TooManyTables,
+        EngineError::Refused { .. } => FailCode::Invalid,
         EngineError::Closed => FailCode::Closing,
         EngineError::Io { .. } => FailCode::Internal,
     }
 }
+
+/// What a client is told of an engine's error.
+pub(super) fn message(error: &EngineError) -> String {
+    match error {
+        EngineError::Corrupt { table, .. } => {
+            tracing::error!(%error, "a client was refused");
+            format!("table {table}: stored data is damaged; the server's log says where")
+        }
+        EngineError::Io { .. } => {
+            tracing::error!(%error, "a client was refused");
+            "the server has failed; its log says how".to_owned()
+        }
+        // The log has it since the table stopped.
+        EngineError::ReadOnly { table, .. } => {
+            format!("table {table} takes no writes since an I/O error; restart the server")
+        }
+        EngineError::UnknownOutcome { .. } => "the write's outcome is unknown".to_owned(),
+        EngineError::DiskFull
+        | EngineError::NotAnInteger { .. }
+        | EngineError::Overflow { .. }
+        | EngineError::UnknownTable { .. }
+        | EngineError::TooManyTables { .. }
+        | EngineError::Refused { .. }
+        | EngineError::Closed => error.to_string(),
+    }
+}
+
+/// What a client is told of why a table takes no writes.
+pub(super) const STOPPED: &str = "a failure that the server's log tells of; restart the server";

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::Input;
 use super::output::Output;
-use super::{Ended, Service, tidy};
+use super::{Ended, Service, fail, tidy};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
@@ -178,7 +178,7 @@ impl Session<'_> {
     }
 
     fn engine_fail(&mut self, error: &EngineError) {
-        self.fail(FailCode::Undefined, &error.to_string());
+        self.fail(FailCode::Undefined, &fail::message(error));
     }
 
     fn fail(&mut self, code: FailCode, message: &str) {

@@ -39,6 +39,7 @@ struct State {
     /// The table and size of each batch, as they came.
     batches: Vec<(String, usize)>,
     fail: Option<EngineError>,
+    stopped: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +98,11 @@ impl MapEngine {
     /// From now on everything fails.
     pub(super) fn fail(&self, error: EngineError) {
         self.state.lock().unwrap().fail = Some(error);
+    }
+
+    /// From now on tables say that they have stopped for this reason.
+    pub(super) fn stop(&self, cause: &str) {
+        self.state.lock().unwrap().stopped = Some(cause.to_owned());
     }
 
     /// Sets the clock; at first it says 1,000.
@@ -338,7 +344,7 @@ impl Engine for MapEngine {
             disk_bytes: 0,
             last_version: Version::new(table.version),
             incarnation: table.incarnation,
-            stopped: None,
+            stopped: state.stopped.clone(),
         }))
     }
 

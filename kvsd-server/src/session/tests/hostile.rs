@@ -2,6 +2,7 @@
 //! closed connection, and with a server that serves the next client.
 
 use super::*;
+use crate::engine::EngineError;
 
 /// A case: the bytes, and what the answer says.
 type Case = (&'static [u8], &'static str);
@@ -144,4 +145,43 @@ async fn a_message_that_never_ends_is_forgotten_when_its_client_leaves() {
         assert!(rest.is_empty() && matches!(ended, Ended::Left), "{rest:?} {ended}");
     }
     assert!(bench.engine.batches().is_empty());
+}
+
+#[tokio::test]
+async fn no_client_learns_where_the_server_keeps_its_files() {
+    const PLACE: &str = "/srv/kvsd/tables/00000001/00000001.seg";
+    let (table, place) = ("default".to_owned(), PLACE.to_owned());
+    let context = format!("cannot read {PLACE}");
+    for (error, code) in [
+        (EngineError::Corrupt { table: table.clone(), place: place.clone() }, "Corrupt"),
+        (EngineError::ReadOnly { table, cause: place.clone() }, "ReadOnly"),
+        (EngineError::UnknownOutcome { cause: place.clone() }, "Unknown"),
+        (EngineError::Io { context, cause: "an I/O error".to_owned() }, "Internal"),
+        (EngineError::Io { context: "cannot read".to_owned(), cause: place }, "Internal"),
+    ] {
+        let bench = Bench::new();
+        bench.engine.put("default", b"k", b"v".to_vec());
+        let (mut peer, mut old) = (bench.connect_v2().await, bench.connect_v1().await);
+        bench.engine.stop(PLACE);
+        let reply = peer.ask(&Request::Statistics { table: "default" }).await;
+        assert!(!reply.contains("/srv") && reply.contains("stopped: Some(\"a failure"), "{reply}");
+        bench.engine.fail(error);
+        let pipeline = Request::Pipeline(vec![get("default", b"k"), set(b"k", b"v")]);
+        for request in [get("default", b"k"), set(b"k", b"v"), pipeline] {
+            let reply = peer.ask(&request).await;
+            assert!(reply.contains(code) && !reply.contains("/srv"), "{reply}");
+        }
+        old.send(b"*2\r\n#\x06+k\r\n").await;
+        let reply = String::from_utf8_lossy(&old.reply_bytes().await).into_owned();
+        assert!(reply.contains("UNDEFINED") && !reply.contains("/srv"), "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_that_the_engine_does_not_take_is_the_clients_mistake() {
+    let bench = Bench::new();
+    let mut peer = bench.connect_v2().await;
+    bench.engine.fail(EngineError::Refused { reason: "it reads too much; send several" });
+    let reply = peer.ask(&set(b"k", b"v")).await;
+    assert!(reply.contains("Invalid") && reply.contains("send several"), "{reply}");
 }

@@ -166,7 +166,7 @@ impl Answer {
 
 impl From<EngineError> for Answer {
     fn from(error: EngineError) -> Self {
-        Self::Fail { code: fail::code(&error), message: error.to_string() }
+        Self::Fail { code: fail::code(&error), message: fail::message(&error) }
     }
 }
 
@@ -229,6 +229,6 @@ fn statistics_of(statistics: &TableStatistics) -> Statistics<'_> {
         disk_bytes: *disk_bytes,
         last_version: *last_version,
         incarnation: *incarnation,
-        stopped: stopped.as_deref(),
+        stopped: stopped.as_ref().map(|_| fail::STOPPED),
     }
 }

@@ -272,7 +272,9 @@ async fn a_batch_that_would_read_or_write_without_measure_is_refused_and_changes
     all_brought.changes.extend(set(b"newer", &large).changes);
     for refused in [batch(0..3), half_brought, all_brought] {
         match write(&engine, refused).await {
-            Err(EngineError::Io { cause, .. }) => assert!(cause.contains("12058624"), "{cause}"),
+            Err(EngineError::Refused { reason }) => {
+                assert!(reason.contains("12058624"), "{reason}");
+            }
             other => panic!("{:?}", other.map(|_| ())),
         }
     }

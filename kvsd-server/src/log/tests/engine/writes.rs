@@ -67,7 +67,7 @@ async fn writes_of_one_submission_see_each_other_and_are_answered_in_order() {
         _ => None,
     });
     assert_eq!(versions.collect::<Vec<_>>(), [Some(1), Some(2), Some(3), None, None]);
-    assert!(matches!(results[4], Err(EngineError::Io { .. })), "a key is named twice");
+    assert!(matches!(results[4], Err(EngineError::Refused { .. })), "a key is named twice");
     assert_eq!(read(&engine, b"a").await.unwrap(), "2");
     assert_eq!(read(&engine, b"b").await, None);
 }
