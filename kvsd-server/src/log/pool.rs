@@ -219,7 +219,7 @@ mod tests {
             let done = Arc::clone(&done);
             move || done.lock().unwrap().push(what)
         };
-        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
         let first = pool.run(move || held.recv().unwrap());
         for _ in 0..100 {
             drop(pool.ask(note("asked in vain")));
