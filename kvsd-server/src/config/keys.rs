@@ -91,7 +91,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 16] = &[
+pub const SETTINGS: &[Setting; 18] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -260,6 +260,28 @@ pub const SETTINGS: &[Setting; 16] = &[
         help: "Refuse to create more tables than this, 1 to 65536",
         apply: |config, given| {
             config.max_tables = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "history_bytes",
+        group: STORAGE,
+        value: Some("SIZE"),
+        default: Some("64MiB"),
+        help: "Keep this much of each table's latest changes for watches, 0 to 1024GiB",
+        apply: |config, given| {
+            config.history_bytes = units::size(given.text)? as u64;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "history_time",
+        group: STORAGE,
+        value: Some("DURATION"),
+        default: Some("10m"),
+        help: "Of these changes keep those of this time, 0s to 365d",
+        apply: |config, given| {
+            config.history_time = units::duration(given.text)?;
             Ok(())
         },
     },

@@ -17,6 +17,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::log::LogConfig;
+
 pub use error::ConfigError;
 pub use layers::Layers;
 pub use settings::{Settings, SyncPolicy};
@@ -57,6 +59,13 @@ pub struct Config {
     pub max_value_bytes: usize,
     /// How many tables there may be, 1 to 65,536. Default 1,024.
     pub max_tables: usize,
+    /// How much of each table's latest changes is kept for watches, in bytes of the log, up to 1 TiB:
+    /// what has more behind it, or is older than [`Config::history_time`], may be compacted away.
+    /// Default 64 MiB.
+    pub history_bytes: u64,
+    /// How long the changes within [`Config::history_bytes`] are kept, up to 1 year. Default 10
+    /// minutes.
+    pub history_time: Duration,
     /// The file with the certificate chain, PEM, the server's own first. Default none.
     pub tls_cert: Option<PathBuf>,
     /// The file with the certificate's private key, PEM, mode 0600. Default none.
@@ -85,6 +94,8 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             max_value_bytes: kvsd::types::DEFAULT_MAX_VALUE_BYTES,
             max_tables: 1024,
+            history_bytes: LogConfig::DEFAULT_HISTORY_BYTES,
+            history_time: LogConfig::DEFAULT_HISTORY_TIME,
             tls_cert: None,
             tls_key: None,
             users: None,

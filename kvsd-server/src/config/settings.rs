@@ -32,6 +32,8 @@ pub struct Settings {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_tables: usize,
+    pub(crate) history_bytes: u64,
+    pub(crate) history_time: Duration,
     pub(crate) open_files: usize,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
@@ -63,6 +65,8 @@ impl fmt::Debug for Settings {
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("max_value_bytes", &self.max_value_bytes)
             .field("max_tables", &self.max_tables)
+            .field("history_bytes", &self.history_bytes)
+            .field("history_time", &self.history_time)
             .field("open_files", &self.open_files)
             .field("tls", &self.tls.is_some())
             .field("authenticator", &self.authenticator)
@@ -99,6 +103,8 @@ impl Config {
             shutdown_timeout: self.shutdown_timeout,
             max_value_bytes: self.max_value_bytes,
             max_tables: self.max_tables,
+            history_bytes: self.history_bytes,
+            history_time: self.history_time,
             open_files: LogConfig::DEFAULT_OPEN_FILES,
             tls,
             authenticator,
@@ -108,12 +114,15 @@ impl Config {
     fn check_bounds(&self) -> Result<(), ConfigError> {
         let count = usize::to_string;
         let size = |bytes: &usize| units::show_size(*bytes);
+        let long_size = |bytes: &u64| size(&usize::try_from(*bytes).unwrap_or(usize::MAX));
         let time = |time: &Duration| humantime::format_duration(*time).to_string();
         let ms = Duration::from_millis;
         let s = Duration::from_secs;
         within("max_connections", self.max_connections, (1, 1_000_000), count)?;
         within("max_tables", self.max_tables, (1, 65_536), count)?;
         within("max_value_bytes", self.max_value_bytes, (1 << 10, LARGEST_MAX_VALUE_BYTES), size)?;
+        within("history_bytes", self.history_bytes, (0, 1 << 40), long_size)?;
+        within("history_time", self.history_time, (ms(0), s(365 * 24 * 3600)), time)?;
         within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
         within("shutdown_timeout", self.shutdown_timeout, (ms(0), s(3600)), time)?;
         within("sync_interval", self.sync_interval, (ms(1), s(60)), time)
@@ -298,6 +307,8 @@ mod tests {
             (Config { max_tables: 0, ..dev() }, "max_tables"),
             (Config { max_value_bytes: 1023, ..dev() }, "max_value_bytes"),
             (Config { max_value_bytes: (64 << 20) + 1, ..dev() }, "max_value_bytes"),
+            (Config { history_bytes: (1 << 40) + 1, ..dev() }, "history_bytes"),
+            (Config { history_time: Duration::MAX, ..dev() }, "history_time"),
             (Config { handshake_timeout: Duration::ZERO, ..dev() }, "handshake_timeout"),
             (Config { shutdown_timeout: too_long, ..dev() }, "shutdown_timeout"),
             (Config { sync_interval: Duration::ZERO, ..dev() }, "sync_interval"),

@@ -250,6 +250,10 @@ impl Actor {
                 unfinished => begun = begun.or(unfinished),
             }
         }
+        if taken == Taken::Written {
+            // Not before the writers have their answers: there may be many who wait for changes.
+            self.published.notify_waiters();
+        }
         untouched.into_iter().rev().for_each(|submission| self.queue.push_front(submission));
         if let Some(begun) = begun {
             self.give_way(begun);
@@ -343,7 +347,6 @@ impl Actor {
             SyncPolicy::Interval(_) | SyncPolicy::Never => {}
         }
         turn.settle();
-        self.published.notify_waiters();
         if needs_alarm {
             self.arm(turn);
         }

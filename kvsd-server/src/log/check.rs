@@ -117,7 +117,6 @@ impl Turn {
     }
 
     /// Whether the write may be carried out as far as it is known before anything is read.
-
     fn admit(&self, write: &Write, reserve: Reserve) -> Result<(), EngineError> {
         let takes_none = |action: &Action| matches!(action, Action::Delete | Action::Check);
         if reserve == Reserve::Use && !write.changes.iter().all(|c| takes_none(&c.action)) {

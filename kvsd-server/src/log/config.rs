@@ -7,6 +7,7 @@ use std::time::Duration;
 use kvsd::types::DEFAULT_MAX_VALUE_BYTES;
 
 use super::clock::{Clock, SystemClock};
+use super::storage::rotation::Retention;
 
 /// How the log engine is set up.
 #[derive(Debug, Clone)]
@@ -36,6 +37,13 @@ pub struct LogConfig {
     /// [`EngineError::Io`](crate::engine::EngineError::Io) above that. So whoever is told of changes
     /// has room for any write.
     pub max_value_bytes: usize,
+    /// How much of each table's latest changes is kept for who asks for them, in bytes of the log.
+    /// What has more behind it, or is older than [`LogConfig::history_time`], may be compacted away.
+    /// Default: [`LogConfig::DEFAULT_HISTORY_BYTES`].
+    pub history_bytes: u64,
+    /// How long the changes within [`LogConfig::history_bytes`] are kept, in whole milliseconds.
+    /// Default: [`LogConfig::DEFAULT_HISTORY_TIME`].
+    pub history_time: Duration,
     /// The folder that backups go to, each of them a folder of its own; it is made if there is none.
     /// On the data folder's file system a backup takes little room of its own: it shares files with
     /// the server. Default: none, and no backups.
@@ -47,6 +55,10 @@ pub struct LogConfig {
 impl LogConfig {
     /// [`LogConfig::open_files`] where nobody says otherwise: 512.
     pub const DEFAULT_OPEN_FILES: usize = 512;
+    /// [`LogConfig::history_bytes`] where nobody says otherwise: 64 MiB.
+    pub const DEFAULT_HISTORY_BYTES: u64 = 64 << 20;
+    /// [`LogConfig::history_time`] where nobody says otherwise: ten minutes.
+    pub const DEFAULT_HISTORY_TIME: Duration = Duration::from_secs(600);
 
     /// The defaults, on a folder.
     #[must_use]
@@ -60,9 +72,17 @@ impl LogConfig {
             read_threads: 16,
             open_files: Self::DEFAULT_OPEN_FILES,
             max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
+            history_bytes: Self::DEFAULT_HISTORY_BYTES,
+            history_time: Self::DEFAULT_HISTORY_TIME,
             backups: None,
             clock: Arc::new(SystemClock),
         }
+    }
+
+    /// How much of its past a table keeps.
+    pub(super) fn retention(&self) -> Retention {
+        let millis = u64::try_from(self.history_time.as_millis()).unwrap_or(u64::MAX);
+        Retention { bytes: self.history_bytes, millis }
     }
 
     /// The most bytes of keys and values of a write of several changes.
@@ -114,3 +134,20 @@ impl SyncPolicy {
 /// What a write of several changes may have beside a value: more than the megabyte that a session
 /// lets it bring, for it may count, and less than the two that a message has beside a value.
 const BESIDE_VALUE_BYTES: usize = 3 << 19;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_keeps_as_much_of_its_past_as_it_is_told_to() {
+        let told = |config: LogConfig| (config.retention().bytes, config.retention().millis);
+        let default = Retention::default();
+        assert_eq!(told(LogConfig::new("/data")), (default.bytes, default.millis));
+        let history_time = Duration::from_secs(90);
+        let config = LogConfig { history_bytes: 7, history_time, ..LogConfig::new("/data") };
+        assert_eq!(told(config), (7, 90_000));
+        let config = LogConfig { history_time: Duration::MAX, ..LogConfig::new("/data") };
+        assert_eq!(told(config), (default.bytes, u64::MAX));
+    }
+}

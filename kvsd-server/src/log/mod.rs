@@ -80,7 +80,8 @@ impl LogEngine {
     /// Outside a tokio runtime.
     pub fn open(config: LogConfig) -> Result<Self, OpenError> {
         let disk = PosixDisk::new(config.open_files);
-        Self::open_on(Arc::new(disk), config, TableOptions::default())
+        let options = TableOptions { retention: config.retention(), ..TableOptions::default() };
+        Self::open_on(Arc::new(disk), config, options)
     }
 
     fn open_on(

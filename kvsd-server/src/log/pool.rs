@@ -73,6 +73,22 @@ impl Pool {
         Running(answer)
     }
 
+    /// Runs a job that only finds something out: not at all if nobody waits for the answer any more
+    /// when its turn comes. Never for a job that carries what must come back.
+    pub(crate) fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Running<T> {
+        let (done, answer) = oneshot::channel();
+        self.queue(Box::new(move || {
+            if !done.is_closed() {
+                // A receiver that is gone by now wants no answer.
+                drop(done.send(job()));
+            }
+        }));
+        Running(answer)
+    }
+
     /// How many threads there are now.
     #[cfg(test)]
     pub(crate) fn threads(&self) -> usize {
@@ -147,7 +163,7 @@ impl Shared {
     }
 }
 
-/// A job's answer to come. Dropping it does not stop the job.
+/// A job's answer to come. Dropping it does not stop the job once that has begun.
 #[derive(Debug)]
 pub(crate) struct Running<T>(oneshot::Receiver<T>);
 
@@ -193,5 +209,25 @@ mod tests {
         for (i, answer) in running.into_iter().enumerate() {
             assert_eq!(answer.await, Ok(i));
         }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_found_out_and_what_must_be_done_is() {
+        let pool = Pool::new("test", 1);
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let note = |what: &'static str| {
+            let done = Arc::clone(&done);
+            move || done.lock().unwrap().push(what)
+        };
+        let (release, held) = std::sync::mpsc::sync_channel::<()>(1);
+        let first = pool.run(move || held.recv().unwrap());
+        for _ in 0..100 {
+            drop(pool.ask(note("asked in vain")));
+        }
+        drop(pool.run(note("done")));
+        let last = pool.ask(note("asked"));
+        release.send(()).unwrap();
+        assert_eq!((first.await, last.await), (Ok(()), Ok(())));
+        assert_eq!(*done.lock().unwrap(), ["done", "asked"]);
     }
 }

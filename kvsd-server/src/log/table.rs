@@ -104,7 +104,7 @@ impl Table {
                 record(hit.version, hit.expires, value)
             }))
         };
-        match self.shared.read_pool.run(read).await {
+        match self.shared.read_pool.ask(read).await {
             _ if self.is_dropped() => Ok(None),
             Ok(Ok(record)) => Ok(record),
             Ok(Err(ReadError::Storage(error))) => Err(in_table(&self.name, &error)),
@@ -155,7 +155,7 @@ impl Table {
         let reader = Arc::clone(&self.reader);
         let now = self.time().get();
         let read = move || reader.page(&page_request(&scan, now)).map(scan_page);
-        match self.shared.read_pool.run(read).await {
+        match self.shared.read_pool.ask(read).await {
             Ok(Err(_)) if self.is_dropped() => Ok(ScanPage::default()),
             Ok(page) => page.map_err(|error| in_table(&self.name, &error)),
             Err(_) => Err(self.no_answer()),
@@ -180,7 +180,7 @@ impl Table {
             bytes: limits.bytes,
             most_write_bytes: self.shared.most_write_bytes,
         };
-        match self.shared.read_pool.run(move || reader.history(&request)).await {
+        match self.shared.read_pool.ask(move || reader.history(&request)).await {
             Ok(Ok(History::Changes(page))) => Ok(Changes::Page(change_page(page, incarnation))),
             Ok(Ok(History::Gap)) => Ok(Changes::Gap { now: now() }),
             Ok(Err(_)) if self.is_dropped() => Ok(Changes::Gap { now: now() }),

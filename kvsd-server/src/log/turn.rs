@@ -173,6 +173,7 @@ impl Turn {
             }
             self.results.push(results);
         }
+        self.writer.tidy();
         if self.version == before {
             return Ok(Taken::Answered);
         }

@@ -169,6 +169,8 @@ pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, 
         max_tables: settings.max_tables,
         open_files: settings.open_files,
         max_value_bytes: settings.max_value_bytes,
+        history_bytes: settings.history_bytes,
+        history_time: settings.history_time,
         ..LogConfig::new(&settings.data_dir)
     };
     // Opening reads everything back, which is no work for the threads that serve.

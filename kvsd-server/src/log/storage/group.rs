@@ -67,6 +67,11 @@ impl Group {
         self.key_bytes = 0;
     }
 
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -195,5 +200,5 @@ impl Group {
     }
 }
 
-/// How much memory an idle table keeps for its next group: 256 KiB.
-const KEPT_BYTES: usize = 256 * 1024;
+/// How much memory an idle table keeps for its next group, and for what that will read: 256 KiB.
+pub(super) const KEPT_BYTES: usize = 256 * 1024;

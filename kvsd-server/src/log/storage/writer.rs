@@ -17,7 +17,7 @@ use super::compact::Signals;
 use super::disk::{Disk, DiskFile, write_all};
 use super::entry::Counts;
 use super::error::{StorageError, is_full, is_out_of_descriptors};
-use super::group::{Content, Group};
+use super::group::{Content, Group, KEPT_BYTES};
 use super::index::{KeyHash, Location};
 use super::manifest::Manifest;
 use super::reader::{Access, Extent, ReadError, Reader};
@@ -204,6 +204,19 @@ impl Writer {
     /// Opens a group.
     pub(crate) fn begin(&mut self) {
         self.group.clear();
+    }
+
+    /// Gives back memory that only a large value needed to be read. What [`Writer::current`] has
+    /// found last has no value any more.
+    pub(crate) fn tidy(&mut self) {
+        self.buffer.truncate(KEPT_BYTES);
+        self.buffer.shrink_to(KEPT_BYTES);
+    }
+
+    /// How much memory is kept between groups.
+    #[cfg(test)]
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.buffer.capacity() + self.group.kept_bytes()
     }
 
     /// How many bytes the open group has.

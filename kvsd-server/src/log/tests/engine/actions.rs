@@ -339,3 +339,22 @@ fn writes_that_come_to_nothing_end_a_group_with_what_they_read() {
     overwrite.before = BeforeDetail::Presence;
     assert_eq!(take(vec![overwrite; 1000]), (Taken::Written, true));
 }
+
+#[test]
+fn a_large_value_that_a_write_has_read_is_not_kept_in_memory() {
+    let disk = Arc::new(SimDisk::new(1));
+    let mut store = Store::open(disk, Path::new("/data"), TableOptions::default()).unwrap();
+    let (mut turn, _) = drops::create(&mut store, "t").unwrap();
+    // Its answer has the record.
+    let checked = one(b"k", Condition::Present, Action::Check);
+    for write in [set(b"k", &[7; 10 << 20]), expire(b"k", None), checked] {
+        let batch = vec![vec![write]];
+        turn.prepare(&batch, &Demand::default()).ok().unwrap();
+        if turn.take(&batch, Access::Wait) == Taken::Written {
+            turn.settle();
+        }
+        assert!(turn.results().flatten().all(|result| result.is_ok()));
+        let kept = turn.writer.kept_bytes();
+        assert!(kept <= 512 << 10, "{kept}");
+    }
+}

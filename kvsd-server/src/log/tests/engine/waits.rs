@@ -163,3 +163,22 @@ async fn who_asks_and_waits_in_turns_misses_no_write_that_comes_in_between() {
     }
     follower.await.unwrap();
 }
+
+#[tokio::test]
+async fn who_writes_is_answered_before_those_who_wait_for_changes_wake() {
+    let engine = Arc::new(open(&SimDisk::new(1)));
+    version_of(&engine, set(b"a", b"1")).await;
+    let (_, now) = told(&engine, START).await;
+    let (woken, mut order) = tokio::sync::mpsc::channel(2);
+    let (wakes, waits) = (woken.clone(), Arc::clone(&engine));
+    tokio::spawn(async move {
+        waits.changed("default", now).await;
+        wakes.send("waiter").await.unwrap();
+    });
+    tokio::task::yield_now().await;
+    tokio::spawn(async move {
+        version_of(&engine, set(b"a", b"2")).await;
+        woken.send("writer").await.unwrap();
+    });
+    assert_eq!((order.recv().await, order.recv().await), (Some("writer"), Some("waiter")));
+}
