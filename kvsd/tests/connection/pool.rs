@@ -363,6 +363,24 @@ async fn operations_that_nobody_polls_keep_no_connection_from_the_others() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn operations_that_nobody_polls_keep_no_pool_from_filling_up() {
+    let (client, mut server, sessions) = connected_by(4).await;
+    drop(sessions);
+    let mut first = server.arrival().await;
+    let mut held: Vec<_> = (0..100).map(|_| Box::pin(client.exists("k"))).collect();
+    for exists in &mut held {
+        assert!(poll_once(exists).await.is_none());
+    }
+    first.welcome(support::MAX_VALUE_BYTES).await;
+    let refilled = async {
+        for _ in 0..3 {
+            tokio::spawn(answer_all(server.welcome().await));
+        }
+    };
+    timeout(Duration::from_secs(1), refilled).await.unwrap();
+}
+
 fn paused_runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
