@@ -52,7 +52,7 @@ const SDK: &[Row] = &[
         crates: &["std", "bytes", "futures_core", "percent_encoding", "thiserror", "tokio::time",
             "tracing"] },
     Row { modules: &["blocking"], uses: &[],
-        crates: &["std", "futures_core", "tokio::runtime"] },
+        crates: &["std", "futures_core", "tokio::runtime", "tokio::time"] },
 ];
 
 /// The server, from the bottom to the top.

@@ -116,8 +116,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// What any operation can fail with; [`Outcome::Partly`] if some of the writes are known to
-    /// have happened, or may have.
+    /// What any operation can fail with, if no answer at all has come. If it breaks off later, what
+    /// was answered can be [taken](crate::operation::pipeline::Answers::take), and each other
+    /// operation has the error and its own [`Outcome`].
     ///
     /// # Cancel safety
     ///

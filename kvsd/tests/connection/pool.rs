@@ -406,6 +406,50 @@ async fn operations_that_nobody_polls_keep_no_connection_from_the_others() {
     assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn operations_that_nobody_polls_keep_no_pool_from_filling_up() {
+    let (client, mut server, sessions) = connected_by(4).await;
+    drop(sessions);
+    let mut first = server.arrival().await;
+    let mut held: Vec<_> = (0..100).map(|_| Box::pin(client.exists("k"))).collect();
+    for exists in &mut held {
+        assert!(poll_once(exists).await.is_none());
+    }
+    first.welcome(support::MAX_VALUE_BYTES).await;
+    let refilled = async {
+        for _ in 0..3 {
+            tokio::spawn(answer_all(server.welcome().await));
+        }
+    };
+    timeout(Duration::from_secs(1), refilled).await.unwrap();
+}
+
+#[test]
+fn who_waited_for_a_connection_whose_runtime_stands_still_is_told_at_the_deadline() {
+    let first = paused_runtime();
+    let (client, _server, mut half_open) = first.block_on(async {
+        let (client, mut server, session) = connected().await;
+        drop(session);
+        let half_open = server.arrival().await;
+        (client, server, half_open)
+    });
+    let second = paused_runtime();
+    let mut exists = Box::pin(client.exists("k"));
+    assert!(second.block_on(async { poll_once(&mut exists).await }).is_none());
+    // The connection is opened, and its runtime is left.
+    first.block_on(async {
+        half_open.welcome(support::MAX_VALUE_BYTES).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    });
+    let (told, waited) = second.block_on(async {
+        let start = Instant::now();
+        (soon(exists).await, start.elapsed())
+    });
+    let error = told.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Refused));
+    assert!(waited < kvsd::DEFAULT_TIMEOUT + Duration::from_secs(1), "{waited:?}");
+}
+
 fn paused_runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
