@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     show!(client.put(&ada).await?);
     show!(client.fetch(User::key_of(7)).await?);
     println!("A value knows its type. Read as another one it is an error, never nonsense:");
-    let users = client.table("users")?;
+    let users = client.of::<User>();
     show_error!(users.get::<String>(User::key_of(7)).await);
 
     println!("\nAn update that loses nobody's change: read with the version, write on it:");

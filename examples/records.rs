@@ -6,9 +6,8 @@
 
 use std::error::Error;
 
-use chrono::{DateTime, Datelike, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use kvsd::Keyed;
-use kvsd::key::{KeyPart, KeyWriter};
 use kvsd_server::Embedded;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,29 +17,16 @@ use uuid::Uuid;
 #[kvsd(table = "visits", key = "visit/{patient}/{day}")]
 struct Visit {
     patient: Uuid,
-    day: Day,
+    day: NaiveDate,
     came_at: DateTime<Utc>,
     reason: String,
-}
-
-/// A key has to order as its parts do, so kvsd leaves it to us how a date is written in one.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, kvsd::Layout)]
-struct Day(NaiveDate);
-
-impl KeyPart for Day {
-    type Arg<'p> = Self;
-
-    /// As the number of its day: ten digits, whatever the year.
-    fn append_to(&self, key: &mut KeyWriter) {
-        self.0.num_days_from_ce().append_to(key);
-    }
 }
 
 /// A visit at the time that is given as text. New ids come from `Uuid::now_v7()`, and now is
 /// `Utc::now()`; here each run prints the same.
 fn visit(patient: Uuid, came_at: &str, reason: &str) -> Result<Visit, chrono::ParseError> {
     let came_at: DateTime<Utc> = came_at.parse()?;
-    Ok(Visit { patient, day: Day(came_at.date_naive()), came_at, reason: reason.to_owned() })
+    Ok(Visit { patient, day: came_at.date_naive(), came_at, reason: reason.to_owned() })
 }
 
 /// Prints a line of code, runs it, and prints what came of it.
@@ -70,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     show!(client.put(&visit(bob, "2026-01-07T10:20:00Z", "a sprain")?).await?);
 
     println!("\nAnd found by what identifies it. The key knows what stands there:");
-    let day = Day(NaiveDate::from_ymd_opt(2026, 1, 7).ok_or("no such day")?);
+    let day = NaiveDate::from_ymd_opt(2026, 1, 7).ok_or("no such day")?;
     show!(client.fetch(Visit::key_of((ada, day))).await?);
 
     println!("\nOne visit a day: a second one is refused, since there is one.");
@@ -92,7 +78,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut visits = client.scan_all(Visit::prefix());
     while let Some(entry) = visits.next().await {
         let visit = entry?.value;
-        println!("    -> {} {}: {}", visit.patient, visit.day.0, visit.reason);
+        println!("    -> {} {}: {}", visit.patient, visit.day, visit.reason);
     }
 
     println!("\nBob moves away:");

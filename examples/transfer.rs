@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use kvsd::{Client, Versioned};
+use kvsd::Client;
 use kvsd_server::Embedded;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -43,7 +43,10 @@ async fn make(bank: &Client, id: &str, transfer: &Transfer) -> Result<Ending, Fa
         if bank.exists(&record).await? {
             return Ok(Ending::Made { conflicts });
         }
-        let (giver, taker) = tokio::try_join!(account(bank, from), account(bank, to))?;
+        let mut accounts = bank.get_many::<Account>([from, to]).versioned().await?.into_iter();
+        let (Some(Some(giver)), Some(Some(taker))) = (accounts.next(), accounts.next()) else {
+            return Err("there is no such account".into());
+        };
         let Some(left) = giver.value.cents.checked_sub(*cents) else {
             return Ok(Ending::TooLittle);
         };
@@ -60,11 +63,6 @@ async fn make(bank: &Client, id: &str, transfer: &Transfer) -> Result<Ending, Fa
         }
     }
     Err("an account is too busy".into())
-}
-
-async fn account(bank: &Client, name: &str) -> Result<Versioned<Account>, Failed> {
-    let account = bank.get(name).versioned().await?;
-    account.ok_or_else(|| format!("there is no account {name}").into())
 }
 
 /// Prints what is on each account.

@@ -234,7 +234,7 @@
 //! |---|---|
 //! | `derive` (default) | `#[derive(kvsd::Value)]`, `#[derive(kvsd::Layout)]` |
 //! | `json`, `postcard` | the codecs of these names; `Json<T>` |
-//! | `uuid`, `chrono`, `time`, `jiff`, `rust_decimal` | types of these crates as fields of derived values; `uuid` also in keys |
+//! | `uuid`, `chrono`, `time`, `jiff`, `rust_decimal` | types of these crates as fields of derived values; uuids, days and moments also in keys |
 //! | `blocking` | `kvsd::blocking`: operations and streams that are waited for |
 //! | `metrics` | figures through the facade `metrics`; without it they are compiled out |
 //! | `testing` | `kvsd::testing`: a network that fails on demand |

@@ -30,7 +30,7 @@ const SDK: &[Row] = &[
     Row { modules: &["value"], uses: &["types"],
         crates: &["std", "bincode", "bytes", "chrono", "jiff", "postcard", "rust_decimal", "serde",
             "serde_json", "thiserror", "time", "uuid"] },
-    Row { modules: &["key"], uses: &[], crates: &["std", "bytes", "uuid"] },
+    Row { modules: &["key"], uses: &[], crates: &["std", "bytes", "chrono", "jiff", "time", "uuid"] },
     Row { modules: &["transport"], uses: &[],
         crates: &["std", "async_trait", "thiserror", "tokio::io"] },
     Row { modules: &["testing"], uses: &["transport"], crates: &["std", "async_trait", "tokio"] },

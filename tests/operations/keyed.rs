@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, NaiveDate, Utc};
 use kvsd::{Change, ErrorKind, Key, Keyed, Outcome, Ttl};
 use serde::{Deserialize, Serialize};
 
@@ -150,5 +151,47 @@ async fn a_record_that_cannot_be_renewed_or_read_is_said_to_be_so() {
     let error = client.renew(Key::<Session>::new("")).await.unwrap_err();
     assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidArgument, Outcome::NotSent));
     assert_eq!(error.table(), Some("sessions"));
+    server.close().await.unwrap();
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, kvsd::Value)]
+#[kvsd(key = "event/{day}/{at}/{name}")]
+struct Event {
+    day: NaiveDate,
+    at: DateTime<Utc>,
+    name: String,
+}
+
+#[tokio::test]
+async fn dates_and_times_in_keys_order_as_time_does_in_any_year() {
+    let (server, client) = start().await;
+    let event = |year, second, name: &str| {
+        let day = NaiveDate::from_ymd_opt(year, 12, 31).unwrap();
+        let at = day.and_hms_opt(10, 20, second).unwrap().and_utc();
+        Event { day, at, name: name.into() }
+    };
+    // In the order of time.
+    let events = [
+        event(-44, 0, "long ago"),
+        event(-1, 0, "later"),
+        event(0, 0, "a year that was none"),
+        event(2025, 9, "b"),
+        event(2025, 10, "a"),
+        event(9999, 0, "far ahead"),
+        event(12_000, 0, "farther"),
+    ];
+    for stored in events.iter().rev() {
+        client.put(stored).await.unwrap();
+    }
+    let mut scan = client.scan_all(Event::prefix());
+    for expected in &events {
+        assert_eq!(scan.next().await.unwrap().unwrap().value, *expected);
+    }
+    assert!(scan.next().await.is_none());
+
+    let mut of_a_day = client.scan_all(Event::prefix_of(events[3].day)).reverse();
+    assert_eq!(of_a_day.next().await.unwrap().unwrap().value, events[4]);
+    assert_eq!(of_a_day.next().await.unwrap().unwrap().value, events[3]);
+    assert!(of_a_day.next().await.is_none());
     server.close().await.unwrap();
 }

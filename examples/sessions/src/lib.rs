@@ -7,8 +7,6 @@
 //! | `GET /` | uses the session | 200, or 401 without one |
 //! | `POST /logout` | ends the session | 204, whether there was one or not |
 
-use std::time::Duration;
-
 use axum::Router;
 use axum::extract::{Form, State};
 use axum::http::header::{COOKIE, SET_COOKIE};
@@ -23,17 +21,12 @@ use serde::{Deserialize, Serialize};
 /// Who can read the table can take over its sessions; where that matters, keep them under a hash of
 /// the id.
 #[derive(Debug, Serialize, Deserialize, kvsd::Value)]
-#[kvsd(key = "session/{id}", ttl = "30m")]
+#[kvsd(table = "sessions", key = "session/{id}", ttl = "30m")]
 pub struct Session {
     /// 128 bits that nobody can guess.
     pub id: u128,
     /// Who logged in.
     pub user: String,
-}
-
-impl Session {
-    /// How long a session lasts when it is not used.
-    pub const IDLE: Duration = Self::TTL.expect("its attribute says so");
 }
 
 /// The service. A client is cheap to clone, and the clones that axum hands to its handlers share
@@ -65,18 +58,10 @@ async fn log_in(
 }
 
 async fn greet(State(sessions): State<Client>, headers: HeaderMap) -> Result<String, Failure> {
-    let key = Session::key_of(session_id(&headers).ok_or(Failure::NoSession)?);
-    // One message there and back: read the session, and let it last for another half an hour.
-    let mut pipeline = sessions.pipeline();
-    let found = pipeline.add(sessions.fetch(key.clone()));
-    let renewed = pipeline.add(sessions.expire(key, Session::IDLE));
-    let mut answers = pipeline.await?;
-    let session = answers.take(found)?.ok_or(Failure::NoSession)?;
-    // If the session ended, or was ended, right in between, it is none any more.
-    match answers.take(renewed)? {
-        true => Ok(format!("hello, {}\n", session.user)),
-        false => Err(Failure::NoSession),
-    }
+    let id = session_id(&headers).ok_or(Failure::NoSession)?;
+    // Read, and given another half an hour, with one message there and back.
+    let session = sessions.renew(Session::key_of(id)).await?.ok_or(Failure::NoSession)?;
+    Ok(format!("hello, {}\n", session.user))
 }
 
 async fn log_out(

@@ -45,7 +45,7 @@ async fn run(address: &str) -> Result<(), Box<dyn Error>> {
     println!("  curl -i -c jar -d user=ada http://{address}/login");
     println!("  curl -i -b jar http://{address}/");
     println!("  curl -i -b jar -X POST http://{address}/logout");
-    axum::serve(listener, service(client.table("sessions")?))
+    axum::serve(listener, service(client.clone()))
         .with_graceful_shutdown(async {
             // Without this signal there is nothing to wait for.
             let _ = tokio::signal::ctrl_c().await;

@@ -38,7 +38,29 @@
 //! | `str`, `String`, `[u8]`, `Vec<u8>`, `Bytes`, at the end of the key | as it is | `"ada"`: `ada` |
 //! | the same anywhere else | each byte 00 as 00 FF, and 00 01 after the last | `"ada"`: `ada` 00 01 |
 //! | `uuid::Uuid` (feature `uuid`) | its 36 characters, lower case, with hyphens | |
+//! | `NaiveDate` (feature `chrono`), `civil::Date` (`jiff`), `Date` (`time`) | ten characters, as ISO 8601 has it | `2026-01-07` |
+//! | `DateTime<Utc>` (`chrono`), `Timestamp` (`jiff`), `UtcDateTime` (`time`) | thirty characters, always with nanoseconds | `2026-01-07T10:20:00.000000000Z` |
 //! | `&T`, `Box<T>`, `Rc<T>`, `Arc<T>`, `Cow<T>` | as `T` | |
+//!
+//! ```
+//! # #[cfg(feature = "chrono")]
+//! # {
+//! use kvsd::Keyed;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize, kvsd::Value)]
+//! #[kvsd(key = "visit/{day}/{room}")]
+//! struct Visit {
+//!     day: chrono::NaiveDate,
+//!     room: u8,
+//! }
+//!
+//! let day = chrono::NaiveDate::from_ymd_opt(2026, 1, 7).unwrap();
+//! assert_eq!(Visit::key_of((day, 3)).as_ref(), b"visit/2026-01-07/003");
+//! // For scans: all visits of the day.
+//! assert_eq!(Visit::prefix_of(day).as_ref(), b"visit/2026-01-07/");
+//! # }
+//! ```
 //!
 //! ```text
 //! order/{customer}/{id}
@@ -49,6 +71,12 @@
 //!  literal  customer:    closed      id: u32, always
 //!           String                   ten digits
 //! ```
+//!
+//! Years from 0 to 9999 are four digits. `chrono` and `time` know others, and they order rightly, but
+//! are no ISO 8601: a later year is `y` and six digits, an earlier one `-` and the six digits of the
+//! year plus 1,000,000. So a leap second of `chrono` stands behind its second, with `y` before the
+//! nanoseconds. A local time or one with an offset is no part: of two, the first to come may be
+//! written as the later one.
 //!
 //! # Order and collisions
 //!
@@ -80,13 +108,15 @@
 //! than [`MAX_KEY_BYTES`](crate::types::MAX_KEY_BYTES), before anything is sent.
 //!
 //! This module knows bytes only: no client, no operation, no value. Reading order: `keyed`,
-//! `typed`, `part`, `writer`, `standard`.
+//! `typed`, `part`, `writer`, `standard`, `times`.
 
 mod keyed;
 mod part;
 mod standard;
 #[cfg(test)]
 mod tests;
+#[cfg(any(feature = "chrono", feature = "jiff", feature = "time"))]
+mod times;
 mod typed;
 #[cfg(feature = "uuid")]
 mod uuid;

@@ -5,7 +5,8 @@ use super::KeyWriter;
 /// A part of a key: what a field that a key template names must be.
 ///
 /// Integers, `bool`, `[u8; N]`, texts, byte strings and, with the feature `uuid`, `uuid::Uuid` are
-/// parts; the [module](super) says how each is written. Floating-point numbers are none (NaN has no
+/// parts, and so are dates and times in UTC with `chrono`, `jiff` or `time`; the [module](super)
+/// says how each is written. Floating-point numbers are none (NaN has no
 /// place in an order), nor are `usize` and `isize`, whose width depends on the machine.
 ///
 /// # Your own parts
@@ -75,9 +76,10 @@ use super::KeyWriter;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be part of a key",
     label = "kvsd does not know how to write this type into a key",
-    note = "integers of a fixed width, `bool`, `[u8; N]`, text, byte strings and (feature `uuid`) \
-            `uuid::Uuid` are parts",
-    note = "if the type is yours, implement `kvsd::KeyPart` for it"
+    note = "integers of a fixed width, `bool`, `[u8; N]`, text, byte strings, (feature `uuid`) \
+            `uuid::Uuid` and (features `chrono`, `jiff`, `time`) dates and times in UTC are parts",
+    note = "if the type is yours, implement `kvsd::KeyPart` for it; if not, wrap it in a type of \
+            your own"
 )]
 pub trait KeyPart {
     /// What [`Keyed::key_of`](super::Keyed::key_of) and

@@ -118,6 +118,129 @@ fn a_uuid_is_the_text_that_it_is_printed_as() {
     assert_written(&::uuid::Uuid::max(), "ffffffff-ffff-ffff-ffff-ffffffffffff");
 }
 
+#[cfg(feature = "chrono")]
+#[test]
+fn dates_and_times_of_chrono_are_written_in_the_order_of_time() {
+    use ::chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Timelike, Utc};
+
+    let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap();
+    let dates = [
+        (NaiveDate::MIN, "-737857-01-01"),
+        (day(-1, 12, 31), "-999999-12-31"),
+        (day(0, 1, 1), "0000-01-01"),
+        (day(2026, 1, 7), "2026-01-07"),
+        (day(9999, 12, 31), "9999-12-31"),
+        (day(10_000, 1, 1), "y010000-01-01"),
+        (NaiveDate::MAX, "y262142-12-31"),
+    ];
+    for (date, expected) in dates {
+        assert_written(&date, expected);
+    }
+    assert!(dates.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+
+    let at = |second, nano| {
+        let time = NaiveTime::from_hms_opt(23, 59, second).unwrap().with_nanosecond(nano).unwrap();
+        day(2016, 12, 31).and_time(time).and_utc()
+    };
+    let times = [
+        (DateTime::<Utc>::MIN_UTC, "-737857-01-01T00:00:00.000000000Z"),
+        (DateTime::UNIX_EPOCH, "1970-01-01T00:00:00.000000000Z"),
+        (at(58, 0), "2016-12-31T23:59:58.000000000Z"),
+        (at(58, 1_999_999_999), "2016-12-31T23:59:58.y999999999Z"),
+        (at(59, 999_999_999), "2016-12-31T23:59:59.999999999Z"),
+        (at(59, 1_000_000_000), "2016-12-31T23:59:59.y000000000Z"),
+        (at(0, 0).with_year(2017).unwrap(), "2017-12-31T23:59:00.000000000Z"),
+        (DateTime::<Utc>::MAX_UTC, "y262142-12-31T23:59:59.999999999Z"),
+    ];
+    for (time, expected) in times {
+        assert_written(&time, expected);
+    }
+    assert!(times.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+}
+
+#[cfg(feature = "chrono")]
+fn any_time() -> impl Strategy<Value = ::chrono::DateTime<::chrono::Utc>> {
+    use ::chrono::{DateTime, Timelike, Utc};
+
+    let (first, last) =
+        (DateTime::<Utc>::MIN_UTC.timestamp(), DateTime::<Utc>::MAX_UTC.timestamp());
+    // Of any year, of few years, and of a few seconds, leaping or not.
+    let second = prop_oneof![first..=last, -1_000_000_000_000..1_000_000_000_000_i64, 0..3_i64];
+    (second, 0..2_000_000_000_u32).prop_map(|(second, nanosecond)| {
+        let time = DateTime::from_timestamp(second, 0).unwrap();
+        time.with_nanosecond(nanosecond).unwrap()
+    })
+}
+
+#[cfg(feature = "chrono")]
+proptest! {
+    #[test]
+    fn times_order_in_keys_as_they_pass(a in any_time(), b in any_time()) {
+        prop_assert_eq!(inner(&a).cmp(&inner(&b)), a.cmp(&b));
+        let (a, b) = (a.date_naive(), b.date_naive());
+        prop_assert_eq!(inner(&a).cmp(&inner(&b)), a.cmp(&b));
+    }
+}
+
+#[cfg(feature = "jiff")]
+#[test]
+fn dates_and_times_of_jiff_are_written_in_the_order_of_time() {
+    use ::jiff::Timestamp;
+    use ::jiff::civil::{Date, date};
+
+    let dates = [
+        (Date::MIN, "-990001-01-01"),
+        (date(-1, 12, 31), "-999999-12-31"),
+        (date(0, 1, 1), "0000-01-01"),
+        (date(2026, 1, 7), "2026-01-07"),
+        (Date::MAX, "9999-12-31"),
+    ];
+    for (date, expected) in dates {
+        assert_written(&date, expected);
+    }
+    assert!(dates.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+
+    let times = [
+        (Timestamp::MIN, "-990001-01-02T01:59:59.000000000Z"),
+        (Timestamp::new(0, -1).unwrap(), "1969-12-31T23:59:59.999999999Z"),
+        (Timestamp::UNIX_EPOCH, "1970-01-01T00:00:00.000000000Z"),
+        ("2026-01-07T10:20:30.5Z".parse().unwrap(), "2026-01-07T10:20:30.500000000Z"),
+        (Timestamp::MAX, "9999-12-30T22:00:00.999999999Z"),
+    ];
+    for (time, expected) in times {
+        assert_written(&time, expected);
+    }
+    assert!(times.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+}
+
+#[cfg(feature = "time")]
+#[test]
+fn dates_and_times_of_time_are_written_in_the_order_of_time() {
+    use ::time::{Date, Month, Time, UtcDateTime};
+
+    let day = |year, month, day| Date::from_calendar_date(year, month, day).unwrap();
+    let dates = [
+        (day(-9999, Month::January, 1), "-990001-01-01"),
+        (day(-1, Month::December, 31), "-999999-12-31"),
+        (day(0, Month::January, 1), "0000-01-01"),
+        (day(2026, Month::January, 7), "2026-01-07"),
+        (day(9999, Month::December, 31), "9999-12-31"),
+    ];
+    for (date, expected) in dates {
+        assert_written(&date, expected);
+    }
+    assert!(dates.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+
+    let time = Time::from_hms_nano(10, 20, 30, 500_000_000).unwrap();
+    let times = [
+        (UtcDateTime::UNIX_EPOCH, "1970-01-01T00:00:00.000000000Z"),
+        (UtcDateTime::new(day(2026, Month::January, 7), time), "2026-01-07T10:20:30.500000000Z"),
+    ];
+    for (time, expected) in times {
+        assert_written(&time, expected);
+    }
+}
+
 #[test]
 fn nothing_shows_what_a_key_holds() {
     let mut writer = KeyWriter::new();
