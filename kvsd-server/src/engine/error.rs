@@ -63,7 +63,7 @@ pub enum EngineError {
     #[error("the write is refused: {reason}")]
     Refused {
         /// The rule.
-        reason: &'static str,
+        reason: String,
     },
     /// The engine is closed or closing; nothing was done.
     #[error("the server is shutting down")]

@@ -153,7 +153,7 @@ impl Turn {
     fn admit_bytes(&self, write: &Write, bytes: usize) -> Result<(), EngineError> {
         if write.changes.len() > 1 && bytes > self.most_write_bytes {
             let most = self.most_write_bytes;
-            return refused(&format!(
+            return refused(format!(
                 "it has, and reads, more than {most} bytes of keys and values; send several"
             ));
         }
@@ -255,8 +255,8 @@ fn before_of(live: Option<&Current>, value: &Bytes, detail: BeforeDetail) -> Bef
     }
 }
 
-fn refused<T>(reason: &'static str) -> Result<T, EngineError> {
-    Err(EngineError::Refused { reason })
+fn refused<T>(reason: impl Into<String>) -> Result<T, EngineError> {
+    Err(EngineError::Refused { reason: reason.into() })
 }
 
 /// A record of so many bytes is read as a whole at once.

@@ -181,7 +181,7 @@ async fn no_client_learns_where_the_server_keeps_its_files() {
 async fn a_write_that_the_engine_does_not_take_is_the_clients_mistake() {
     let bench = Bench::new();
     let mut peer = bench.connect_v2().await;
-    bench.engine.fail(EngineError::Refused { reason: "it reads too much; send several" });
+    bench.engine.fail(EngineError::Refused { reason: "it reads too much; send several".into() });
     let reply = peer.ask(&set(b"k", b"v")).await;
     assert!(reply.contains("Invalid") && reply.contains("send several"), "{reply}");
 }
