@@ -193,6 +193,14 @@ const MAX_KEPT_BYTES: usize = 4 * 1024 * 1024;
 mod tests {
     use super::*;
 
+    /// How much memory a message has. Only who shares it with nobody may write to it.
+    fn room_of(message: Bytes) -> usize {
+        let Ok(own) = message.try_into_mut() else {
+            panic!("the message shares its memory");
+        };
+        own.capacity()
+    }
+
     /// A client that never reads, and asks for small answers and large ones in turn.
     #[test]
     fn a_large_answer_that_waits_holds_about_what_it_is_counted_with() {
@@ -211,11 +219,7 @@ mod tests {
                 held.push(message);
                 buffer.extend_from_slice(&small);
             }
-            // Only who shares its memory with nobody can be written to again.
-            let room = held.into_iter().map(|message| {
-                message.try_into_mut().ok().expect("an answer has memory of its own").capacity()
-            });
-            let room: usize = room.sum();
+            let room: usize = held.into_iter().map(room_of).sum();
             assert!(room <= counted * 5 / 4, "{room} bytes are held, {counted} are counted");
             assert!(buffer.iter().all(|byte| *byte == b's'), "the small answers are untouched");
         }
@@ -231,7 +235,7 @@ mod tests {
             let message = take_from(&mut buffer, small.len());
             assert_eq!((message.len(), &*buffer), (large.len(), small));
             assert!(buffer.capacity() <= MAX_KEPT_BYTES, "{} bytes are kept", buffer.capacity());
-            let room = message.try_into_mut().ok().expect("it has memory of its own").capacity();
+            let room = room_of(message);
             assert!(room <= large.len() * 5 / 4, "{room} bytes are held");
         }
     }

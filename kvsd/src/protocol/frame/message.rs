@@ -1,7 +1,5 @@
 //! A message that was found: its type and its frames, still in the read buffer.
 
-use std::ops::Range;
-
 use super::FieldError;
 
 /// A whole message, its bytes still in the read buffer.
@@ -55,8 +53,8 @@ impl<'a> Message<'a> {
     /// ```
     #[must_use]
     pub fn kind(&self) -> u8 {
-        let first = self.spans.first().and_then(|span| self.bytes.get(span.range()));
-        first.and_then(<[u8]>::first).copied().unwrap_or_default()
+        let first = self.spans.first().map_or(&[][..], |span| span.content(self.bytes));
+        first.first().copied().unwrap_or_default()
     }
 
     /// The frames behind the type, to be taken one after the other.
@@ -329,7 +327,7 @@ impl<'a> Fields<'a> {
             return Err(FieldError::Wrong { wanted });
         }
         self.spans = rest;
-        Ok(self.bytes.get(span.range()).unwrap_or_default())
+        Ok(span.content(self.bytes))
     }
 }
 
@@ -360,8 +358,9 @@ impl Span {
         Some(Self { kind, start: u32::try_from(start).ok()?, end: u32::try_from(end).ok()? })
     }
 
-    fn range(self) -> Range<usize> {
-        self.start as usize..self.end as usize
+    /// The frame's content, of the message's bytes.
+    fn content(self, bytes: &[u8]) -> &[u8] {
+        bytes.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
