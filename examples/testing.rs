@@ -116,11 +116,11 @@ mod tests {
         let client =
             Client::builder().transport(server.transport()).faults(&faults).connect().await?;
         // Each connection ends soon, anywhere: before a request, within it, before its answer.
-        faults.cut_after(500..=5000);
+        faults.cut_after(300..=1500);
         faults.delay(4, Duration::from_millis(1));
         faults.cut_all();
         let mut told = Vec::new();
-        for number in 0..50 {
+        for number in 0..200 {
             let name = format!("user-{number}");
             let two = tokio::join!(sign_up(&client, &name, 1), sign_up(&client, &name, 2));
             told.push((name, two));
