@@ -525,11 +525,17 @@ impl<'c> Batch<'c> {
     }
 
     fn ending(mut self, end: Result<Expiry, Error>) -> Self {
+        let place = self.changes.len().saturating_sub(1);
         let last = self.changes.last_mut().map(|change| &mut change.action);
         match (last, end) {
             (Some(ActionDraft::Set { expiry, .. }), Ok(end)) => *expiry = Some(end),
-            (_, Err(error)) => self.spoil(error),
-            (_, Ok(_)) => self.spoil(argument::invalid("an end stands behind what is set")),
+            (Some(_), Err(error)) => self.spoil(error.at_place(place)),
+            (None, Err(error)) => self.spoil(error),
+            (last, Ok(_)) => {
+                let error = argument::invalid("an end stands behind what is set");
+                let error = if last.is_some() { error.at_place(place) } else { error };
+                self.spoil(error);
+            }
         }
         self
     }

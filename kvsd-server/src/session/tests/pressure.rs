@@ -214,7 +214,6 @@ fn writes_that_read_a_record_are_bounded_by_the_largest_value() {
     let take =
         Request::Delete { table: "default", key: b"k", condition, previous: v2::Previous::Return };
     let expire = Request::Expire { table: "default", key: b"k", expiry: None, condition };
-    let increment = Request::Increment { table: "default", key: b"n", by: 1, condition };
     let batch_of = |action| {
         let change = v2::Change { key: b"k", condition, action };
         Request::Batch { table: "default", changes: vec![change] }
@@ -222,11 +221,8 @@ fn writes_that_read_a_record_are_bounded_by_the_largest_value() {
     for request in [
         take,
         expire.clone(),
-        increment.clone(),
         batch_of(v2::Action::Expire { expiry: None }),
-        batch_of(v2::Action::Increment { by: 1 }),
         Request::Pipeline(vec![expire]),
-        Request::Pipeline(vec![increment]),
     ] {
         for (max_value_bytes, most) in RECORDS_BY_LIMIT {
             writes_that_read_wait(&request, max_value_bytes, most);

@@ -192,12 +192,12 @@ pub(super) fn check_part(what: &str, part: &[u8]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether the engine reads the whole record to make the change: one of a few bytes may read and
-/// write as much as a value may have.
+/// Whether the engine may read a large record to make the change: one of a few bytes may read and
+/// write as much as a value may have. An integer is short, and what is none is seen to be none.
 pub(super) fn reads_record(change: &Change) -> bool {
     match change.action {
-        Action::Increment { .. } | Action::Expire { .. } => true,
-        Action::Set { .. } | Action::Delete | Action::Check => false,
+        Action::Expire { .. } => true,
+        Action::Set { .. } | Action::Delete | Action::Increment { .. } | Action::Check => false,
     }
 }
 
