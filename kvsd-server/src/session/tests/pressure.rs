@@ -123,7 +123,7 @@ fn a_client_that_does_not_read_is_not_read_from_and_misses_nothing() {
 fn writes_that_wait_for_the_disk_are_bounded_in_bytes_and_in_number() {
     let runtime = runtime();
     let _entered = runtime.enter();
-    for (value_bytes, requests, most_waiting) in [(4096, 4000, 8 << 20), (8, 20_000, 4096 * 80)] {
+    for (value_bytes, requests, most_waiting) in [(4096, 8000, 16 << 20), (8, 20_000, 4096 * 80)] {
         let bench = Bench::new();
         bench.engine.hold();
         let value = vec![b'v'; value_bytes];
@@ -180,7 +180,7 @@ fn writes_to_many_tables_are_handed_on_before_there_are_many_groups() {
 }
 
 /// Limits on values, and how many answers that may each be so large a session waits for at most.
-const RECORDS_BY_LIMIT: [(usize, usize); 3] = [(64 << 20, 2), (10 << 20, 16), (1 << 10, 128)];
+const RECORDS_BY_LIMIT: [(usize, usize); 3] = [(64 << 20, 2), (10 << 20, 16), (1 << 10, 256)];
 
 #[test]
 fn reads_that_wait_for_the_disk_are_bounded_by_the_largest_value() {
@@ -258,8 +258,8 @@ fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_valu
     // Two writes of 32 KiB each; a thousand reads, which are taken to find a MiB together; and one
     // read, which may find as much as a value may have.
     for (max_value_bytes, requests, count, most) in [
-        (10 << 20, vec![set(b"a", &value), set(b"b", &value)], 300, (8 << 20) / (64 << 10) + 1),
-        (10 << 20, vec![read.clone(); 1000], 30, 8),
+        (10 << 20, vec![set(b"a", &value), set(b"b", &value)], 300, (16 << 20) / (64 << 10) + 1),
+        (10 << 20, vec![read.clone(); 1000], 30, 16),
         (64 << 20, vec![read], 5000, 2),
     ] {
         let runtime = runtime();
@@ -287,11 +287,11 @@ fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_valu
 fn pages_that_wait_for_the_disk_are_bounded() {
     // However little a page has, a thread has to look for it.
     for (detail, limit, max_value_bytes, most) in [
-        (v2::Detail::Records, None, 10 << 20, 8),
+        (v2::Detail::Records, None, 10 << 20, 16),
         (v2::Detail::Records, Some(1), 10 << 20, 16),
-        (v2::Detail::Keys, None, 10 << 20, 9),
+        (v2::Detail::Keys, None, 10 << 20, 16),
         (v2::Detail::Keys, Some(1), 10 << 20, 16),
-        (v2::Detail::Keys, Some(1), 1 << 10, 128),
+        (v2::Detail::Keys, Some(1), 1 << 10, 256),
     ] {
         let runtime = runtime();
         let _entered = runtime.enter();

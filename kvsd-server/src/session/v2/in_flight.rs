@@ -179,8 +179,9 @@ impl Held {
 
 /// The requests of one session that may be carried out at a time.
 const MAX_REQUESTS: usize = 4096;
-/// What they may hold in memory: 8 MiB, and the request that passes it.
-const MAX_BYTES: usize = 8 * 1024 * 1024;
+/// What they may hold in memory: 16 MiB, and the request that passes it. More than a value of the
+/// usual limit, so that small requests pass a large write that waits for the disk.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 /// What a record that the engine is to find is taken to hold as a rule.
 pub(super) const READ_BYTES: usize = 64 * 1024;
 /// What a read that waits for the disk is taken to hold.
