@@ -106,8 +106,12 @@ async fn what_no_batch_can_say_is_refused_before_anything_is_sent() {
         (client.batch().set("a", 1).set([0; 1025], 1), Some(1), ErrorKind::InvalidArgument),
         (client.batch().set("a", 1).check("b"), Some(1), ErrorKind::InvalidArgument),
         (client.batch().if_absent(), None, ErrorKind::InvalidArgument),
-        (client.batch().delete("a").ttl(Duration::from_secs(1)), None, ErrorKind::InvalidArgument),
-        (client.batch().set("a", 1).ttl(Duration::ZERO), None, ErrorKind::InvalidArgument),
+        (
+            client.batch().delete("a").ttl(Duration::from_secs(1)),
+            Some(0),
+            ErrorKind::InvalidArgument,
+        ),
+        (client.batch().set("a", 1).ttl(Duration::ZERO), Some(0), ErrorKind::InvalidArgument),
         (client.batch().set("a", &half).set("b", &half), Some(1), ErrorKind::ValueTooLarge),
     ];
     for (number, (batch, place, kind)) in cases.into_iter().enumerate() {
