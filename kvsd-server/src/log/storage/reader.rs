@@ -25,6 +25,8 @@ pub(crate) struct Reader {
     segments: RwLock<Vec<Option<Arc<Segment>>>>,
     /// How many segments have been released: a read across that may have met the wrong one.
     released: AtomicU64,
+    /// Odd while a group is being published: some of its writes may be seen, and others not yet.
+    publications: AtomicU64,
     /// The highest clock reading that the table has recorded: expired stays expired.
     time: AtomicU64,
     /// The version of the last write that may be seen.
@@ -68,6 +70,15 @@ pub(crate) struct Hit {
     pub(crate) value: Range<usize>,
 }
 
+/// A group is being published.
+pub(super) struct Publication<'r>(&'r AtomicU64);
+
+impl Drop for Publication<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug)]
 pub(crate) enum ReadError {
@@ -83,6 +94,7 @@ impl Reader {
             index: Index::new(bits),
             segments: RwLock::new(Vec::new()),
             released: AtomicU64::new(0),
+            publications: AtomicU64::new(0),
             time: AtomicU64::new(0),
             version: AtomicU64::new(0),
             incarnation,
@@ -125,6 +137,22 @@ impl Reader {
     /// The version of the last write that may be seen.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
+    }
+
+    /// Until the answer is dropped, nobody is told what the index says: whoever has seen one write of
+    /// a batch must not be told later that another one has not happened.
+    pub(super) fn begin_publication(&self) -> Publication<'_> {
+        self.publications.fetch_add(1, Ordering::SeqCst);
+        Publication(&self.publications)
+    }
+
+    /// Waits for the end of a publication that is under way: some microseconds, unless its thread
+    /// has to wait for a processor.
+    fn await_publication(&self) {
+        let seen = self.publications.load(Ordering::SeqCst);
+        while seen % 2 == 1 && self.publications.load(Ordering::SeqCst) == seen {
+            std::thread::yield_now();
+        }
     }
 
     pub(super) fn set_version(&self, version: u64) {
@@ -194,6 +222,7 @@ impl Reader {
             // A slot that was given back meanwhile may have another segment by now: whatever was
             // found there, or not found, counts for nothing.
             if self.released.load(Ordering::SeqCst) == released {
+                self.await_publication();
                 return found;
             }
         }

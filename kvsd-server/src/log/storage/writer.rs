@@ -381,12 +381,15 @@ impl Writer {
     /// Lets readers see the group that was written.
     pub(crate) fn publish(&mut self) {
         self.reader.set_time(self.time);
-        // A panic elsewhere cannot leave entries half added.
-        let mut entries = self.active.entries.write().unwrap_or_else(PoisonError::into_inner);
-        self.group.publish(&self.reader.index, &mut entries, &mut self.usage);
-        drop(entries);
-        self.active.end.store(self.end, Ordering::Release);
-        self.reader.set_version(self.version);
+        {
+            let _publication = self.reader.begin_publication();
+            // A panic elsewhere cannot leave entries half added.
+            let mut entries = self.active.entries.write().unwrap_or_else(PoisonError::into_inner);
+            self.group.publish(&self.reader.index, &mut entries, &mut self.usage);
+            drop(entries);
+            self.active.end.store(self.end, Ordering::Release);
+            self.reader.set_version(self.version);
+        }
         self.tell_figures();
     }
 

@@ -202,3 +202,42 @@ async fn what_has_expired_is_not_found() {
     assert_eq!(engine.find("default", b"a").await, Ok(None));
     assert!(matches!(engine.find_now("default", b"a", &mut Vec::new()), Some(Ok(None)) | None));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_seen_one_write_of_a_batch_sees_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = LogConfig { sync: SyncPolicy::Never, ..LogConfig::new(folder.path()) };
+    let engine = Arc::new(LogEngine::open(config).unwrap());
+    // Many others between the two keys that are looked at, so that there is time to look.
+    let batch = || {
+        let mut changes = set(b"first", b"v").changes;
+        for number in 0..1000_u32 {
+            changes.extend(set(&number.to_le_bytes(), b"v").changes);
+        }
+        changes.extend(set(b"last", b"v").changes);
+        Write { changes, before: BeforeDetail::Presence }
+    };
+    version_of(&engine, batch()).await;
+    let reader = {
+        let engine = Arc::clone(&engine);
+        std::thread::spawn(move || {
+            let mut buffer = Vec::new();
+            let mut version = |key: &[u8]| match engine.read_now("default", key, &mut buffer) {
+                ReadNow::Ready(Ok(Some(found))) => Some(found.version.get()),
+                ReadNow::WouldBlock => None,
+                other => panic!("{other:?}"),
+            };
+            let mut seen = 0;
+            while seen < 150 {
+                if let (Some(first), Some(last)) = (version(b"first"), version(b"last")) {
+                    assert!(first <= last, "half a batch: {first}, then {last}");
+                    seen = first;
+                }
+            }
+        })
+    };
+    for _ in 1..150 {
+        version_of(&engine, batch()).await;
+    }
+    reader.join().unwrap();
+}
