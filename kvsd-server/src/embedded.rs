@@ -190,12 +190,13 @@ impl fmt::Debug for Embedded {
 pub struct EmbeddedOptions {
     sync: SyncPolicy,
     max_value_bytes: usize,
+    history_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        let max_value_bytes = Config::default().max_value_bytes;
-        Self { sync: SyncPolicy::Always, max_value_bytes }
+        let Config { max_value_bytes, history_bytes, .. } = Config::default();
+        Self { sync: SyncPolicy::Always, max_value_bytes, history_bytes }
     }
 }
 
@@ -209,6 +210,13 @@ impl EmbeddedOptions {
     /// The largest value, 1 KiB to 64 MiB. Default: 10 MiB.
     pub fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.max_value_bytes = bytes;
+        self
+    }
+
+    /// How much of a table's past a watch can resume from, in bytes of its log, for up to ten
+    /// minutes. Default: 64 MiB.
+    pub fn history_bytes(mut self, bytes: u64) -> Self {
+        self.history_bytes = bytes;
         self
     }
 
@@ -249,6 +257,7 @@ impl EmbeddedOptions {
             dev: true,
             data_dir: data_dir.clone(),
             max_value_bytes: self.max_value_bytes,
+            history_bytes: self.history_bytes,
             ..Config::default()
         };
         let settings = Settings { sync: self.sync, ..config.check()? };

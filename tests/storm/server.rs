@@ -35,6 +35,9 @@ enum Running {
     Port { stop: oneshot::Sender<()>, serving: JoinHandle<()> },
 }
 
+/// More than is written while a watch is held up: the watches here are to miss nothing.
+const HISTORY_BYTES: u64 = 16 << 30;
+
 /// Where the server runs next.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Kind {
@@ -67,6 +70,7 @@ impl Host {
         let (running, place) = match kind {
             Kind::Inside => {
                 let options = Embedded::options().sync(SyncPolicy::Never);
+                let options = options.history_bytes(HISTORY_BYTES);
                 let server = options.open(&self.folder).await.unwrap();
                 let place = Place::Inside(server.transport());
                 (Running::Inside(server), place)
@@ -76,6 +80,7 @@ impl Host {
                 config.dev = true;
                 config.listen = ([127, 0, 0, 1], 0).into();
                 config.data_dir.clone_from(&self.folder);
+                config.history_bytes = HISTORY_BYTES;
                 let server = Server::bind(config.check().unwrap()).await.unwrap();
                 let place = Place::Port(server.local_addr());
                 let (stop, stopped) = oneshot::channel();
