@@ -123,8 +123,7 @@ where
                 return Poll::Pending;
             }
         }
-        // Others want this thread too.
-        cx.waker().wake_by_ref();
+        give_way(cx);
         Poll::Pending
     }
 
@@ -219,6 +218,13 @@ where
     }
 }
 
+/// Has this task polled again once the runtime has looked at its sockets: waking it at once would
+/// put it before all those that wait for theirs.
+fn give_way(cx: &mut Context<'_>) {
+    let yielded = pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(yielded.is_pending());
+}
+
 const STOPPING: &str = "the server is shutting down";
 
 /// How much may wait to be written before a client is no longer read from: 1 MiB, and the answer
@@ -227,4 +233,4 @@ const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
 /// The same for the answers that go in parts, past which small ones go: 32 MiB.
 const MAX_LARGE_OUTPUT_BYTES: usize = 32 * 1024 * 1024;
 /// How often a session reads and writes before others get the thread.
-const MAX_ROUNDS: usize = 8;
+const MAX_ROUNDS: usize = 2;
