@@ -91,7 +91,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 18] = &[
+pub const SETTINGS: &[Setting; 19] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -260,6 +260,18 @@ pub const SETTINGS: &[Setting; 18] = &[
         help: "Refuse to create more tables than this, 1 to 65536",
         apply: |config, given| {
             config.max_tables = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "cache_bytes",
+        group: STORAGE,
+        value: Some("SIZE"),
+        default: Some("32MiB"),
+        help: "Keep records of up to 4KiB that were read or replaced last in this much memory, 0 to \
+               1024GiB",
+        apply: |config, given| {
+            config.cache_bytes = units::size(given.text)?;
             Ok(())
         },
     },

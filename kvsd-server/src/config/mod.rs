@@ -59,6 +59,9 @@ pub struct Config {
     pub max_value_bytes: usize,
     /// How many tables there may be, 1 to 65,536. Default 1,024.
     pub max_tables: usize,
+    /// How much memory keeps records of up to 4 KiB at hand that were read or replaced last, in bytes,
+    /// up to 1 TiB; 0 for none. It is taken as it is used. Default 32 MiB.
+    pub cache_bytes: usize,
     /// How much of each table's latest changes is kept for watches, in bytes of the log, up to 1 TiB:
     /// what has more behind it, or is older than [`Config::history_time`], may be compacted away.
     /// Default 64 MiB.
@@ -94,6 +97,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             max_value_bytes: kvsd::types::DEFAULT_MAX_VALUE_BYTES,
             max_tables: 1024,
+            cache_bytes: LogConfig::DEFAULT_CACHE_BYTES,
             history_bytes: LogConfig::DEFAULT_HISTORY_BYTES,
             history_time: LogConfig::DEFAULT_HISTORY_TIME,
             tls_cert: None,

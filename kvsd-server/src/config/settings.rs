@@ -32,6 +32,7 @@ pub struct Settings {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_tables: usize,
+    pub(crate) cache_bytes: usize,
     pub(crate) history_bytes: u64,
     pub(crate) history_time: Duration,
     pub(crate) open_files: usize,
@@ -65,6 +66,7 @@ impl fmt::Debug for Settings {
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("max_value_bytes", &self.max_value_bytes)
             .field("max_tables", &self.max_tables)
+            .field("cache_bytes", &self.cache_bytes)
             .field("history_bytes", &self.history_bytes)
             .field("history_time", &self.history_time)
             .field("open_files", &self.open_files)
@@ -103,6 +105,7 @@ impl Config {
             shutdown_timeout: self.shutdown_timeout,
             max_value_bytes: self.max_value_bytes,
             max_tables: self.max_tables,
+            cache_bytes: self.cache_bytes,
             history_bytes: self.history_bytes,
             history_time: self.history_time,
             open_files: LogConfig::DEFAULT_OPEN_FILES,
@@ -121,6 +124,7 @@ impl Config {
         within("max_connections", self.max_connections, (1, 1_000_000), count)?;
         within("max_tables", self.max_tables, (1, 65_536), count)?;
         within("max_value_bytes", self.max_value_bytes, (1 << 10, LARGEST_MAX_VALUE_BYTES), size)?;
+        within("cache_bytes", self.cache_bytes, (0, LARGEST_CACHE_BYTES), size)?;
         within("history_bytes", self.history_bytes, (0, 1 << 40), long_size)?;
         within("history_time", self.history_time, (ms(0), s(365 * 24 * 3600)), time)?;
         within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
@@ -203,6 +207,9 @@ fn within<T: PartialOrd>(
     }
     Ok(())
 }
+
+/// More than any machine has.
+const LARGEST_CACHE_BYTES: usize = 1 << 40;
 
 #[cfg(test)]
 mod tests {
@@ -307,6 +314,7 @@ mod tests {
             (Config { max_tables: 0, ..dev() }, "max_tables"),
             (Config { max_value_bytes: 1023, ..dev() }, "max_value_bytes"),
             (Config { max_value_bytes: (64 << 20) + 1, ..dev() }, "max_value_bytes"),
+            (Config { cache_bytes: LARGEST_CACHE_BYTES + 1, ..dev() }, "cache_bytes"),
             (Config { history_bytes: (1 << 40) + 1, ..dev() }, "history_bytes"),
             (Config { history_time: Duration::MAX, ..dev() }, "history_time"),
             (Config { handshake_timeout: Duration::ZERO, ..dev() }, "handshake_timeout"),

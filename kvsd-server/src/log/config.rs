@@ -37,6 +37,10 @@ pub struct LogConfig {
     /// [`EngineError::Io`](crate::engine::EngineError::Io) above that. So whoever is told of changes
     /// has room for any write.
     pub max_value_bytes: usize,
+    /// How much memory all tables together use to keep records at hand that are up to 4 KiB long and
+    /// were read or replaced not long ago, in bytes; 0 for none. It is taken as it is used. Default:
+    /// [`LogConfig::DEFAULT_CACHE_BYTES`].
+    pub cache_bytes: usize,
     /// How much of each table's latest changes is kept for who asks for them, in bytes of the log.
     /// What has more behind it, or is older than [`LogConfig::history_time`], may be compacted away.
     /// Default: [`LogConfig::DEFAULT_HISTORY_BYTES`].
@@ -55,6 +59,8 @@ pub struct LogConfig {
 impl LogConfig {
     /// [`LogConfig::open_files`] where nobody says otherwise: 512.
     pub const DEFAULT_OPEN_FILES: usize = 512;
+    /// [`LogConfig::cache_bytes`] where nobody says otherwise: 32 MiB.
+    pub const DEFAULT_CACHE_BYTES: usize = 32 << 20;
     /// [`LogConfig::history_bytes`] where nobody says otherwise: 64 MiB.
     pub const DEFAULT_HISTORY_BYTES: u64 = 64 << 20;
     /// [`LogConfig::history_time`] where nobody says otherwise: ten minutes.
@@ -72,6 +78,7 @@ impl LogConfig {
             read_threads: 16,
             open_files: Self::DEFAULT_OPEN_FILES,
             max_value_bytes: DEFAULT_MAX_VALUE_BYTES,
+            cache_bytes: Self::DEFAULT_CACHE_BYTES,
             history_bytes: Self::DEFAULT_HISTORY_BYTES,
             history_time: Self::DEFAULT_HISTORY_TIME,
             backups: None,

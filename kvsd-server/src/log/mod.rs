@@ -47,6 +47,7 @@ use actor::Shared;
 use backup::Backups;
 use convert::on_nothing;
 use pool::Pool;
+use storage::cache::Cache;
 use storage::disk::Disk;
 use storage::load::TableOptions;
 use storage::posix::PosixDisk;
@@ -80,7 +81,11 @@ impl LogEngine {
     /// Outside a tokio runtime.
     pub fn open(config: LogConfig) -> Result<Self, OpenError> {
         let disk = PosixDisk::new(config.open_files);
-        let options = TableOptions { retention: config.retention(), ..TableOptions::default() };
+        let options = TableOptions {
+            retention: config.retention(),
+            cache: Arc::new(Cache::new(config.cache_bytes)),
+            ..TableOptions::default()
+        };
         Self::open_on(Arc::new(disk), config, options)
     }
 

@@ -169,6 +169,7 @@ pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, 
         max_tables: settings.max_tables,
         open_files: settings.open_files,
         max_value_bytes: settings.max_value_bytes,
+        cache_bytes: settings.cache_bytes,
         history_bytes: settings.history_bytes,
         history_time: settings.history_time,
         ..LogConfig::new(&settings.data_dir)

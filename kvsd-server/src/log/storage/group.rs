@@ -11,7 +11,8 @@ use hashbrown::hash_table::Entry as Latest;
 
 use super::chunk::Entries;
 use super::entry::Entry;
-use super::index::{Index, KeyHash, Location};
+use super::index::{KeyHash, Location};
+use super::reader::Reader;
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind, NEVER, Seed};
 use super::usage::Usage;
 
@@ -93,6 +94,12 @@ impl Group {
         self.pending.get(*found)
     }
 
+    /// A change's record, as it is in the segment.
+    fn record(&self, pending: &Pending) -> &[u8] {
+        let start = pending.key.start - HEADER_BYTES;
+        self.bytes.get(start..pending.value.end).unwrap_or_default()
+    }
+
     fn is_key(&self, place: usize, hash: KeyHash, key: &[u8]) -> bool {
         self.pending.get(place).is_some_and(|pending| {
             pending.hash == hash && self.bytes.get(pending.key.clone()) == Some(key)
@@ -169,14 +176,19 @@ impl Group {
     }
 
     /// Lets readers see what the group changes, and forgets it.
-    pub(super) fn publish(&mut self, index: &Index, entries: &mut Entries, usage: &mut Usage) {
+    pub(super) fn publish(&mut self, reader: &Reader, entries: &mut Entries, usage: &mut Usage) {
+        let index = &reader.index;
         for pending in &self.pending {
             let was_there = match (pending.replaces, pending.location) {
                 (None, Some(new)) => {
                     index.insert(pending.hash, new);
                     true
                 }
-                (Some(old), Some(new)) => index.replace(pending.hash, old, new),
+                (Some(old), Some(new)) => {
+                    // What is written again and again is likely to be asked for, by the next write.
+                    reader.keep_at_hand(pending.hash, (old, new), self.record(pending));
+                    index.replace(pending.hash, old, new)
+                }
                 (Some(old), None) => index.remove(pending.hash, old),
                 // A delete without a record.
                 (None, None) => true,

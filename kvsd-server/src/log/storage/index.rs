@@ -32,6 +32,11 @@ impl Location {
         (self.0 >> 44) as usize
     }
 
+    /// The bits.
+    pub(super) fn get(self) -> u64 {
+        self.0
+    }
+
     /// Where the record begins.
     pub(super) fn offset(self) -> u64 {
         (self.0 >> 12) & 0xffff_ffff
@@ -44,7 +49,7 @@ impl Location {
 }
 
 /// How many segments can be open at once.
-const SEGMENT_SLOTS: u32 = 1 << 20;
+pub(super) const SEGMENT_SLOTS: u32 = 1 << 20;
 
 /// Lengths below 128 as they are, above with eight significant bits, rounded up.
 fn length_class(bytes: u32) -> u64 {
@@ -76,7 +81,7 @@ impl KeyHash {
         self.0 as u32
     }
 
-    /// The bits that a set of keys within one group is probed with.
+    /// All bits, which a set of keys outside of the index is probed with.
     pub(super) fn get(self) -> u64 {
         self.0
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread;
 
 use super::adopt::Sealed;
+use super::cache::Cache;
 use super::chunk::Entries;
 use super::disk::Disk;
 use super::entry::{KeyRange, Order};
@@ -28,11 +29,12 @@ use super::view::{Active, Run, Sorted, View, merge};
 use super::writer::{Opened, Writer};
 
 /// How a table is opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct TableOptions {
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
     pub(crate) hash_bits: HashBits,
+    pub(crate) cache: Arc<Cache>,
 }
 
 impl Default for TableOptions {
@@ -41,6 +43,7 @@ impl Default for TableOptions {
             limits: Limits::default(),
             retention: Retention::default(),
             hash_bits: HashBits::Full,
+            cache: Arc::new(Cache::new(0)),
         }
     }
 }
@@ -50,7 +53,7 @@ pub(super) fn open_table(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     (table, incarnation): (u64, u64),
-    options: TableOptions,
+    options: &TableOptions,
 ) -> Result<(Writer, Option<Recovery>), StorageError> {
     // A manifest that was just replaced when the process ended may not be durable yet, and what
     // follows removes files that the one before it names.
@@ -90,7 +93,7 @@ pub(super) fn load(
     disk: &Arc<dyn Disk>,
     folder: &Path,
     manifest: Manifest,
-    options: TableOptions,
+    options: &TableOptions,
 ) -> Result<Writer, StorageError> {
     let Some((last, sealed)) = manifest.segments.split_last() else {
         return Err(StorageError::corrupt(&path_in(folder), 0, "the manifest names no segment"));
@@ -108,7 +111,12 @@ pub(super) fn load(
     let end = last.length;
     let active = Arc::new(Active::new(segment, entries, end));
     let view = View { runs, active, memory: manifest.memory() };
-    let reader = Reader::new(options.hash_bits, manifest.incarnation, view.clone());
+    let reader = Reader::new(
+        options.hash_bits,
+        manifest.incarnation,
+        view.clone(),
+        Arc::clone(&options.cache),
+    );
     let segments = view.runs.iter().map(|run| &run.segment).chain([&view.active.segment]);
     let slots: Vec<u32> = segments.map(|segment| reader.add_segment(Arc::clone(segment))).collect();
     let (reader, usage) = fill(reader, &view, &slots, options.hash_bits)?;

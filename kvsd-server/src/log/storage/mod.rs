@@ -24,6 +24,7 @@
 
 mod adopt;
 pub(crate) mod backup;
+pub(crate) mod cache;
 pub(crate) mod catalog;
 pub(crate) mod chore;
 mod chunk;

@@ -1,18 +1,19 @@
-//! Reading records: one probe, one read into the caller's buffer, checksum, key compare.
+//! Reading records: one probe, and a copy from the cache; or one read, checksum, key compare.
 //!
 //! Readers share this with the table's one writer, and never wait for it.
 //!
-//! Next file to read: [`super::group`].
+//! Next file to read: [`super::cache`].
 
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::cache::{Cache, Owner, Place};
 use super::disk::{CachedRead, read_full};
 use super::error::StorageError;
 use super::figures::Figures;
-use super::index::{HashBits, Index, KeyHash, Location};
+use super::index::{HashBits, Index, KeyHash, Location, SEGMENT_SLOTS};
 use super::record::{HEADER_BYTES, Header, Kind};
 use super::segment::Segment;
 use super::view::View;
@@ -21,8 +22,10 @@ use super::view::View;
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub(super) index: Index,
-    /// By slot; a slot without a segment is free.
-    segments: RwLock<Vec<Option<Arc<Segment>>>>,
+    segments: RwLock<Slots>,
+    cache: Arc<Cache>,
+    /// Whose locations they are in the cache; another one once slots are used for the second time.
+    owner: AtomicU64,
     /// How many segments have been released: a read across that may have met the wrong one.
     released: AtomicU64,
     /// Odd while a group is being published: some of its writes may be seen, and others not yet.
@@ -89,10 +92,12 @@ pub(crate) enum ReadError {
 }
 
 impl Reader {
-    pub(super) fn new(bits: HashBits, incarnation: u64, view: View) -> Self {
+    pub(super) fn new(bits: HashBits, incarnation: u64, view: View, cache: Arc<Cache>) -> Self {
         Self {
             index: Index::new(bits),
-            segments: RwLock::new(Vec::new()),
+            segments: RwLock::default(),
+            owner: AtomicU64::new(cache.owner().0),
+            cache,
             released: AtomicU64::new(0),
             publications: AtomicU64::new(0),
             time: AtomicU64::new(0),
@@ -106,13 +111,14 @@ impl Reader {
     /// Adds a segment; the answer is its slot.
     pub(super) fn add_segment(&self, segment: Arc<Segment>) -> u32 {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        let slot = segments.iter().position(Option::is_none).unwrap_or(segments.len());
-        match segments.get_mut(slot) {
-            Some(free) => *free = Some(segment),
-            None => segments.push(Some(segment)),
+        match segments.add(segment) {
+            Added::First(slot) => slot,
+            Added::Again(slot) => {
+                // What the cache holds of these slots is other segments'.
+                self.owner.store(self.cache.owner().0, Ordering::SeqCst);
+                slot
+            }
         }
-        // A slot past what a location holds is refused when a location is made.
-        u32::try_from(slot).unwrap_or(u32::MAX)
     }
 
     /// Gives back a segment's slot, which no location in the index names any more. Reads that have
@@ -120,9 +126,24 @@ impl Reader {
     pub(super) fn release_segment(&self, slot: u32) {
         self.released.fetch_add(1, Ordering::SeqCst);
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(segment) = segments.get_mut(slot as usize) {
+        if let Some(segment) = segments.by_slot.get_mut(slot as usize) {
             *segment = None;
         }
+    }
+
+    /// Keeps a record at hand that was just written, in the place of the one before it.
+    pub(super) fn keep_at_hand(
+        &self,
+        hash: KeyHash,
+        (old, new): (Location, Location),
+        record: &[u8],
+    ) {
+        let place = |location| Place::new(hash, self.owner(), location);
+        self.cache.replace(place(old), place(new), record);
+    }
+
+    fn owner(&self) -> Owner {
+        Owner(self.owner.load(Ordering::SeqCst))
     }
 
     /// The highest clock reading that the table has recorded.
@@ -236,13 +257,19 @@ impl Reader {
         access: Access,
         extent: Extent,
     ) -> Result<Option<Hit>, ReadError> {
+        // Before the index is asked: what is found there may be this owner's or a later one's.
+        let owner = self.owner();
         for location in self.index.candidates(hash).iter() {
-            let hit = match extent {
-                Extent::UpTo(most) if location.read_bytes() <= most => {
-                    self.record_at(location, key, buffer, access)?
+            let place = Place::new(hash, owner, location);
+            let hit = match (self.cache.get(place, buffer), extent) {
+                (Some(bytes), _) => at_hand(buffer.get(..bytes).unwrap_or_default(), location, key),
+                (None, Extent::UpTo(most)) if location.read_bytes() <= most => {
+                    self.record_at(place, location, key, buffer, access)?
                 }
-                Extent::Key | Extent::UpTo(_) => self.key_at(location, key, buffer, access)?,
-                Extent::Whole => self.record_at(location, key, buffer, access)?,
+                (None, Extent::Key | Extent::UpTo(_)) => {
+                    self.key_at(place, location, key, buffer, access)?
+                }
+                (None, Extent::Whole) => self.record_at(place, location, key, buffer, access)?,
             };
             if hit.is_some() {
                 return Ok(hit);
@@ -254,6 +281,7 @@ impl Reader {
     /// The record at a location, without its value, if it is this key's.
     fn key_at(
         &self,
+        place: Place,
         location: Location,
         key: &[u8],
         buffer: &mut Vec<u8>,
@@ -275,13 +303,14 @@ impl Reader {
                 value: 0..0,
             })),
             // Another key with the same hash, or a damaged one: the checksum tells.
-            Some(_) => self.record_at(location, key, buffer, access),
+            Some(_) => self.record_at(place, location, key, buffer, access),
         }
     }
 
     /// The record at a location, if it is this key's.
     fn record_at(
         &self,
+        place: Place,
         location: Location,
         key: &[u8],
         buffer: &mut Vec<u8>,
@@ -301,19 +330,14 @@ impl Reader {
         if !header.fits_body(body) {
             return Err(damaged(&segment, location, "a record's checksum does not fit"));
         }
-        let value = HEADER_BYTES + usize::from(header.key_bytes)..end;
-        Ok((body.get(..header.key_bytes.into()) == Some(key)).then_some(Hit {
-            version: header.version,
-            expires: header.expires,
-            location,
-            value_bytes: value.len(),
-            value,
-        }))
+        let record = bytes.get(..end).unwrap_or_default();
+        self.cache.put(place, record);
+        Ok(hit(&header, record, location, key))
     }
 
     fn segment(&self, location: Location) -> Result<Arc<Segment>, ReadError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        segments.get(location.slot()).cloned().flatten().ok_or_else(|| {
+        segments.by_slot.get(location.slot()).cloned().flatten().ok_or_else(|| {
             let error = StorageError::corrupt(
                 &PathBuf::from("index"),
                 location.offset(),
@@ -321,6 +345,45 @@ impl Reader {
             );
             ReadError::Storage(error)
         })
+    }
+}
+
+/// The open segments.
+#[derive(Debug, Default)]
+struct Slots {
+    /// A slot without a segment is free.
+    by_slot: Vec<Option<Arc<Segment>>>,
+    next: u32,
+}
+
+/// Which slot a segment was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Added {
+    /// One that no other segment has had.
+    First(u32),
+    Again(u32),
+}
+
+impl Slots {
+    /// Slots are used in turn, so that one is seldom used twice: after 64 TiB, as segments are.
+    fn add(&mut self, segment: Arc<Segment>) -> Added {
+        let is_free =
+            |slot: &u32| self.by_slot.get(*slot as usize).is_none_or(|segment| segment.is_none());
+        let Some(slot) = (self.next..SEGMENT_SLOTS).chain(0..self.next).find(is_free) else {
+            // A slot past what a location holds is refused when a location is made.
+            return Added::First(u32::MAX);
+        };
+        self.next = slot + 1;
+        match self.by_slot.get_mut(slot as usize) {
+            Some(free) => {
+                *free = Some(segment);
+                Added::Again(slot)
+            }
+            None => {
+                self.by_slot.push(Some(segment));
+                Added::First(slot)
+            }
+        }
     }
 }
 
@@ -353,6 +416,23 @@ fn read<'b>(
     Ok(buffer.get(..read).unwrap_or_default())
 }
 
+/// What a whole record says, if it is this key's.
+fn hit(header: &Header, record: &[u8], location: Location, key: &[u8]) -> Option<Hit> {
+    let value = HEADER_BYTES + usize::from(header.key_bytes)..record.len();
+    (record.get(HEADER_BYTES..value.start) == Some(key)).then_some(Hit {
+        version: header.version,
+        expires: header.expires,
+        location,
+        value_bytes: value.len(),
+        value,
+    })
+}
+
+/// What a record from the cache says, if it is this key's. Its checksums held when it came there.
+fn at_hand(record: &[u8], location: Location, key: &[u8]) -> Option<Hit> {
+    hit(&Header::fields(record)?, record, location, key)
+}
+
 fn header(
     segment: &Segment,
     location: Location,
@@ -378,4 +458,28 @@ fn cut(segment: &Segment, location: Location, access: Access) -> ReadError {
 
 fn damaged(segment: &Segment, location: Location, what: &'static str) -> ReadError {
     ReadError::Storage(StorageError::corrupt(&segment.path, location.offset(), what))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::log::storage::segment::SegmentIdentity;
+    use crate::log::storage::sim::SimDisk;
+
+    #[test]
+    fn a_slot_is_used_twice_only_after_all_others() {
+        let disk = SimDisk::new(1);
+        let identity = SegmentIdentity { incarnation: 1, id: 1, salt: 1 };
+        let segment = Arc::new(Segment::create(&disk, Path::new("/"), identity).unwrap());
+        let mut slots = Slots::default();
+        let add = |slots: &mut Slots| slots.add(Arc::clone(&segment));
+        assert_eq!([add(&mut slots), add(&mut slots)], [Added::First(0), Added::First(1)]);
+        slots.by_slot[0] = None;
+        assert_eq!(add(&mut slots), Added::First(2));
+        slots.next = SEGMENT_SLOTS;
+        assert_eq!(add(&mut slots), Added::Again(0));
+        assert_eq!(add(&mut slots), Added::First(3));
+    }
 }

@@ -107,11 +107,16 @@ impl Header {
 
     /// The header at the start of `bytes`, which stand at `offset`; `None` if it is cut or damaged.
     pub(crate) fn decode(bytes: &[u8], seed: Seed, offset: u64) -> Option<Self> {
-        let bytes = bytes.first_chunk::<HEADER_BYTES>()?;
-        let mut fields = Fields(bytes);
-        if fields.u32()? != seed.crc_at(offset, &bytes[4..]) {
+        let checked = bytes.first_chunk::<HEADER_BYTES>()?;
+        if Fields(checked).u32()? != seed.crc_at(offset, &checked[4..]) {
             return None;
         }
+        Self::fields(bytes)
+    }
+
+    /// The header at the start of bytes that were checked before.
+    pub(super) fn fields(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes.get(4..HEADER_BYTES)?);
         let header = Self {
             body_crc: fields.u32()?,
             version: fields.u64()?,

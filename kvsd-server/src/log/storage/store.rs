@@ -104,7 +104,7 @@ impl Store {
         entry: &CatalogEntry,
     ) -> Result<(Writer, Option<Recovery>), StorageError> {
         let folder = catalog::table_folder(&self.data, entry.id);
-        open_table(&self.disk, &folder, (entry.id, entry.incarnation), self.options)
+        open_table(&self.disk, &folder, (entry.id, entry.incarnation), &self.options)
     }
 
     /// Makes a table that is not there yet. It is durable when this returns.
@@ -138,7 +138,7 @@ impl Store {
                 return Err(error);
             }
         }
-        load(&self.disk, &folder, manifest, self.options)
+        load(&self.disk, &folder, manifest, &self.options)
     }
 
     /// Takes a table out of the catalog, durably: it is gone, whatever happens next. Its versions go

@@ -385,7 +385,7 @@ impl Writer {
             let _publication = self.reader.begin_publication();
             // A panic elsewhere cannot leave entries half added.
             let mut entries = self.active.entries.write().unwrap_or_else(PoisonError::into_inner);
-            self.group.publish(&self.reader.index, &mut entries, &mut self.usage);
+            self.group.publish(&self.reader, &mut entries, &mut self.usage);
             drop(entries);
             self.active.end.store(self.end, Ordering::Release);
             self.reader.set_version(self.version);

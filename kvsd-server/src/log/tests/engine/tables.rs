@@ -136,8 +136,10 @@ async fn statistics_tell_what_is_live_what_is_dead_and_what_the_disk_holds() {
     let limits = Limits { records: 10, ..Limits::default() };
     let retention = Retention { bytes: 0, millis: 0 };
     let options = TableOptions { limits, retention, ..TableOptions::default() };
-    let open =
-        || LogEngine::open_on(Arc::new(disk.clone()), LogConfig::new("/data"), options).unwrap();
+    let open = || {
+        let config = LogConfig::new("/data");
+        LogEngine::open_on(Arc::new(disk.clone()), config, options.clone()).unwrap()
+    };
     let engine = open();
     assert_eq!(engine.table_statistics("default").await, Ok(None));
     for key in 0..5_u8 {

@@ -72,7 +72,7 @@ impl Run {
         incarnation: u64,
     ) -> Result<Snapshot, String> {
         let in_words = |error: StorageError| format!("{error:?}");
-        let store = Store::open(disk, data, self.options)
+        let store = Store::open(disk, data, self.options.clone())
             .map_err(|error: StoreError| format!("the restored folder does not open: {error:?}"))?;
         let entry = store.tables().first().ok_or("the restored folder has no table")?;
         let (writer, _) = store.open_table(entry).map_err(in_words)?;

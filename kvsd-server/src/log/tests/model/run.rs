@@ -8,6 +8,7 @@ use kvsd::TableName;
 
 use super::Policy;
 use crate::engine::Write;
+use crate::log::storage::cache::Cache;
 use crate::log::storage::chore::{Chore, Done};
 use crate::log::storage::index::HashBits;
 use crate::log::storage::load::TableOptions;
@@ -47,11 +48,13 @@ pub(super) const KEYS: usize = 14;
 
 impl Run {
     pub(crate) fn new(seed: u64, policy: Policy, hash_bits: HashBits) -> Self {
+        // Some of the records have room in it.
+        let cache = Arc::new(Cache::new(1024));
         Self {
             disk: SimDisk::new(seed),
             random: Random::new(seed ^ 0xabcd),
             policy,
-            options: TableOptions { limits: SMALL, retention: SHORT, hash_bits },
+            options: TableOptions { limits: SMALL, retention: SHORT, hash_bits, cache },
             clock: Arc::new(ManualClock::at(1_000)),
             now: 1_000,
             compacted_at: 0,
@@ -75,7 +78,7 @@ impl Run {
             disk: self.disk.fork(seed),
             random: self.random.clone(),
             policy: self.policy,
-            options: self.options,
+            options: self.options.clone(),
             clock: Arc::clone(&self.clock),
             now: self.now,
             compacted_at: self.compacted_at,
@@ -92,7 +95,7 @@ impl Run {
         self.table = None;
         self.done = None;
         let disk = Arc::new(self.disk.clone());
-        let mut store = match Store::open(disk, Path::new("/data"), self.options) {
+        let mut store = match Store::open(disk, Path::new("/data"), self.options.clone()) {
             Ok(store) => store,
             Err(error) => return self.failed_to_open(format!("{error:?}")),
         };
