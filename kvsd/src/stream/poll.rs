@@ -204,6 +204,10 @@ impl Changes {
         let here = WatchToken { position: until, begun: None };
         (self.state, self.failures) = (State::Idle, 0);
         let is_gap = changes.is_none();
+        if is_gap {
+            // Its versions may come again, of a table that has nothing of the one before.
+            self.known = None;
+        }
         self.page = changes.unwrap_or_default().into_iter().peekable();
         self.since = Some(until);
         match &mut self.told {
