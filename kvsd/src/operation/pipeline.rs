@@ -82,7 +82,8 @@ impl<'c> Pipeline<'c> {
     /// # Ok(()) }
     /// ```
     pub fn add<T, O: Single<T>>(&mut self, operation: O) -> Place<T> {
-        let index = self.items.len();
+        // What is added after the first poll is never sent, and its place is nobody else's.
+        let index = self.call.items().len() + self.items.len();
         let Ticket { item, read } = operation.into_ticket(self.call.client());
         match item {
             Ok(item) => self.items.push(item),
@@ -322,7 +323,7 @@ impl Answers {
     /// # Errors
     ///
     /// What that operation alone would have failed with; [`ErrorKind::InvalidArgument`] for a place
-    /// in another pipeline.
+    /// in another pipeline, or of what was added to this one after its first poll.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -342,7 +343,10 @@ impl Answers {
     pub fn take<T>(&mut self, place: Place<T>) -> Result<T, Error> {
         let slot = match self.slots.get_mut(place.index) {
             Some(slot) if place.pipeline == self.pipeline => slot,
-            _ => return Err(argument::invalid("the place is in another pipeline")),
+            _ => {
+                let detail = "the place is in another pipeline, or was given after the first poll";
+                return Err(argument::invalid(detail));
+            }
         };
         // A place is taken by value and never copied, so its answer is still here.
         let answer = slot.answer.take().ok_or_else(|| argument::invalid("it was taken already"))?;

@@ -169,6 +169,23 @@ async fn operations_of_many_keys_send_nothing_again_when_they_are_polled_once_to
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_added_to_a_pipeline_after_its_first_poll_is_not_sent_and_gets_nobodys_answer() {
+    let (client, _server, mut session) = connected().await;
+    let mut pipeline = client.pipeline();
+    let first = pipeline.get::<u8>("a");
+    assert!(poll_once(&mut pipeline).await.is_none());
+    let late = pipeline.get::<u8>("b");
+    let play = answer_pipeline(&mut session, 1, vec![record(b"7")]);
+    let (answers, ()) = tokio::join!(&mut pipeline, play);
+    let mut answers = answers.unwrap();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers.take(late).unwrap_err().kind(), ErrorKind::InvalidArgument);
+    assert_eq!(answers.take(first).unwrap(), Some(7));
+    drop(pipeline);
+    assert_nothing_more(client, session).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pipeline_that_only_reads_is_asked_again_and_one_that_writes_is_not() {
     let (client, mut server, mut session) = connected().await;
     let mut pipeline = client.pipeline();
