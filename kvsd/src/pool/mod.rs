@@ -5,7 +5,7 @@
 //! notices a broken connection when it comes back, so [`Core::heal`] takes each one out and puts it
 //! back. Its settings and why: ARCHITECTURE.md. Next file to read: `opener`, then `connection`.
 
-mod backoff;
+pub(crate) mod backoff;
 pub(crate) mod budget;
 mod opener;
 

@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::connection::answer::{Answer, NewsChange};
 use crate::error::Error;
 use crate::operation::{Call, Draft, Selection, WatchDraft, refused};
+use crate::pool::backoff::{doubled, jitter};
 use crate::protocol::v2::{MAX_WAIT_MILLIS, Position};
 use crate::types::Version;
 
@@ -56,7 +57,8 @@ pub(crate) enum Found {
     Gap(WatchToken),
 }
 
-/// The pause after the first failure; it doubles with each one that follows.
+/// The longest pause after the first failure; it doubles with each one that follows. A random part
+/// of its second half is left out.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -224,8 +226,7 @@ impl Changes {
     fn fail(&mut self, error: &Error) {
         self.state = match error.is_retryable() {
             true => {
-                let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
-                let pause = pause.min(LONGEST_PAUSE);
+                let pause = jitter(doubled(FIRST_PAUSE, self.failures, LONGEST_PAUSE));
                 State::Pausing(Box::pin(tokio::time::sleep(pause)))
             }
             false => State::Ended,

@@ -90,8 +90,8 @@ use crate::value::Value;
 /// - a value that is no `T`: kind [`ErrorKind::Decode`], with its [key](Error::key); the watch goes
 ///   on with the next change;
 /// - one that [may pass](Error::is_retryable), such as a server that cannot be reached: polled
-///   again, the watch tries again, after a pause of 50 ms that doubles up to 2 s. Give up, or go
-///   on: nothing is lost meanwhile;
+///   again, the watch tries again, after a pause of up to 50 ms, which doubles up to 2 s. Give up,
+///   or go on: nothing is lost meanwhile;
 /// - any other (a bad argument, a wrong password, a closed client) is the last item.
 ///
 /// A connection that is lost is no error if another can be had. The server is asked again every
