@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use crate::client::Client;
 use crate::connection::Credentials;
 use crate::error::{ConfigError, Error};
-use crate::pool::{Pool, PoolConfig};
+use crate::pool::{Pool, PoolConfig, YEAR};
 use crate::protocol::{MAX_PASSWORD_BYTES, MAX_USER_BYTES};
 use crate::tcp::{Tcp, Tls};
 #[cfg(feature = "testing")]
@@ -65,8 +65,6 @@ pub const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// assert!(format!("{builder:?}").contains("pool: Some(4)"));
 /// ```
 pub const DEFAULT_POOL_SIZE: u32 = 2;
-/// As long as for ever.
-const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The most connections that a client keeps.
 ///
 /// ```

@@ -14,7 +14,7 @@ use super::Source;
 use super::range::KeyRange;
 use super::token::{Place, ScanToken};
 use crate::client::Client;
-use crate::connection::answer::{Answer, PageRecord};
+use crate::connection::answer::{Answer, RecordAt};
 use crate::error::Error;
 use crate::operation::argument::invalid;
 use crate::operation::{Call, Draft, ScanDraft, refused};
@@ -25,7 +25,7 @@ pub(crate) struct Pages {
     pub(crate) source: Source,
     pub(crate) settings: Settings,
     /// What is left of the page that is read.
-    page: vec::IntoIter<PageRecord>,
+    page: vec::IntoIter<RecordAt>,
     next: Next,
     token: ScanToken,
 }
@@ -67,7 +67,7 @@ struct Asked {
 }
 
 /// Records, and behind which key the page after them goes on.
-type Page = (Option<Bytes>, Vec<PageRecord>);
+type Page = (Option<Bytes>, Vec<RecordAt>);
 
 /// Since when a page is on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Pages {
     pub(crate) fn poll_record(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<PageRecord, Error>>> {
+    ) -> Poll<Option<Result<RecordAt, Error>>> {
         loop {
             if let Some(mut record) = self.page.next() {
                 record.key = Bytes::copy_from_slice(&record.key);
@@ -174,7 +174,7 @@ impl Pages {
     }
 
     /// Begins to read a page, and has the next one fetched.
-    fn turn(&mut self, mut draft: ScanDraft, next: Option<Bytes>, mut records: Vec<PageRecord>) {
+    fn turn(&mut self, mut draft: ScanDraft, next: Option<Bytes>, mut records: Vec<RecordAt>) {
         if let Some(limit) = &mut self.settings.limit {
             records.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
             *limit -= records.len() as u64;

@@ -17,7 +17,7 @@ use tokio::time::Sleep;
 use super::Source;
 use super::token::{Begun, WatchToken};
 use crate::client::Client;
-use crate::connection::answer::{Answer, NewsChange};
+use crate::connection::answer::{Answer, RecordAt};
 use crate::error::Error;
 use crate::operation::{Call, Draft, Selection, WatchDraft, refused};
 use crate::pool::backoff::{doubled, jitter};
@@ -34,7 +34,7 @@ pub(crate) struct Changes {
     told: Option<WatchToken>,
     /// What was told before the watch began, of the first batch that it meets.
     known: Option<Begun>,
-    page: Peekable<vec::IntoIter<NewsChange>>,
+    page: Peekable<vec::IntoIter<RecordAt>>,
     state: State,
     /// Requests that failed since the last one that did not.
     failures: u32,
@@ -52,7 +52,7 @@ enum State {
 
 /// What a watch comes upon.
 pub(crate) enum Found {
-    Change(NewsChange),
+    Change(RecordAt),
     /// What lies before the token is not known any more.
     Gap(WatchToken),
 }
@@ -202,7 +202,7 @@ impl Changes {
     }
 
     /// Takes a page, or a gap, which is the answer.
-    fn take(&mut self, until: Position, changes: Option<Vec<NewsChange>>) -> Option<WatchToken> {
+    fn take(&mut self, until: Position, changes: Option<Vec<RecordAt>>) -> Option<WatchToken> {
         let here = WatchToken { position: until, begun: None };
         (self.state, self.failures) = (State::Idle, 0);
         let is_gap = changes.is_none();

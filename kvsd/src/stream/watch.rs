@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::poll::{Changes, Found};
 use super::{Entry, Stream, WatchToken};
-use crate::connection::answer::NewsChange;
+use crate::connection::answer::RecordAt;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::Position;
 use crate::types::Version;
@@ -341,10 +341,10 @@ impl<T: Value> Watch<T> {
     fn event(&self, found: Found) -> Result<Event<T>, Error> {
         match found {
             Found::Gap(now) => Ok(Event::Gap { now }),
-            Found::Change(NewsChange { key, version, value: None, .. }) => {
+            Found::Change(RecordAt { key, version, value: None, .. }) => {
                 Ok(Event::Deleted { key, version })
             }
-            Found::Change(NewsChange { key, version, value: Some(value), expires_at }) => {
+            Found::Change(RecordAt { key, version, value: Some(value), expires_at }) => {
                 let value = self.changes.source.decode(&key, &value)?;
                 Ok(Event::Set(Entry { key, value, version, expires_at }))
             }
