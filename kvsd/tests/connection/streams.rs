@@ -126,6 +126,30 @@ async fn a_page_that_came_to_nothing_ahead_of_its_time_is_asked_for_again_and_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_page_that_leads_nowhere_ends_the_scan_and_is_not_asked_for_ever() {
+    for (from, leads_to) in [("k", "a"), ("k1", "k1"), ("k1", "k0")] {
+        let (client, _server, mut session) = connected().await;
+        let mut scan = client.scan::<String>("k").page_size(2);
+        let play = async {
+            if from != "k" {
+                let asked = session.request().await.unwrap();
+                session.reply(asked.id, page(&[], Some(from))).await;
+            }
+            let asked = session.request().await.unwrap();
+            assert_eq!(asked.key, from.as_bytes());
+            session.reply(asked.id, page(&[], Some(leads_to))).await;
+        };
+        let (item, ()) = tokio::join!(scan.next(), play);
+        let error = item.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Protocol, Outcome::Refused));
+        assert_eq!(error.operation(), Some("scan"));
+        assert!(scan.next().await.is_none());
+        drop((scan, client));
+        assert_eq!(session.request().await, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_is_dropped_is_cancelled_by_its_id() {
     let (client, _server, mut session) = connected().await;
     let mut watch = client.watch::<String>("").from(version(3));
