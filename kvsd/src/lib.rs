@@ -268,12 +268,11 @@ pub use config::{
     CONNECT_TIMEOUT, ClientBuilder, DEFAULT_KEEP_ALIVE, DEFAULT_POOL_SIZE, DEFAULT_PORT,
     DEFAULT_TIMEOUT, MAX_POOL_SIZE,
 };
-pub use connection::ServerInfo;
+pub use connection::{ServerInfo, TableStatistics};
 pub use error::{ConfigError, Error, ErrorKind, Outcome};
 pub use key::{Key, KeyPart, Keyed, Prefix};
 pub use operation::lifetime::Ttl;
 pub use operation::read::{Stored, Versioned};
-pub use operation::tables::TableStatistics;
 pub use operation::update::Change;
 pub use stream::{Entry, Event, KeyRange, ScanToken, WatchToken};
 pub use types::{KeyError, NameError, TableName, UnixMillis, Version};

@@ -2,32 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use kvsd::key::{Key, Keyed, Prefix};
 use kvsd::{Change, Client, Error, ErrorKind, Outcome};
-use serde::{Deserialize, Serialize};
 
 use super::start;
-
-/// A key of its own making, in a table that is none.
-#[derive(Serialize, Deserialize, kvsd::Value)]
-struct Lost;
-
-impl Keyed for Lost {
-    const TABLE: Option<&'static str> = Some("../lost");
-    type Parts<'p> = ();
-
-    fn key(&self) -> Key<Self> {
-        Self::key_of(())
-    }
-
-    fn key_of((): ()) -> Key<Self> {
-        Key::new("lost")
-    }
-
-    fn prefix() -> Prefix<Self> {
-        Prefix::new("lost")
-    }
-}
 
 async fn all_with_key(client: &Client, key: &[u8]) -> Vec<Error> {
     let keep = |_: Option<String>| Change::Keep;
@@ -102,13 +79,6 @@ async fn a_table_name_that_is_none_is_refused_by_every_operation() {
             assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{name:?}: {error}");
             assert_eq!(error.outcome(), Outcome::NotSent);
         }
-    }
-    for error in [
-        client.put(&Lost).await.unwrap_err(),
-        client.fetch(Lost.key()).await.map(|_| ()).unwrap_err(),
-        client.remove(Lost.key()).await.unwrap_err(),
-    ] {
-        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{error}");
     }
     assert!(client.create_table(&"t".repeat(64)).await.unwrap());
     server.close().await.unwrap();

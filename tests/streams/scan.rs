@@ -9,10 +9,8 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use kvsd::key::{Key, KeyPart, KeyWriter, Prefix};
 use kvsd::stream::Scan;
-use kvsd::{Client, Entry, ErrorKind, KeyRange, Keyed, Outcome, ScanToken};
-use serde::{Deserialize, Serialize};
+use kvsd::{Client, Entry, ErrorKind, KeyRange, ScanToken};
 
 use super::{Host, start};
 
@@ -252,44 +250,5 @@ async fn what_does_not_change_comes_exactly_once_beside_busy_writers() {
     let writes = writer.await.unwrap();
     assert!(writes > 0);
     println!("6 scans of 600 keys beside {writes} rounds of writes");
-    server.close().await.unwrap();
-}
-
-/// Of a table whose name nobody has checked.
-#[derive(Debug, Serialize, Deserialize, kvsd::Value)]
-struct Stray {
-    number: u8,
-}
-
-impl Keyed for Stray {
-    const TABLE: Option<&'static str> = Some("no/table");
-    type Parts<'p> = u8;
-
-    fn key(&self) -> Key<Self> {
-        Self::key_of(self.number)
-    }
-
-    fn key_of(number: u8) -> Key<Self> {
-        let mut key = KeyWriter::new();
-        number.append_last_to(&mut key);
-        key.into_key()
-    }
-
-    fn prefix() -> Prefix<Self> {
-        Prefix::new("")
-    }
-}
-
-#[tokio::test]
-async fn a_types_own_table_that_is_none_is_refused_before_the_server_is_asked() {
-    let (server, client) = start().await;
-    let mut scan = client.scan_all(Stray::prefix());
-    let error = scan.next().await.unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidArgument, Outcome::NotSent));
-    assert!(scan.next().await.is_none());
-    let mut watch = client.watch_all(Stray::prefix());
-    let error = watch.next().await.unwrap().unwrap_err();
-    assert_eq!((error.kind(), error.outcome()), (ErrorKind::InvalidArgument, Outcome::NotSent));
-    assert!(watch.next().await.is_none());
     server.close().await.unwrap();
 }

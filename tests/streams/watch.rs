@@ -168,6 +168,25 @@ async fn a_dropped_table_and_a_version_that_was_not_reached_are_gaps_and_the_wat
 }
 
 #[tokio::test]
+async fn a_token_from_the_midst_of_a_batch_hides_nothing_of_a_server_that_begins_anew() {
+    let (mut host, client) = Host::start().await;
+    let first = client.batch().set("a", "1").set("b", "2").await.unwrap().version.unwrap();
+    let mut watch = client.watch::<String>("").with_history();
+    assert_eq!(told(&mut watch).await, set("a", "1", first));
+    let token = watch.token().unwrap();
+    host.stop().await;
+    host.folder = tempfile::tempdir().unwrap();
+    host.run().await;
+    client.create_table("default").await.unwrap();
+    let mut watch = client.watch::<String>("").after(token);
+    gap(&mut watch).await;
+    let version = client.set("k", "3").await.unwrap();
+    assert_eq!(version, first, "versions come again");
+    client.set("l", "4").await.unwrap();
+    assert_eq!(told(&mut watch).await, set("k", "3", version));
+}
+
+#[tokio::test]
 async fn a_change_to_another_type_is_an_error_that_knows_its_key_and_the_watch_goes_on() {
     let (server, client) = start().await;
     let mut watch = client.watch::<u64>("").with_history();

@@ -158,7 +158,13 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn set(&self, key: impl AsRef<[u8]>, value: impl Encode) -> Set<'_> {
-        Set { call: Call::new(self, "set", self.set_draft(key, &value, Previous::Omit)) }
+        Set {
+            call: Call::new(
+                self,
+                "set",
+                self.set_draft(argument::key(key.as_ref()), &value, Previous::Omit),
+            ),
+        }
     }
 
     /// Stores `value` at `key` and resolves with the value before: `None` if there was none.
@@ -184,7 +190,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn swap<T: Value>(&self, key: impl AsRef<[u8]>, value: impl Encode) -> Swap<'_, T> {
-        let draft = self.set_draft(key, &value, Previous::Return);
+        let draft = self.set_draft(argument::key(key.as_ref()), &value, Previous::Return);
         Swap { call: Call::new(self, "swap", draft), value: PhantomData }
     }
 
@@ -255,11 +261,11 @@ impl Client {
 
     pub(super) fn set_draft(
         &self,
-        key: impl AsRef<[u8]>,
+        key: Result<Bytes, Error>,
         value: &impl Encode,
         previous: Previous,
     ) -> Result<Draft, Error> {
-        let key = argument::key(key.as_ref())?;
+        let key = key?;
         let value = argument::value(value, self.max_value_bytes())?;
         Ok(Draft::Set { key, value, condition: Condition::Any, expiry: None, previous })
     }

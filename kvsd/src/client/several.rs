@@ -78,8 +78,9 @@ impl Client {
         &self,
         pairs: impl IntoIterator<Item = (impl AsRef<[u8]>, impl Encode)>,
     ) -> SetMany<'_> {
-        let drafts =
-            pairs.into_iter().map(|(key, value)| self.set_draft(key, &value, Previous::Omit));
+        let drafts = pairs.into_iter().map(|(key, value)| {
+            self.set_draft(argument::key(key.as_ref()), &value, Previous::Omit)
+        });
         SetMany { call: Convoy::new(self, "set_many", items("set", drafts)) }
     }
 

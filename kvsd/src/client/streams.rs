@@ -3,6 +3,7 @@
 //! Next file to read: `tables`.
 
 use super::Client;
+use super::typed::table_of;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::ErrorKind;
@@ -98,7 +99,7 @@ impl Client {
     /// ```
     pub fn scan_all<T: Value + Keyed>(&self, keys: Prefix<T>) -> Scan<T> {
         let mut pages = Pages::new(self, keys.into());
-        pages.source.table = T::TABLE;
+        pages.source.table = table_of::<T>();
         Scan::new(pages)
     }
 
@@ -204,7 +205,7 @@ impl Client {
     /// ```
     pub fn watch_all<T: Value + Keyed>(&self, keys: Prefix<T>) -> Watch<T> {
         let mut changes = Changes::new(self, beginning(keys.as_ref()));
-        changes.source.table = T::TABLE;
+        changes.source.table = table_of::<T>();
         Watch::new(changes)
     }
 }

@@ -18,7 +18,8 @@ use crate::value::{Encode, Value};
 /// # Records that know their keys
 ///
 /// A type with a key template is stored in the table that it names, whatever the handle's is, and
-/// in the handle's if it names none.
+/// in the handle's if it names none. What it names is a table name: else these operations do not
+/// compile for it.
 impl Client {
     /// A handle on the table of a type: for the operations that take the table from their handle,
     /// such as [`ttl`](Client::ttl), [`update`](Client::update) or [`batch`](Client::batch). A type
@@ -26,7 +27,7 @@ impl Client {
     ///
     /// It is a handle as [`Client::table`] gives: made in passing, or kept where an operation is
     /// refined over several statements. A type whose [`Keyed::TABLE`] is no table name, which the
-    /// derive refuses and who writes the trait by hand may overlook, does not compile here.
+    /// derive refuses and who writes the trait by hand may overlook, does not compile.
     ///
     /// ```
     /// use kvsd::{Change, Keyed, Ttl};
@@ -87,14 +88,7 @@ impl Client {
     /// ```
     #[must_use]
     pub fn of<T: Keyed>(&self) -> Self {
-        const {
-            let is_sound = match T::TABLE {
-                None => true,
-                Some(table) => check_table_name(table).is_ok(),
-            };
-            assert!(is_sound, "the type's `Keyed::TABLE` is no table name");
-        }
-        match T::TABLE {
+        match table_of::<T>() {
             None => self.clone(),
             Some(table) => self
                 .table(table)
@@ -136,7 +130,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn put<T: Keyed + Encode>(&self, record: &T) -> Set<'_> {
-        let draft = self.set_draft(record.key(), record, Previous::Omit).and_then(|mut draft| {
+        let key = argument::owned_key(record.key().into_bytes());
+        let draft = self.set_draft(key, record, Previous::Omit).and_then(|mut draft| {
             if let Some(ttl) = T::TTL {
                 draft.set_expiry(Some(argument::ttl(ttl)?));
             }
@@ -177,7 +172,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn fetch<T: Keyed + Value>(&self, key: Key<T>) -> Get<'_, T> {
-        let draft = argument::key(key.as_ref()).map(|key| Draft::Get { key });
+        let draft = argument::owned_key(key.into_bytes()).map(|key| Draft::Get { key });
         Get { call: self.call_in::<T>("fetch", draft), value: PhantomData }
     }
 
@@ -212,7 +207,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn remove<T: Keyed>(&self, key: Key<T>) -> Delete<'_> {
-        let draft = argument::key(key.as_ref()).map(super::records::delete);
+        let draft = argument::owned_key(key.into_bytes()).map(super::records::delete);
         Delete { call: self.call_in::<T>("remove", draft) }
     }
 
@@ -276,24 +271,78 @@ impl Client {
     /// ```
     pub fn renew<T: Keyed + Value>(&self, key: Key<T>) -> Renew<'_, T> {
         const { assert!(T::TTL.is_some(), "the type has no time to live: give it a `ttl`") };
-        Renew { call: self.call_in::<T>("renew", renewal(&key)), value: PhantomData }
+        Renew { call: self.call_in::<T>("renew", renewal(key)), value: PhantomData }
     }
 
     fn call_in<T: Keyed>(&self, name: &'static str, draft: Result<Draft, Error>) -> Call<'_> {
-        match T::TABLE {
-            None => Call::new(self, name, draft),
-            // The derive has checked it; who writes the trait by hand may not have.
-            Some(table) => match check_table_name(table) {
-                Ok(()) => Call::new(self, name, draft).on_table(table),
-                Err(cause) => Call::new(self, name, Err(argument::invalid_by(cause))),
-            },
+        let call = Call::new(self, name, draft);
+        match table_of::<T>() {
+            None => call,
+            Some(table) => call.on_table(table),
         }
     }
 }
 
+/// The table that a type names, if it names one. It is a table name, or this does not compile.
+///
+/// ```compile_fail,E0080
+/// # use kvsd::key::{Key, Keyed, Prefix};
+/// # #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// # struct Lost;
+/// # impl Keyed for Lost {
+/// #   const TABLE: Option<&'static str> = Some("../etc");
+/// #   type Parts<'p> = ();
+/// #   fn key(&self) -> Key<Self> { Key::new("lost") }
+/// #   fn key_of((): ()) -> Key<Self> { Key::new("lost") }
+/// #   fn prefix() -> Prefix<Self> { Prefix::new("lost") }
+/// # }
+/// fn f(client: kvsd::Client) -> impl Sized { client.put(&Lost).owned() }
+/// # fn main() { let _: fn(_) -> _ = f; }
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kvsd::key::{Key, Keyed, Prefix};
+/// # #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// # struct Lost;
+/// # impl Keyed for Lost {
+/// #   const TABLE: Option<&'static str> = Some("../etc");
+/// #   type Parts<'p> = ();
+/// #   fn key(&self) -> Key<Self> { Key::new("lost") }
+/// #   fn key_of((): ()) -> Key<Self> { Key::new("lost") }
+/// #   fn prefix() -> Prefix<Self> { Prefix::new("lost") }
+/// # }
+/// fn f(client: kvsd::Client) -> impl Sized { client.scan_all(Lost::prefix()) }
+/// # fn main() { let _: fn(_) -> _ = f; }
+/// ```
+///
+/// ```compile_fail,E0080
+/// # use kvsd::key::{Key, Keyed, Prefix};
+/// # #[derive(serde::Serialize, serde::Deserialize, kvsd::Value)]
+/// # struct Lost;
+/// # impl Keyed for Lost {
+/// #   const TABLE: Option<&'static str> = Some("../etc");
+/// #   type Parts<'p> = ();
+/// #   fn key(&self) -> Key<Self> { Key::new("lost") }
+/// #   fn key_of((): ()) -> Key<Self> { Key::new("lost") }
+/// #   fn prefix() -> Prefix<Self> { Prefix::new("lost") }
+/// # }
+/// fn f(client: kvsd::Client) -> impl Sized { client.watch_all(Lost::prefix()) }
+/// # fn main() { let _: fn(_) -> _ = f; }
+/// ```
+pub(super) fn table_of<T: Keyed>() -> Option<&'static str> {
+    const {
+        let is_sound = match T::TABLE {
+            None => true,
+            Some(table) => check_table_name(table).is_ok(),
+        };
+        assert!(is_sound, "the type's `Keyed::TABLE` is no table name");
+    }
+    T::TABLE
+}
+
 /// The new end, and then the record: what is read was there when its end was set, or came later.
-fn renewal<T: Keyed>(key: &Key<T>) -> Result<Draft, Error> {
-    let key = argument::key(key.as_ref())?;
+fn renewal<T: Keyed>(key: Key<T>) -> Result<Draft, Error> {
+    let key = argument::owned_key(key.into_bytes())?;
     let expiry = T::TTL.map(argument::ttl).transpose()?;
     let end = Draft::Expire { key: key.clone(), expiry, condition: Condition::Any };
     let drafts = [("expire", end), ("get", Draft::Get { key })];

@@ -2,10 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 
+use super::statistics::TableStatistics;
 use super::verb::Verb;
 use crate::protocol::v2::part::Backing;
 use crate::protocol::v2::{
-    Before, Changed, FailCode, Lifetime, Position, Record, Reply, Statistics,
+    Before, Changed, FailCode, Lifetime, NewsChange, PageRecord, Position, Record, Reply,
 };
 use crate::types::{UnixMillis, Version};
 
@@ -35,11 +36,11 @@ pub(crate) enum Answer {
     Page {
         /// Behind which key the next page goes on.
         next: Option<Bytes>,
-        records: Vec<PageRecord>,
+        records: Vec<RecordAt>,
     },
     News {
         until: Position,
-        changes: Vec<NewsChange>,
+        changes: Vec<RecordAt>,
     },
     Gap {
         now: Position,
@@ -48,7 +49,7 @@ pub(crate) enum Answer {
         more: bool,
         names: Vec<Box<str>>,
     },
-    Statistics(Option<Box<TableFigures>>),
+    Statistics(Option<Box<TableStatistics>>),
     Fail {
         code: FailCode,
         message: Box<str>,
@@ -69,34 +70,14 @@ pub(crate) enum Previously {
     Record(Stored),
 }
 
-/// A record of a page. Key and value share the memory of the whole page.
-pub(crate) struct PageRecord {
+/// A record of a page, or what a change made of one. Key and value share the memory of all that came
+/// with them.
+pub(crate) struct RecordAt {
     pub(crate) key: Bytes,
     pub(crate) version: Version,
-    /// `None` if only keys were asked for.
+    /// `None` if only keys were asked for, and if the record was deleted.
     pub(crate) value: Option<Bytes>,
     pub(crate) expires_at: Option<UnixMillis>,
-}
-
-/// One key's change. Key and value share the memory of all the news that came with them.
-pub(crate) struct NewsChange {
-    pub(crate) key: Bytes,
-    pub(crate) version: Version,
-    /// `None` if the record was deleted.
-    pub(crate) value: Option<Bytes>,
-    pub(crate) expires_at: Option<UnixMillis>,
-}
-
-/// [`Statistics`] that own their text.
-pub(crate) struct TableFigures {
-    pub(crate) keys: u64,
-    pub(crate) live_bytes: u64,
-    pub(crate) dead_bytes: u64,
-    pub(crate) segments: u64,
-    pub(crate) disk_bytes: u64,
-    pub(crate) last_version: Option<Version>,
-    pub(crate) incarnation: u64,
-    pub(crate) stopped: Option<Box<str>>,
 }
 
 impl Answer {
@@ -136,7 +117,7 @@ impl Answer {
             }
             Reply::Page(page) => {
                 let next = page.next.map(|next| keeper.keep(next));
-                let keep = |record: &crate::protocol::v2::PageRecord<'_>| PageRecord {
+                let keep = |record: &PageRecord<'_>| RecordAt {
                     key: keeper.keep(record.key),
                     version: record.version,
                     value: record.value.map(|value| keeper.keep(value)),
@@ -145,7 +126,7 @@ impl Answer {
                 Answer::Page { next, records: page.records.iter().map(keep).collect() }
             }
             Reply::News(news) => {
-                let keep = |change: &crate::protocol::v2::NewsChange<'_>| NewsChange {
+                let keep = |change: &NewsChange<'_>| RecordAt {
                     key: keeper.keep(change.key),
                     version: change.version,
                     value: change.value.map(|value| keeper.keep(value)),
@@ -158,9 +139,9 @@ impl Answer {
                 more: names.more,
                 names: names.names.iter().map(|name| (*name).into()).collect(),
             },
-            Reply::Statistics(statistics) => Answer::Statistics(
-                statistics.as_ref().map(|figures| Box::new(TableFigures::keep(figures))),
-            ),
+            Reply::Statistics(statistics) => {
+                Answer::Statistics(statistics.map(|statistics| Box::new(statistics.into())))
+            }
             Reply::Fail { code, message } => {
                 Answer::Fail { code: *code, message: (*message).into() }
             }
@@ -197,31 +178,6 @@ impl Stored {
             version: record.version,
             expires_at: record.expires_at,
             value: keeper.keep(record.value),
-        }
-    }
-}
-
-impl TableFigures {
-    fn keep(figures: &Statistics<'_>) -> Self {
-        let Statistics {
-            keys,
-            live_bytes,
-            dead_bytes,
-            segments,
-            disk_bytes,
-            last_version,
-            incarnation,
-            stopped,
-        } = *figures;
-        Self {
-            keys,
-            live_bytes,
-            dead_bytes,
-            segments,
-            disk_bytes,
-            last_version,
-            incarnation,
-            stopped: stopped.map(Into::into),
         }
     }
 }

@@ -21,6 +21,7 @@ mod info;
 mod open;
 mod outbox;
 mod slots;
+mod statistics;
 mod tasks;
 pub(crate) mod verb;
 
@@ -39,7 +40,7 @@ use tokio::time::Instant;
 use self::alive::Alive;
 use self::answer::Answer;
 use self::outbox::{Outbox, Put, bulk};
-use self::slots::{Asked, Fate, NO_BATCH, Slots};
+use self::slots::{Asked, Fate, Slots};
 use self::verb::{Effect, Verb};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Ending};
@@ -47,6 +48,7 @@ use crate::protocol::v2::{ANSWER_BYTES, Action, Change, Request, RequestId, limi
 
 pub use self::info::ServerInfo;
 pub(crate) use self::open::{Credentials, open};
+pub use self::statistics::TableStatistics;
 
 /// The requests that may be in flight on one connection, abandoned ones included.
 pub(crate) const MAX_IN_FLIGHT: usize = 32_768;
@@ -66,7 +68,6 @@ struct Handle {
 /// What handles, waiting callers and the tasks share.
 struct Shared {
     address: Arc<str>,
-    max_value_bytes: usize,
     info: ServerInfo,
     /// Whether the phase is [`Phase::Open`], to be asked without the lock.
     open: AtomicBool,
@@ -137,7 +138,7 @@ impl Connection {
 
     /// The largest value that the server takes, in bytes.
     pub(crate) fn max_value_bytes(&self) -> usize {
-        self.handle.shared.max_value_bytes
+        self.info().max_value_bytes
     }
 
     /// What the server said of itself.
@@ -155,10 +156,11 @@ impl Connection {
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
         let bulk = bulk(request);
-        if largest_value(request) > shared.max_value_bytes
-            || bulk.is_some_and(|bytes| is_too_long(request, bytes, shared.max_value_bytes))
+        let max_value_bytes = shared.info.max_value_bytes;
+        if largest_value(request) > max_value_bytes
+            || bulk.is_some_and(|bytes| is_too_long(request, bytes, max_value_bytes))
         {
-            let detail = format!("the server takes at most {} bytes", shared.max_value_bytes);
+            let detail = format!("the server takes at most {max_value_bytes} bytes");
             return Err(Error::new(ErrorKind::ValueTooLarge, Outcome::NotSent, detail));
         }
         let mut state = shared.lock();
@@ -175,7 +177,7 @@ impl Connection {
             return Err(shared.overloaded());
         }
         let verb = Verb::of(request);
-        let slot = state.slots.insert(verb, NO_BATCH, deadline);
+        let slot = state.slots.insert(verb, deadline);
         let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
         let mut was_empty = false;
         let is_earliest = state.earliest.is_none_or(|earliest| deadline < earliest);
@@ -339,7 +341,7 @@ impl Shared {
 impl State {
     /// Asks the server whether it is there. Nobody waits for the answer.
     fn ask(&mut self, now: Instant) {
-        let slot = self.slots.insert(Verb::Ping, NO_BATCH, now);
+        let slot = self.slots.insert(Verb::Ping, now);
         // It has no waker yet.
         let _ = self.slots.abandon(slot);
         let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));

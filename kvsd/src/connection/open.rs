@@ -53,14 +53,12 @@ pub(crate) async fn open(
         decoder: Decoder::new(WELCOME_LIMITS),
     };
     let info = opening.greet(credentials).await.map_err(|error| error.at(address))?;
-    let max_value_bytes = info.max_value_bytes;
     let Opening { stream: Stream { reader, writer }, buffer, mut decoder } = opening;
-    let whole = v2::limits(max_value_bytes);
+    let whole = v2::limits(info.max_value_bytes);
     decoder.set_limits(part::stream_limits(whole));
     let assembler = Assembler::new(Sender::Server, whole);
     let shared = Arc::new(Shared {
         address: Arc::clone(address),
-        max_value_bytes,
         info,
         open: AtomicBool::new(true),
         served: AtomicBool::new(false),

@@ -76,8 +76,9 @@ use super::{Key, Prefix};
     note = "or name the key yourself: `set`, `get` and `delete` take any"
 )]
 pub trait Keyed: Sized {
-    /// The table of the records, a sound [`TableName`](crate::TableName). `None`, the default, is
-    /// the table of the client that they are written and read with.
+    /// The table of the records, a sound [`TableName`](crate::TableName), or what takes the type
+    /// does not compile. `None`, the default, is the table of the client that they are written and
+    /// read with.
     const TABLE: Option<&'static str> = None;
 
     /// How long a record lives after it was put, unless the operation says otherwise. `None`, the

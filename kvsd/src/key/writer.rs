@@ -70,7 +70,8 @@ impl KeyWriter {
     /// ```
     #[must_use]
     pub fn into_key<T>(self) -> Key<T> {
-        Key::new(self.0)
+        // With room left at its end it would be given an allocation more, to count its owners.
+        Key::new(self.0.into_boxed_slice())
     }
 
     /// What was written, as the beginning of keys of `T`s.

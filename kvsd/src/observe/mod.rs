@@ -11,7 +11,7 @@
 //! | field | what |
 //! |---|---|
 //! | `operation` | its name, such as `get` |
-//! | `table` | the table that it acts on |
+//! | `table` | the table that it acts on; its handle's, if it acts on none |
 //! | `address` | the server |
 //! | `outcome` | `ok`, or of an error `not_sent`, `refused`, `partly`, `unknown`, `done` (see [`Outcome`]); `dropped` if its future was |
 //! | `error` | the [kind](crate::ErrorKind) of the error, if it ended with one |
@@ -26,8 +26,7 @@
 //! | `sent again` | `debug` | an operation that cannot have been carried out, because its connection was lost or the server had no room for it, is asked again |
 //!
 //! Where nobody subscribes to `kvsd` at these levels, an operation pays for one load of an atomic
-//! number and a few comparisons, some 10 ns in all: no span is made, and nothing is formatted or
-//! allocated.
+//! number and a few comparisons: no span is made, and nothing is formatted or allocated.
 //!
 //! # Metrics
 //!

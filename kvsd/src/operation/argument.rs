@@ -14,6 +14,12 @@ pub(crate) fn key(key: &[u8]) -> Result<Bytes, Error> {
     Ok(Bytes::copy_from_slice(key))
 }
 
+/// As [`key`], of bytes that need not be copied.
+pub(crate) fn owned_key(key: Bytes) -> Result<Bytes, Error> {
+    check_key(&key).map_err(invalid_by)?;
+    Ok(key)
+}
+
 /// A value of at most `limit` bytes, in bytes.
 pub(crate) fn value(value: &(impl Encode + ?Sized), limit: usize) -> Result<Bytes, Error> {
     encode_to_bytes(value, limit).map_err(|cause| {

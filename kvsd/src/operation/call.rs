@@ -12,12 +12,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::argument::invalid;
 use super::draft::{Draft, Item};
 use crate::client::Client;
 use crate::connection::Pending;
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe::{self, Observed};
+use crate::pool::YEAR;
 use crate::pool::budget::{Cause, Retries};
 use crate::protocol::v2::FailCode;
 
@@ -61,14 +63,10 @@ enum State {
     Sent {
         pending: Pending,
         draft: Draft,
-        deadline: Instant,
     },
     Slow(Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>),
     Done,
 }
-
-/// A longer time-out counts as this one, a year: clocks overflow.
-const MAX_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl<'c> Call<'c> {
     pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
@@ -119,16 +117,14 @@ impl<'c> Call<'c> {
     /// The request as part of a pipeline of the handle `client`.
     pub(super) fn into_item(self, client: &Client) -> Result<Item, Error> {
         if !self.client().is_of(client) {
-            let detail = "the operation is another client's";
-            return Err(Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, detail));
+            return Err(invalid("the operation is another client's"));
         }
         let own = self.table() != client.table_name();
         let table = own.then(|| self.table().to_owned().into_boxed_str());
         match self.state {
             State::New(draft) => Ok(Item { name: self.name, table, draft: draft? }),
             State::Sent { .. } | State::Slow(_) | State::Done => {
-                let detail = "the operation was polled already";
-                Err(Error::new(ErrorKind::InvalidArgument, Outcome::NotSent, detail))
+                Err(invalid("the operation was polled already"))
             }
         }
     }
@@ -157,8 +153,8 @@ impl<'c> Call<'c> {
                 State::Sent { pending, .. } => {
                     let result = ready!(Pin::new(pending).poll(context));
                     let sent = std::mem::replace(&mut self.state, State::Done);
-                    let (State::Sent { draft, deadline, .. }, Some(cause)) =
-                        (sent, worth_resending(&result))
+                    let (State::Sent { draft, .. }, Some(deadline), Some(cause)) =
+                        (sent, self.deadline, worth_resending(&result))
                     else {
                         return Poll::Ready(result);
                     };
@@ -232,7 +228,8 @@ impl<'c> Call<'c> {
             None if self.timeout.is_zero() => {
                 return Err(too_late("no time at all was allowed"));
             }
-            None => now + self.timeout.min(MAX_TIMEOUT),
+            // Longer, and clocks overflow.
+            None => now + self.timeout.min(YEAR),
         };
         self.deadline = Some(deadline);
         let client = self.client();
@@ -240,7 +237,7 @@ impl<'c> Call<'c> {
         if let Some(connection) = client.pool().handle_now()? {
             match connection.send(&draft.request(self.table()), deadline) {
                 Ok(pending) => {
-                    return Ok(State::Sent { pending, draft, deadline });
+                    return Ok(State::Sent { pending, draft });
                 }
                 Err(error) if is_worth_resending(&error) => {}
                 Err(error) => return Err(error),

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::call::refused;
-use super::read::decode;
+use super::read::value;
 use super::write::was_there;
 use super::{Call, in_pipeline, operation};
 use crate::connection::answer::Answer;
@@ -167,8 +167,5 @@ fn renewed<T: Value>(answers: Vec<Answer>) -> Result<Option<T>, Error> {
         return Err(Error::new(ErrorKind::Protocol, Outcome::Unknown, detail));
     };
     let outcome = if was_there(end)? { Outcome::Done } else { Outcome::Refused };
-    match record {
-        Answer::Value(found) => found.map(|stored| decode(&stored, outcome)).transpose(),
-        answer => Err(refused(answer).with_outcome(outcome)),
-    }
+    value(record).map_err(|error| error.with_outcome(outcome))
 }

@@ -6,13 +6,12 @@
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
 
-use super::call::refused;
 use super::convoy::first_refusal;
-use super::read::{Versioned, decode, versioned};
+use super::read::{Versioned, value, versioned};
 use super::write::{set_version, was_there};
 use super::{Convoy, argument, operation};
 use crate::connection::answer::Answer;
-use crate::error::{Error, Outcome};
+use crate::error::Error;
 use crate::protocol::v2::Expiry;
 use crate::types::Version;
 use crate::value::Value;
@@ -37,11 +36,7 @@ pub struct GetMany<'c, T> {
 }
 
 operation!(GetMany<T: Value>, Vec<Answer> => Vec<Option<T>>, |answers| {
-    first_refusal(answers, |answer| match answer {
-        Answer::Value(None) => Ok(None),
-        Answer::Value(Some(stored)) => decode(&stored, Outcome::Refused).map(Some),
-        answer => Err(refused(answer)),
-    })
+    first_refusal(answers, value)
 });
 
 impl<'c, T: Value> GetMany<'c, T> {

@@ -13,8 +13,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::convoy::{Arrived, Convoy, Failure};
-use super::read::Get;
-use super::write::{Delete, Increment, Set};
 use super::{Item, argument};
 use crate::client::Client;
 use crate::connection::answer::Answer;
@@ -82,13 +80,8 @@ impl<'c> Pipeline<'c> {
     /// # Ok(()) }
     /// ```
     pub fn add<T, O: Single<T>>(&mut self, operation: O) -> Place<T> {
-        let index = self.items.len();
-        let Ticket { item, read } = operation.into_ticket(self.call.client());
-        match item {
-            Ok(item) => self.items.push(item),
-            Err(error) => self.call.spoil(error.at_place(index)),
-        }
-        Place { pipeline: self.number, index, read }
+        let ticket = operation.into_ticket(self.call.client());
+        self.push(ticket)
     }
 
     /// Adds a [`Client::get`].
@@ -107,8 +100,9 @@ impl<'c> Pipeline<'c> {
     /// # Ok(()) }
     /// ```
     pub fn get<T: Value>(&mut self, key: impl AsRef<[u8]>) -> Place<Option<T>> {
-        let client = self.call.client().clone();
-        self.add::<_, Get<'_, T>>(client.get(key))
+        let client = self.call.client();
+        let ticket = client.get::<T>(key).into_ticket(client);
+        self.push(ticket)
     }
 
     /// Adds a [`Client::set`].
@@ -126,8 +120,9 @@ impl<'c> Pipeline<'c> {
     /// # Ok(()) }
     /// ```
     pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl Encode) -> Place<Version> {
-        let client = self.call.client().clone();
-        self.add::<_, Set<'_>>(client.set(key, value))
+        let client = self.call.client();
+        let ticket = client.set(key, value).into_ticket(client);
+        self.push(ticket)
     }
 
     /// Adds a [`Client::delete`].
@@ -147,8 +142,9 @@ impl<'c> Pipeline<'c> {
     /// # Ok(()) }
     /// ```
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Place<bool> {
-        let client = self.call.client().clone();
-        self.add::<_, Delete<'_>>(client.delete(key))
+        let client = self.call.client();
+        let ticket = client.delete(key).into_ticket(client);
+        self.push(ticket)
     }
 
     /// Adds a [`Client::increment`].
@@ -168,8 +164,9 @@ impl<'c> Pipeline<'c> {
     /// # Ok(()) }
     /// ```
     pub fn increment(&mut self, key: impl AsRef<[u8]>, by: i64) -> Place<i64> {
-        let client = self.call.client().clone();
-        self.add::<_, Increment<'_>>(client.increment(key, by))
+        let client = self.call.client();
+        let ticket = client.increment(key, by).into_ticket(client);
+        self.push(ticket)
     }
 
     /// Allows the pipeline `timeout` in all, at most a year, instead of the client's setting. It
@@ -209,6 +206,16 @@ impl<'c> Pipeline<'c> {
     /// ```
     pub fn owned(self) -> Pipeline<'static> {
         Pipeline { number: self.number, items: self.items, call: self.call.into_owned() }
+    }
+
+    fn push<T>(&mut self, ticket: Ticket<T>) -> Place<T> {
+        // What is added after the first poll is never sent, and its place is nobody else's.
+        let index = self.call.items().len() + self.items.len();
+        match ticket.item {
+            Ok(item) => self.items.push(item),
+            Err(error) => self.call.spoil(error.at_place(index)),
+        }
+        Place { pipeline: self.number, index, read: ticket.read }
     }
 }
 
@@ -322,7 +329,7 @@ impl Answers {
     /// # Errors
     ///
     /// What that operation alone would have failed with; [`ErrorKind::InvalidArgument`] for a place
-    /// in another pipeline.
+    /// in another pipeline, or of what was added to this one after its first poll.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -342,7 +349,10 @@ impl Answers {
     pub fn take<T>(&mut self, place: Place<T>) -> Result<T, Error> {
         let slot = match self.slots.get_mut(place.index) {
             Some(slot) if place.pipeline == self.pipeline => slot,
-            _ => return Err(argument::invalid("the place is in another pipeline")),
+            _ => {
+                let detail = "the place is in another pipeline, or was given after the first poll";
+                return Err(argument::invalid(detail));
+            }
         };
         // A place is taken by value and never copied, so its answer is still here.
         let answer = slot.answer.take().ok_or_else(|| argument::invalid("it was taken already"))?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::call::refused;
 use super::{Call, in_pipeline, operation};
 use crate::connection::answer::{self, Answer};
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{Error, Outcome};
 use crate::types::{UnixMillis, Version};
 use crate::value::{Decode, DecodeError, Value};
 
@@ -31,11 +31,7 @@ pub struct Get<'c, T> {
     pub(crate) value: PhantomData<fn() -> T>,
 }
 
-operation!(Get<T: Value>, Option<T>, |answer| match answer {
-    Answer::Value(None) => Ok(None),
-    Answer::Value(Some(stored)) => decode(&stored, Outcome::Refused).map(Some),
-    answer => Err(refused(answer)),
-});
+operation!(Get<T: Value>, Option<T>, value);
 in_pipeline!(Get<T: Value>, Option<T>);
 
 impl<'c, T: Value> Get<'c, T> {
@@ -290,10 +286,7 @@ pub struct Exists<'c> {
     pub(crate) call: Call<'c>,
 }
 
-operation!(Exists, bool, |answer| match answer {
-    Answer::Flag(exists) => Ok(exists),
-    answer => Err(refused(answer)),
-});
+operation!(Exists, bool, flag);
 in_pipeline!(Exists, bool);
 
 /// Asks whether the server is there: [`Client::ping`](crate::Client::ping).
@@ -320,6 +313,21 @@ operation!(Ping, (), |answer| match answer {
     answer => Err(refused(answer)),
 });
 
+pub(super) fn flag(answer: Answer) -> Result<bool, Error> {
+    match answer {
+        Answer::Flag(flag) => Ok(flag),
+        answer => Err(refused(answer)),
+    }
+}
+
+pub(super) fn value<T: Value>(answer: Answer) -> Result<Option<T>, Error> {
+    match answer {
+        Answer::Value(None) => Ok(None),
+        Answer::Value(Some(stored)) => decode(&stored, Outcome::Refused).map(Some),
+        answer => Err(refused(answer)),
+    }
+}
+
 pub(super) fn versioned<T: Value>(answer: Answer) -> Result<Option<Versioned<T>>, Error> {
     match answer {
         Answer::Value(None) => Ok(None),
@@ -333,6 +341,5 @@ pub(super) fn versioned<T: Value>(answer: Answer) -> Result<Option<Versioned<T>>
 }
 
 pub(super) fn decode<T: Value>(stored: &answer::Stored, outcome: Outcome) -> Result<T, Error> {
-    T::decode(&stored.value)
-        .map_err(|cause| Error::new(ErrorKind::Decode, outcome, "").with_source(cause))
+    T::decode(&stored.value).map_err(|cause| Error::from(cause).with_outcome(outcome))
 }

@@ -7,10 +7,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::call::refused;
+use super::read::flag;
 use super::{Call, Draft, operation};
-use crate::connection::answer::{Answer, TableFigures};
+use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::types::{TableName, Version};
+use crate::types::TableName;
+
+pub use crate::connection::TableStatistics;
 
 /// Makes a table: [`Client::create_table`](crate::Client::create_table).
 ///
@@ -29,7 +32,7 @@ pub struct CreateTable<'c> {
     pub(crate) call: Call<'c>,
 }
 
-operation!(CreateTable, bool, changed);
+operation!(CreateTable, bool, flag);
 
 /// Removes a table: [`Client::drop_table`](crate::Client::drop_table).
 ///
@@ -49,14 +52,7 @@ pub struct DropTable<'c> {
     pub(crate) call: Call<'c>,
 }
 
-operation!(DropTable, bool, changed);
-
-fn changed(answer: Answer) -> Result<bool, Error> {
-    match answer {
-        Answer::Flag(changed) => Ok(changed),
-        answer => Err(refused(answer)),
-    }
-}
+operation!(DropTable, bool, flag);
 
 /// Measures a table: [`Client::statistics`](crate::Client::statistics).
 ///
@@ -78,60 +74,9 @@ pub struct GetStatistics<'c> {
 }
 
 operation!(GetStatistics, Option<TableStatistics>, |answer| match answer {
-    Answer::Statistics(figures) => Ok(figures.map(|figures| TableStatistics::from(*figures))),
+    Answer::Statistics(figures) => Ok(figures.map(|figures| *figures)),
     answer => Err(refused(answer)),
 });
-
-/// How much a table holds.
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let server = kvsd_server::Embedded::temporary().await?;
-/// # let client = server.client().await?;
-/// let version = client.set("k", "v").await?;
-/// let table = client.statistics().await?.ok_or("no table")?;
-/// assert_eq!((table.keys, table.last_version), (1, Some(version)));
-/// assert!(table.live_bytes > 0 && table.disk_bytes >= table.live_bytes);
-/// assert_eq!(table.stopped, None);
-/// # server.close().await?;
-/// # Ok(()) }
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct TableStatistics {
-    /// Keys with a record, those included that have expired and are not cleared away yet.
-    pub keys: u64,
-    /// Bytes of the records that keys have now, keys included.
-    pub live_bytes: u64,
-    /// Bytes of everything else that was written and is not cleared away yet.
-    pub dead_bytes: u64,
-    /// Files that hold records.
-    pub segments: u64,
-    /// Bytes that these files take on the disk.
-    pub disk_bytes: u64,
-    /// The highest version of a write; `None` before the first.
-    pub last_version: Option<Version>,
-    /// Which of the tables that have had this name it is: another one is another number.
-    pub incarnation: u64,
-    /// Why the table takes no more writes, if it does not.
-    pub stopped: Option<String>,
-}
-
-impl From<TableFigures> for TableStatistics {
-    fn from(figures: TableFigures) -> Self {
-        Self {
-            keys: figures.keys,
-            live_bytes: figures.live_bytes,
-            dead_bytes: figures.dead_bytes,
-            segments: figures.segments,
-            disk_bytes: figures.disk_bytes,
-            last_version: figures.last_version,
-            incarnation: figures.incarnation,
-            stopped: figures.stopped.map(String::from),
-        }
-    }
-}
 
 /// Names all tables: [`Client::tables`](crate::Client::tables).
 ///

@@ -6,7 +6,6 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -22,6 +21,7 @@ use crate::connection::answer::{Answer, Stored};
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, Outcome};
+use crate::pool::backoff;
 use crate::protocol::v2::{Condition, Expiry, FailCode, Previous};
 use crate::value::Value;
 
@@ -211,12 +211,14 @@ impl<'c, T: Value> Rounds<'c, T> {
                     if !is_spoiled || self.spoiled >= self.attempts {
                         return Poll::Ready(Err(refused(answer)));
                     }
-                    self.step = self.pause();
+                    match self.pause() {
+                        Some(sleep) => self.step = Step::Pausing(sleep),
+                        None => self.read_again(),
+                    }
                 }
                 Step::Pausing(sleep) => {
                     ready!(sleep.as_mut().poll(context));
-                    self.call.again(Draft::Get { key: self.key.clone() });
-                    self.step = Step::Reading;
+                    self.read_again();
                 }
             }
         }
@@ -242,18 +244,18 @@ impl<'c, T: Value> Rounds<'c, T> {
         Ok(())
     }
 
-    /// Some time, none before the second attempt, so that writers do not meet in step for ever.
-    fn pause(&self) -> Step<T> {
-        let now = Instant::now();
-        let doublings = self.spoiled.saturating_sub(2).min(10);
-        let longest = match self.spoiled {
-            0 | 1 => Duration::ZERO,
-            _ => FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE),
-        };
-        let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default();
-        let end = now + longest.mul_f64(f64::from(random) / f64::from(u32::MAX));
+    fn read_again(&mut self) {
+        self.call.again(Draft::Get { key: self.key.clone() });
+        self.step = Step::Reading;
+    }
+
+    /// Some time, so that writers do not meet in step for ever; none before the second attempt.
+    fn pause(&self) -> Option<Pin<Box<Sleep>>> {
+        let doublings = self.spoiled.checked_sub(2)?;
+        let longest = backoff::doubled(FIRST_PAUSE, doublings, LONGEST_PAUSE);
+        let end = Instant::now() + longest.mul_f64(backoff::random_fraction());
         let deadline = self.call.deadline().unwrap_or(end);
-        Step::Pausing(Box::pin(sleep_until(end.min(deadline))))
+        Some(Box::pin(sleep_until(end.min(deadline))))
     }
 }
 

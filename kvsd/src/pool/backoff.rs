@@ -1,5 +1,6 @@
-//! How long to wait before the next attempt to connect.
+//! How long to wait before the next attempt to connect, and how any wait grows and differs.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,9 +24,9 @@ impl Backoff {
         if self.not_before.is_some_and(|time| now < time) {
             return;
         }
-        let doubled = FIRST_BACKOFF.saturating_mul(1 << self.failures.min(10)).min(MAX_BACKOFF);
+        let wait = jitter(doubled(FIRST_BACKOFF, self.failures, MAX_BACKOFF));
         self.failures = self.failures.saturating_add(1);
-        self.not_before = Some(now + jitter(doubled));
+        self.not_before = Some(now + wait);
     }
 
     pub(super) fn succeed(&mut self) {
@@ -33,9 +34,19 @@ impl Backoff {
     }
 }
 
+/// `first`, doubled so many times, and never more than `most`.
+pub(crate) fn doubled(first: Duration, times: u32, most: Duration) -> Duration {
+    let factor = 1_u32.checked_shl(times).unwrap_or(u32::MAX);
+    first.saturating_mul(factor).min(most)
+}
+
 /// Between half of `wait` and all of it, so that clients of one server do not march in step.
-pub(super) fn jitter(wait: Duration) -> Duration {
-    use std::hash::{BuildHasher, RandomState};
+pub(crate) fn jitter(wait: Duration) -> Duration {
+    wait / 2 + wait.mul_f64(random_fraction() / 2.0)
+}
+
+/// From 0 to 1, and not to be foreseen.
+pub(crate) fn random_fraction() -> f64 {
     let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default();
-    wait / 2 + wait.mul_f64(f64::from(random) / f64::from(u32::MAX) / 2.0)
+    f64::from(random) / f64::from(u32::MAX)
 }

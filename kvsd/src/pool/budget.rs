@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::backoff::jitter;
+use super::backoff::{doubled, jitter};
 
 /// What an operation that is sent again takes from the budget; an operation brings one.
 const COST: u32 = 10;
@@ -89,9 +89,9 @@ impl Retries {
             // Another connection may be at hand.
             Cause::Unsent | Cause::Lost if self.resends == 1 => Duration::ZERO,
             Cause::Unsent | Cause::Lost | Cause::Busy => {
-                let doubled = FIRST_PAUSE.saturating_mul(1 << self.pauses.min(10));
+                let pause = jitter(doubled(FIRST_PAUSE, self.pauses, MAX_PAUSE));
                 self.pauses += 1;
-                jitter(doubled.min(MAX_PAUSE))
+                pause
             }
         };
         let is_in_time = Instant::now().checked_add(pause).is_some_and(|then| then < deadline);

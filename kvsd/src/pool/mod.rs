@@ -5,7 +5,7 @@
 //! notices a broken connection when it comes back, so [`Core::heal`] takes each one out and puts it
 //! back. Its settings and why: ARCHITECTURE.md. Next file to read: `opener`, then `connection`.
 
-mod backoff;
+pub(crate) mod backoff;
 pub(crate) mod budget;
 mod opener;
 
@@ -70,8 +70,8 @@ struct Core {
     me: Weak<Core>,
 }
 
-/// bb8 ends no wait of ours: each operation has its own deadline.
-const BB8_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+/// As long as for ever, for clocks that would overflow.
+pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 /// An attempt to connect that has not begun so long after it was asked for never will.
 const UNBEGUN: Duration = Duration::from_secs(1);
 
@@ -253,7 +253,8 @@ impl Core {
                 .retry_connection(false)
                 .idle_timeout(None)
                 .max_lifetime(None)
-                .connection_timeout(BB8_TIMEOUT)
+                // bb8 ends no wait of ours: each operation has its own deadline.
+                .connection_timeout(YEAR)
                 .error_sink(Box::new(Failures { core: Weak::clone(&self.me) }))
                 .build_unchecked(Opener { core: Weak::clone(&self.me) })
         };

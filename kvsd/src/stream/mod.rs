@@ -7,9 +7,10 @@
 //!
 //! Both are made by a [`Client`] and hold a handle on it, so that they live as long as they like.
 //! Nothing is asked before the first poll. Refine a stream before it: what is refined later counts
-//! for what is still to be asked, or not at all. `next()` is a method of their own, so that no other crate is needed; with `futures` or
-//! `tokio-stream` they are any [`Stream`]. Dropping a stream or a future of its `next()` loses no
-//! item: [`Scan::token`] and [`Watch::token`] say behind which one to go on, in another process too.
+//! for what is still to be asked, or not at all. `next()` is a method of their own, so that no other
+//! crate is needed; with `futures` or `tokio-stream` they are any [`Stream`]. Dropping a stream or a
+//! future of its `next()` loses no item: [`Scan::token`] and [`Watch::token`] say behind which one
+//! to go on, in another process too.
 //!
 //! ```
 //! use kvsd::Event;
@@ -55,10 +56,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Outcome};
-use crate::operation::argument::invalid_by;
+use crate::error::Error;
 use crate::operation::{Call, Draft};
-use crate::types::{UnixMillis, Version, check_table_name};
+use crate::types::{UnixMillis, Version};
 use crate::value::Value;
 
 /// A record with its key.
@@ -95,7 +95,7 @@ pub(crate) struct Source {
     client: Client,
     /// The operation's name, for errors.
     name: &'static str,
-    /// The table, if it is not that of the client's handle.
+    /// The table, if it is not that of the client's handle. Its name was checked.
     pub(crate) table: Option<&'static str>,
     /// What one request may take.
     timeout: Duration,
@@ -108,12 +108,10 @@ impl Source {
 
     /// A request with this much time beyond the client's.
     fn ask(&self, draft: Draft, more: Duration) -> Call<'static> {
-        let call = |draft| Call::new(&self.client, self.name, draft);
-        // The derive has checked the name; who writes the trait by hand may not have.
-        let call = match self.table.map(|table| (table, check_table_name(table))) {
-            None => call(Ok(draft)),
-            Some((table, Ok(()))) => call(Ok(draft)).on_table(table),
-            Some((_, Err(cause))) => call(Err(invalid_by(cause))),
+        let call = Call::new(&self.client, self.name, Ok(draft));
+        let call = match self.table {
+            None => call,
+            Some(table) => call.on_table(table),
         };
         let mut call = call.into_owned();
         call.set_timeout(match self.timeout.is_zero() {
@@ -135,9 +133,6 @@ impl Source {
 
     /// Reads a value; the error tells whose it is.
     fn decode<T: Value>(&self, key: &[u8], value: &[u8]) -> Result<T, Error> {
-        T::decode(value).map_err(|cause| {
-            let error = Error::new(ErrorKind::Decode, Outcome::Refused, "").with_source(cause);
-            self.explain(error).of_key(key)
-        })
+        T::decode(value).map_err(|cause| self.explain(cause.into()).of_key(key))
     }
 }

@@ -14,8 +14,8 @@ use super::Source;
 use super::range::KeyRange;
 use super::token::{Place, ScanToken};
 use crate::client::Client;
-use crate::connection::answer::{Answer, PageRecord};
-use crate::error::Error;
+use crate::connection::answer::{Answer, RecordAt};
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::operation::argument::invalid;
 use crate::operation::{Call, Draft, ScanDraft, refused};
 use crate::protocol::v2::{Detail, MAX_PAGE, Order};
@@ -25,7 +25,7 @@ pub(crate) struct Pages {
     pub(crate) source: Source,
     pub(crate) settings: Settings,
     /// What is left of the page that is read.
-    page: vec::IntoIter<PageRecord>,
+    page: vec::IntoIter<RecordAt>,
     next: Next,
     token: ScanToken,
 }
@@ -67,7 +67,7 @@ struct Asked {
 }
 
 /// Records, and behind which key the page after them goes on.
-type Page = (Option<Bytes>, Vec<PageRecord>);
+type Page = (Option<Bytes>, Vec<RecordAt>);
 
 /// Since when a page is on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl Pages {
     pub(crate) fn poll_record(
         &mut self,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<PageRecord, Error>>> {
+    ) -> Poll<Option<Result<RecordAt, Error>>> {
         loop {
             if let Some(mut record) = self.page.next() {
                 record.key = Bytes::copy_from_slice(&record.key);
@@ -126,7 +126,10 @@ impl Pages {
                 Next::Asked(asked) => match ready!(asked.poll(context)) {
                     Ok((next, records)) => {
                         let draft = asked.draft.clone();
-                        self.turn(draft, next, records);
+                        if let Err(error) = self.turn(draft, next, records) {
+                            self.next = Next::Whole(How::Before);
+                            return Poll::Ready(Some(Err(self.source.explain(error))));
+                        }
                     }
                     Err(error) if asked.since == Since::Early && error.is_retryable() => {
                         let draft = asked.draft.clone();
@@ -174,7 +177,12 @@ impl Pages {
     }
 
     /// Begins to read a page, and has the next one fetched.
-    fn turn(&mut self, mut draft: ScanDraft, next: Option<Bytes>, mut records: Vec<PageRecord>) {
+    fn turn(
+        &mut self,
+        mut draft: ScanDraft,
+        next: Option<Bytes>,
+        mut records: Vec<RecordAt>,
+    ) -> Result<(), Error> {
         if let Some(limit) = &mut self.settings.limit {
             records.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
             *limit -= records.len() as u64;
@@ -184,7 +192,11 @@ impl Pages {
             (None, _) => Next::Whole(How::AtEnd),
             (Some(_), Some(0)) => Next::Whole(How::Before),
             (Some(key), _) => {
-                go_behind(&mut draft, &key);
+                // A server that leads nowhere would be asked for ever.
+                if go_behind(&mut draft, &key) == Moved::Not {
+                    let detail = "the next page does not begin behind this one";
+                    return Err(Error::new(ErrorKind::Protocol, Outcome::Refused, detail));
+                }
                 draft.limit = self.page_limit();
                 let mut next = self.ask(draft, Since::Early);
                 if let Next::Asked(asked) = &mut next {
@@ -193,6 +205,7 @@ impl Pages {
                 next
             }
         };
+        Ok(())
     }
 }
 
@@ -218,16 +231,25 @@ impl Asked {
     }
 }
 
+/// Whether a scan begins elsewhere than before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    On,
+    Not,
+}
+
 /// Lets a scan begin behind a key, unless it does already.
-fn go_behind(draft: &mut ScanDraft, key: &Bytes) {
+fn go_behind(draft: &mut ScanDraft, key: &Bytes) -> Moved {
     let (bound, order) = match draft.order {
         Order::Ascending => (&mut draft.from, std::cmp::Ordering::Less),
         Order::Descending => (&mut draft.to, std::cmp::Ordering::Greater),
     };
     match bound {
-        Bound::Included(known) | Bound::Excluded(known) if key.cmp(known) == order => {}
+        Bound::Included(known) | Bound::Excluded(known) if key.cmp(known) == order => Moved::Not,
+        Bound::Excluded(known) if known == key => Moved::Not,
         Bound::Included(_) | Bound::Excluded(_) | Bound::Unbounded => {
             *bound = Bound::Excluded(key.clone());
+            Moved::On
         }
     }
 }

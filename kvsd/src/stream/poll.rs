@@ -17,9 +17,10 @@ use tokio::time::Sleep;
 use super::Source;
 use super::token::{Begun, WatchToken};
 use crate::client::Client;
-use crate::connection::answer::{Answer, NewsChange};
+use crate::connection::answer::{Answer, RecordAt};
 use crate::error::Error;
 use crate::operation::{Call, Draft, Selection, WatchDraft, refused};
+use crate::pool::backoff::{doubled, jitter};
 use crate::protocol::v2::{MAX_WAIT_MILLIS, Position};
 use crate::types::Version;
 
@@ -33,7 +34,7 @@ pub(crate) struct Changes {
     told: Option<WatchToken>,
     /// What was told before the watch began, of the first batch that it meets.
     known: Option<Begun>,
-    page: Peekable<vec::IntoIter<NewsChange>>,
+    page: Peekable<vec::IntoIter<RecordAt>>,
     state: State,
     /// Requests that failed since the last one that did not.
     failures: u32,
@@ -51,12 +52,13 @@ enum State {
 
 /// What a watch comes upon.
 pub(crate) enum Found {
-    Change(NewsChange),
+    Change(RecordAt),
     /// What lies before the token is not known any more.
     Gap(WatchToken),
 }
 
-/// The pause after the first failure; it doubles with each one that follows.
+/// The longest pause after the first failure; it doubles with each one that follows. A random part
+/// of its second half is left out.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -200,10 +202,14 @@ impl Changes {
     }
 
     /// Takes a page, or a gap, which is the answer.
-    fn take(&mut self, until: Position, changes: Option<Vec<NewsChange>>) -> Option<WatchToken> {
+    fn take(&mut self, until: Position, changes: Option<Vec<RecordAt>>) -> Option<WatchToken> {
         let here = WatchToken { position: until, begun: None };
         (self.state, self.failures) = (State::Idle, 0);
         let is_gap = changes.is_none();
+        if is_gap {
+            // Its versions may come again, of a table that has nothing of the one before.
+            self.known = None;
+        }
         self.page = changes.unwrap_or_default().into_iter().peekable();
         self.since = Some(until);
         match &mut self.told {
@@ -220,8 +226,7 @@ impl Changes {
     fn fail(&mut self, error: &Error) {
         self.state = match error.is_retryable() {
             true => {
-                let pause = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
-                let pause = pause.min(LONGEST_PAUSE);
+                let pause = jitter(doubled(FIRST_PAUSE, self.failures, LONGEST_PAUSE));
                 State::Pausing(Box::pin(tokio::time::sleep(pause)))
             }
             false => State::Ended,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::pages::Pages;
 use super::{Entry, ScanToken, Source, Stream};
-use crate::connection::answer::PageRecord;
+use crate::connection::answer::RecordAt;
 use crate::error::Error;
 use crate::protocol::v2::{Detail, Order};
 use crate::value::Value;
@@ -219,7 +219,7 @@ macro_rules! scan {
                 &mut self,
                 context: &mut Context<'_>,
             ) -> Poll<Option<Result<Entry<$item>, Error>>> {
-                let entry: fn(&Source, PageRecord) -> Result<Entry<$item>, Error> = $entry;
+                let entry: fn(&Source, RecordAt) -> Result<Entry<$item>, Error> = $entry;
                 let record = ready!(self.pages.poll_record(context));
                 Poll::Ready(record.map(|record| entry(&self.pages.source, record?)))
             }
@@ -247,13 +247,13 @@ macro_rules! scan {
 }
 
 scan!(Scan<T>, T, |source, record| {
-    let PageRecord { key, version, value, expires_at } = record;
+    let RecordAt { key, version, value, expires_at } = record;
     let value = source.decode(&key, &value.unwrap_or_default())?;
     Ok(Entry { key, value, version, expires_at })
 });
 
 scan!(ScanKeys, (), |_, record| {
-    let PageRecord { key, version, value: _, expires_at } = record;
+    let RecordAt { key, version, value: _, expires_at } = record;
     Ok(Entry { key, value: (), version, expires_at })
 });
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::poll::{Changes, Found};
 use super::{Entry, Stream, WatchToken};
-use crate::connection::answer::NewsChange;
+use crate::connection::answer::RecordAt;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::Position;
 use crate::types::Version;
@@ -90,8 +90,8 @@ use crate::value::Value;
 /// - a value that is no `T`: kind [`ErrorKind::Decode`], with its [key](Error::key); the watch goes
 ///   on with the next change;
 /// - one that [may pass](Error::is_retryable), such as a server that cannot be reached: polled
-///   again, the watch tries again, after a pause of 50 ms that doubles up to 2 s. Give up, or go
-///   on: nothing is lost meanwhile;
+///   again, the watch tries again, after a pause of up to 50 ms, which doubles up to 2 s. Give up,
+///   or go on: nothing is lost meanwhile;
 /// - any other (a bad argument, a wrong password, a closed client) is the last item.
 ///
 /// A connection that is lost is no error if another can be had. The server is asked again every
@@ -341,10 +341,10 @@ impl<T: Value> Watch<T> {
     fn event(&self, found: Found) -> Result<Event<T>, Error> {
         match found {
             Found::Gap(now) => Ok(Event::Gap { now }),
-            Found::Change(NewsChange { key, version, value: None, .. }) => {
+            Found::Change(RecordAt { key, version, value: None, .. }) => {
                 Ok(Event::Deleted { key, version })
             }
-            Found::Change(NewsChange { key, version, value: Some(value), expires_at }) => {
+            Found::Change(RecordAt { key, version, value: Some(value), expires_at }) => {
                 let value = self.changes.source.decode(&key, &value)?;
                 Ok(Event::Set(Entry { key, value, version, expires_at }))
             }

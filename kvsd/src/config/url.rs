@@ -1,0 +1,298 @@
+//! A client's URL, and the settings that it and others may give. Never shows a password.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+use super::{DEFAULT_PORT, MAX_POOL_SIZE};
+use crate::error::ConfigError;
+use crate::types::TableName;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Plain,
+    Tls,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Url {
+    pub(super) scheme: Scheme,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) settings: Settings,
+}
+
+/// What a URL may say and another source may say as well.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(super) struct Settings {
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) table: Option<TableName>,
+    pub(super) pool: Option<u32>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) ca: Option<PathBuf>,
+}
+
+/// A server on this machine, without TLS.
+impl Default for Url {
+    fn default() -> Self {
+        Self {
+            scheme: Scheme::Plain,
+            host: "127.0.0.1".into(),
+            port: DEFAULT_PORT,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl Url {
+    pub(super) fn parse(text: &str) -> Result<Self, ConfigError> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("kvsd", rest)) => (Scheme::Plain, rest),
+            Some(("kvsds", rest)) => (Scheme::Tls, rest),
+            _ => return Err(ConfigError::Scheme),
+        };
+        let (authority, behind) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if behind.contains('@') {
+            // A password that was cut in two: no part of it may get into an error or to a host.
+            return Err(ConfigError::Unescaped);
+        }
+        let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
+        let table = path.strip_prefix('/').unwrap_or(path);
+        let mut settings = Settings::default();
+        let address = match authority.rsplit_once('@') {
+            None => authority,
+            Some((credentials, address)) => {
+                let (user, password) = match credentials.split_once(':') {
+                    None => (credentials, None),
+                    Some((user, password)) => (user, Some(password)),
+                };
+                settings.user = Some(decode(user)?).filter(|user| !user.is_empty());
+                settings.password = password.map(decode).transpose()?;
+                address
+            }
+        };
+        let (host, port) = parse_address(address)?;
+        if !table.is_empty() {
+            settings.table = Some(TableName::parse(&decode(table)?)?);
+        }
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            settings.set(name, &decode(value)?)?;
+        }
+        Ok(Self { scheme, host, port, settings })
+    }
+}
+
+impl Settings {
+    /// These settings, and where they say nothing the `others`.
+    pub(super) fn or(self, others: Self) -> Self {
+        Self {
+            user: self.user.or(others.user),
+            password: self.password.or(others.password),
+            table: self.table.or(others.table),
+            pool: self.pool.or(others.pool),
+            timeout: self.timeout.or(others.timeout),
+            ca: self.ca.or(others.ca),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), ConfigError> {
+        match name {
+            "pool" if self.pool.is_some() => return Err(ConfigError::Twice { name: "pool" }),
+            "timeout" if self.timeout.is_some() => {
+                return Err(ConfigError::Twice { name: "timeout" });
+            }
+            "ca" if self.ca.is_some() => return Err(ConfigError::Twice { name: "ca" }),
+            "pool" => {
+                let size = value.parse().ok().filter(|size| (1..=MAX_POOL_SIZE).contains(size));
+                let wants = "a number of connections from 1 to 1024";
+                self.pool = Some(size.ok_or(ConfigError::Setting { name: "pool", wants })?);
+            }
+            "timeout" => {
+                let wants = "a time such as 500ms or 2s";
+                let timeout = parse_duration(value);
+                self.timeout =
+                    Some(timeout.ok_or(ConfigError::Setting { name: "timeout", wants })?);
+            }
+            "ca" if value.is_empty() => {
+                return Err(ConfigError::Setting { name: "ca", wants: "a file" });
+            }
+            "ca" => self.ca = Some(value.into()),
+            _ => return Err(ConfigError::UnknownSetting { name: name.into() }),
+        }
+        Ok(())
+    }
+}
+
+/// `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn parse_address(text: &str) -> Result<(String, u16), ConfigError> {
+    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+        let (host, rest) = bracketed.split_once(']').ok_or(ConfigError::Brackets)?;
+        match rest.strip_prefix(':') {
+            Some(port) => (host, Some(port)),
+            None if rest.is_empty() => (host, None),
+            None => return Err(ConfigError::Port),
+        }
+    } else {
+        match text.split_once(':') {
+            Some((_, port)) if port.contains(':') => return Err(ConfigError::Brackets),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        }
+    };
+    if host.is_empty() {
+        return Err(ConfigError::NoHost);
+    }
+    let port = match port {
+        None => DEFAULT_PORT,
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(ConfigError::Port)?,
+    };
+    // The zone of an IPv6 address is escaped too: `[fe80::1%25eth0]`.
+    Ok((decode(host)?, port))
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let number: u64 = number.parse().ok().filter(|number| *number > 0)?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
+        _ => None,
+    }
+}
+
+fn decode(text: &str) -> Result<String, ConfigError> {
+    let is_hex = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+    if text.match_indices('%').any(|(at, _)| !is_hex(at + 1) || !is_hex(at + 2)) {
+        return Err(ConfigError::Escape);
+    }
+    match percent_decode_str(text).decode_utf8() {
+        Ok(text) => Ok(text.into_owned()),
+        Err(_) => Err(ConfigError::Escape),
+    }
+}
+
+/// Never shows the password.
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("user", &self.user)
+            .field("table", &self.table)
+            .field("pool", &self.pool)
+            .field("timeout", &self.timeout)
+            .field("ca", &self.ca)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    #[test]
+    fn a_full_url_says_everything() {
+        let url = Url::parse(
+            "kvsds://app:p%40ss%3Aw@db.example:1234/users?pool=4&timeout=250ms&ca=%2Fetc%2Fca.pem",
+        )
+        .unwrap();
+        let expected = Url {
+            scheme: Scheme::Tls,
+            host: "db.example".into(),
+            port: 1234,
+            settings: Settings {
+                user: Some("app".into()),
+                password: Some("p@ss:w".into()),
+                table: Some(TableName::parse("users").unwrap()),
+                pool: Some(4),
+                timeout: Some(Duration::from_millis(250)),
+                ca: Some("/etc/ca.pem".into()),
+            },
+        };
+        assert!(url == expected, "{url:?}");
+    }
+
+    #[test]
+    fn the_shortest_url_names_only_a_host() {
+        let url = Url::parse("kvsd://localhost").unwrap();
+        assert!(url == Url { host: "localhost".into(), ..Url::default() }, "{url:?}");
+        for text in ["kvsd://localhost/", "kvsd://localhost:7379?", "kvsd://@localhost/?&"] {
+            assert!(Url::parse(text).unwrap() == url, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_any_text() {
+        let password = |text: &str| Url::parse(text).unwrap().settings.password;
+        let escaped = "kvsd://app:%2F%3F%40%3A%25%26%23@host:1/t?pool=1";
+        assert_eq!(password(escaped).as_deref(), Some("/?@:%&#"));
+        // What cannot be misread need not be escaped.
+        assert_eq!(password("kvsd://app:a:b@c#&@host").as_deref(), Some("a:b@c#&"));
+        assert_eq!(password("kvsd://app:@host").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn no_part_of_a_password_gets_into_an_error() {
+        for text in [
+            "kvsd://app:123/canary@host",
+            "kvsd://app:123?canary@host",
+            "kvsd://app:123?canary=x@host",
+            "kvsd://app:canary/1@host",
+            "kvsd://app:canary?1@host/t?pool=2",
+            "kvsds://app:%zzcanary@host",
+        ] {
+            let error = Error::from(Url::parse(text).unwrap_err());
+            assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_stands_in_brackets() {
+        let url = Url::parse("kvsd://[::1]:99").unwrap();
+        assert_eq!((url.host.as_str(), url.port), ("::1", 99));
+        assert_eq!(Url::parse("kvsd://[::1]").unwrap().port, DEFAULT_PORT);
+        assert_eq!(Url::parse("kvsd://[fe80::1%25eth0]:1").unwrap().host, "fe80::1%eth0");
+        for text in ["kvsd://[::1", "kvsd://::1", "kvsd://fe80::1", "kvsd://::1:7379"] {
+            assert_eq!(Url::parse(text).unwrap_err(), ConfigError::Brackets, "{text}");
+        }
+        assert_eq!(Url::parse("kvsd://[::1]x").unwrap_err(), ConfigError::Port);
+    }
+
+    #[test]
+    fn each_mistake_in_a_url_has_its_own_error() {
+        let cases = [
+            ("redis://localhost", ConfigError::Scheme),
+            ("localhost:7379", ConfigError::Scheme),
+            ("kvsd://", ConfigError::NoHost),
+            ("kvsd://user@", ConfigError::NoHost),
+            ("kvsd://:7379", ConfigError::NoHost),
+            ("kvsd://[]", ConfigError::NoHost),
+            ("kvsd://user@[]:1", ConfigError::NoHost),
+            ("kvsd://host:", ConfigError::Port),
+            ("kvsd://host:0", ConfigError::Port),
+            ("kvsd://host:65536", ConfigError::Port),
+            ("kvsd://host:x", ConfigError::Port),
+            ("kvsd://a%zz@host", ConfigError::Escape),
+            ("kvsd://a%ff@host", ConfigError::Escape),
+            ("kvsd://user:a/b@host", ConfigError::Unescaped),
+            ("kvsd://host?pol=4", ConfigError::UnknownSetting { name: "pol".into() }),
+            ("kvsd://host?pool=2&pool=4", ConfigError::Twice { name: "pool" }),
+            ("kvsd://host?timeout=1s&timeout=1s", ConfigError::Twice { name: "timeout" }),
+            ("kvsd://host?ca=a&ca=b", ConfigError::Twice { name: "ca" }),
+        ];
+        for (text, error) in cases {
+            assert_eq!(Url::parse(text).unwrap_err(), error, "{text}");
+        }
+        for text in ["kvsd://host/a%2Fb", "kvsd://host/.."] {
+            assert!(matches!(Url::parse(text), Err(ConfigError::Table(_))), "{text}");
+        }
+        for text in ["pool=0", "pool=x", "timeout=5", "timeout=0s", "timeout=1h", "ca="] {
+            let result = Url::parse(&format!("kvsd://host?{text}"));
+            assert!(matches!(result, Err(ConfigError::Setting { .. })), "{text}");
+        }
+    }
+}
