@@ -10,7 +10,7 @@ use kvsd::protocol::v2::{self, ANSWER_BYTES, Changed};
 
 use super::answer::Answer;
 use super::in_flight::{Held, READ_BYTES};
-use super::rules::{Rules, bytes_of, reads_record};
+use super::rules::{Rules, reads_record};
 use crate::engine::{Action, Before, BeforeDetail, Change, Engine, EngineError, Write, Written};
 
 /// A batch that breaks no rule.
@@ -41,7 +41,7 @@ impl Batch {
             }
             let change = rules.change(table.as_str(), change);
             let change = change.map_err(|why| format!("change {place}, counted from 0: {why}"))?;
-            bytes += bytes_of(&change);
+            bytes += change.bytes();
             checked.push(change);
         }
         // So that a watch can tell of all of it in one message.

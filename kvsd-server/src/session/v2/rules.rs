@@ -78,7 +78,7 @@ impl<'s> Rules<'s> {
         };
         check_table(table)?;
         let (change, expiry) = self.check_change(&v2::Change { key, condition, action })?;
-        let bytes = bytes_of(&change);
+        let bytes = change.bytes();
         let before = match previous {
             Previous::Omit => BeforeDetail::Presence,
             Previous::Return => BeforeDetail::Record,
@@ -199,13 +199,4 @@ pub(super) fn reads_record(change: &Change) -> bool {
         Action::Expire { .. } => true,
         Action::Set { .. } | Action::Delete | Action::Increment { .. } | Action::Check => false,
     }
-}
-
-/// How many bytes of keys and values a change holds.
-pub(super) fn bytes_of(change: &Change) -> usize {
-    let value = match &change.action {
-        Action::Set { value, .. } => value.len(),
-        Action::Delete | Action::Increment { .. } | Action::Expire { .. } | Action::Check => 0,
-    };
-    change.key.len() + value
 }
