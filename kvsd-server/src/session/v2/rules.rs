@@ -92,10 +92,14 @@ impl<'s> Rules<'s> {
         })
     }
 
-    /// A change as the engine takes it.
-    pub(super) fn change(&self, table: &str, change: &v2::Change<'_>) -> Result<Change, String> {
+    /// A change as the engine takes it. What time it is is asked only if it ends.
+    pub(super) fn change(
+        &self,
+        change: &v2::Change<'_>,
+        now: impl FnOnce() -> UnixMillis,
+    ) -> Result<Change, String> {
         let (mut change, expiry) = self.check_change(change)?;
-        set_end(&mut change, end(self.engine, table, expiry)?);
+        set_end(&mut change, end(expiry, now)?);
         Ok(change)
     }
 
@@ -138,7 +142,7 @@ pub(super) fn begin(
     write: &mut Write,
     expiry: Option<Expiry>,
 ) -> Result<(), String> {
-    let end = end(engine, table, expiry)?;
+    let end = end(expiry, || engine.time(table))?;
     write.changes.iter_mut().for_each(|change| set_end(change, end));
     Ok(())
 }
@@ -152,14 +156,13 @@ fn set_end(change: &mut Change, end: Option<UnixMillis>) {
 
 /// When a record is to end.
 fn end(
-    engine: &dyn Engine,
-    table: &str,
     expiry: Option<Expiry>,
+    now: impl FnOnce() -> UnixMillis,
 ) -> Result<Option<UnixMillis>, String> {
     let Some(expiry) = expiry else {
         return Ok(None);
     };
-    let now = engine.time(table);
+    let now = now();
     let end = match expiry {
         Expiry::At(time) => time,
         Expiry::After(millis) => {
