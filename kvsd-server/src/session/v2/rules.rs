@@ -74,7 +74,19 @@ impl<'s> Rules<'s> {
             Request::Expire { table, key, expiry, condition } => {
                 (table, key, condition, v2::Action::Expire { expiry }, Previous::Omit)
             }
-            _ => return Err("this request writes no record".to_owned()),
+            Request::Ping
+            | Request::Get { .. }
+            | Request::Exists { .. }
+            | Request::Lifetime { .. }
+            | Request::Batch { .. }
+            | Request::Pipeline(_)
+            | Request::Scan(_)
+            | Request::Watch(_)
+            | Request::Cancel
+            | Request::CreateTable { .. }
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => return Err("this request writes no record".to_owned()),
         };
         check_table(table)?;
         let (change, expiry) = self.check_change(&v2::Change { key, condition, action })?;

@@ -344,7 +344,19 @@ impl<'a> Request<'a> {
             Request::Expire { condition, expiry, .. } => {
                 Options { condition, expiry, ..Options::default() }
             }
-            _ => Options::default(),
+            Request::Ping
+            | Request::Get { .. }
+            | Request::Exists { .. }
+            | Request::Lifetime { .. }
+            | Request::Batch { .. }
+            | Request::Pipeline(_)
+            | Request::Scan(_)
+            | Request::Watch(_)
+            | Request::Cancel
+            | Request::CreateTable { .. }
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => Options::default(),
         }
     }
 
