@@ -91,9 +91,9 @@
 //! A server ends a Page, News or the answer to a Pipeline once it holds [`ANSWER_BYTES`], so that no
 //! message is longer than the limits say.
 //!
-//! **Surplus frames of a reply are skipped**, so that answers can grow. Times are integers,
-//! milliseconds since 1970; versions are integers from 1. The codes of a Fail are those of
-//! [`FailCode`].
+//! **Surplus frames of a reply are skipped**, so that answers can grow; those that end in a list
+//! (`b l r n t`) have no such room, and grow by a new type. Times are integers, milliseconds since
+//! 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
 //!
 //! # Opening
 //!
@@ -153,8 +153,8 @@ pub const VERSION: i64 = 2;
 ///
 /// # let mut wire = BytesMut::new();
 /// # let mut decoder = Decoder::new(v2::limits(1024));
-/// let pings = vec![Request::Exists { table: "t", key: b"k" }; MAX_BATCH + 1];
-/// Request::Pipeline(pings).encode(RequestId::ZERO, &mut wire);
+/// let looks = vec![Request::Exists { table: "t", key: b"k" }; MAX_BATCH + 1];
+/// Request::Pipeline(looks).encode(RequestId::ZERO, &mut wire);
 /// let message = decoder.decode(&wire)?.ok_or("not whole")?;
 /// assert!(Request::parse(&message).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
