@@ -105,6 +105,7 @@
 //! Next file to read: [`part`], then [`request`] and [`reply`].
 
 pub mod batch;
+mod entry;
 pub mod hello;
 pub mod options;
 pub mod part;
@@ -313,6 +314,56 @@ fn version_or_null(fields: &mut Fields<'_>) -> Result<Option<Version>, FieldErro
 
 fn time_or_null(fields: &mut Fields<'_>) -> Result<Option<UnixMillis>, FieldError> {
     if fields.null() { Ok(None) } else { time(fields).map(Some) }
+}
+
+fn bytes_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a [u8]>, FieldError> {
+    if fields.null() { Ok(None) } else { fields.bytes().map(Some) }
+}
+
+fn string_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a str>, FieldError> {
+    if fields.null() { Ok(None) } else { fields.string().map(Some) }
+}
+
+fn integer_or_null(fields: &mut Fields<'_>) -> Result<Option<i64>, FieldError> {
+    if fields.null() { Ok(None) } else { fields.integer().map(Some) }
+}
+
+/// An incarnation is any 64 bits; on the wire they are those of an integer.
+fn incarnation(fields: &mut Fields<'_>) -> Result<u64, FieldError> {
+    Ok(u64::from_le_bytes(fields.integer()?.to_le_bytes()))
+}
+
+fn encode_version_or_null(frames: &mut FrameWriter<'_>, version: Option<Version>) {
+    encode_integer_or_null(frames, version.map(Version::to_wire));
+}
+
+fn encode_time_or_null(frames: &mut FrameWriter<'_>, time: Option<UnixMillis>) {
+    encode_integer_or_null(frames, time.map(UnixMillis::to_wire));
+}
+
+fn encode_bytes_or_null(frames: &mut FrameWriter<'_>, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => frames.bytes(bytes),
+        None => frames.null(),
+    };
+}
+
+fn encode_string_or_null(frames: &mut FrameWriter<'_>, string: Option<&str>) {
+    match string {
+        Some(string) => frames.string(string),
+        None => frames.null(),
+    };
+}
+
+fn encode_integer_or_null(frames: &mut FrameWriter<'_>, integer: Option<i64>) {
+    match integer {
+        Some(integer) => frames.integer(integer),
+        None => frames.null(),
+    };
+}
+
+fn encode_incarnation(frames: &mut FrameWriter<'_>, incarnation: u64) {
+    frames.integer(i64::from_le_bytes(incarnation.to_le_bytes()));
 }
 
 fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {
