@@ -26,6 +26,17 @@ pub struct Change {
     pub action: Action,
 }
 
+impl Change {
+    /// How many bytes of keys and values it brings.
+    pub(crate) fn bytes(&self) -> usize {
+        let value = match &self.action {
+            Action::Set { value, .. } => value.len(),
+            Action::Delete | Action::Increment { .. } | Action::Expire { .. } | Action::Check => 0,
+        };
+        self.key.len() + value
+    }
+}
+
 /// What must hold of a key. An expired record counts as absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {

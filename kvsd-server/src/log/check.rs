@@ -18,7 +18,9 @@ use super::storage::reader::{Access, Extent, ReadError};
 use super::storage::record::NEVER;
 use super::storage::writer::{Current, Reserve};
 use super::turn::{Failed, Turn};
-use crate::engine::{Action, Before, BeforeDetail, EngineError, Write, WriteResult, Written};
+use crate::engine::{
+    Action, Before, BeforeDetail, Change, EngineError, Write, WriteResult, Written,
+};
 
 /// A change whose condition holds.
 #[derive(Debug)]
@@ -46,13 +48,13 @@ impl Turn {
         access: Access,
         reserve: Reserve,
     ) -> Result<WriteResult, Failed> {
-        if let Err(error) = self.admit(write, reserve) {
+        let mut bytes = write.changes.iter().map(Change::bytes).sum();
+        if let Err(error) = self.admit(write, bytes, reserve) {
             return Ok(Err(error));
         }
         self.checked.clear();
         let mut before = Vec::with_capacity(write.changes.len());
         let mut counters = Vec::new();
-        let mut bytes = brought_bytes(write);
         for (place, change) in write.changes.iter().enumerate() {
             let hashed = (self.writer.hash(&change.key), &*change.key);
             let needs_value = needs_value(write.before, &change.action);
@@ -116,8 +118,9 @@ impl Turn {
         Ok(Ok(current))
     }
 
-    /// Whether the write may be carried out as far as it is known before anything is read.
-    fn admit(&self, write: &Write, reserve: Reserve) -> Result<(), EngineError> {
+    /// Whether the write, which brings so many bytes, may be carried out as far as it is known
+    /// before anything is read.
+    fn admit(&self, write: &Write, bytes: usize, reserve: Reserve) -> Result<(), EngineError> {
         let takes_none = |action: &Action| matches!(action, Action::Delete | Action::Check);
         if reserve == Reserve::Use && !write.changes.iter().all(|c| takes_none(&c.action)) {
             return Err(EngineError::DiskFull);
@@ -132,7 +135,7 @@ impl Turn {
         if self.writer.group_bytes() as u64 + demand.bytes > MOST_GROUP_BYTES as u64 {
             return refused("it is larger than 1 GiB");
         }
-        self.admit_bytes(write, brought_bytes(write))
+        self.admit_bytes(write, bytes)
     }
 
     /// Whether an action may have the value of a record, with which the write has so many bytes.
@@ -235,15 +238,6 @@ fn needs_value(before: BeforeDetail, action: &Action) -> bool {
         | (BeforeDetail::Presence, Action::Increment { .. } | Action::Expire { .. }) => true,
         (BeforeDetail::Presence, Action::Set { .. } | Action::Delete | Action::Check) => false,
     }
-}
-
-/// How many bytes of keys and values a write brings.
-fn brought_bytes(write: &Write) -> usize {
-    let value_bytes = |action: &Action| match action {
-        Action::Set { value, .. } => value.len(),
-        Action::Delete | Action::Increment { .. } | Action::Expire { .. } | Action::Check => 0,
-    };
-    write.changes.iter().map(|change| change.key.len() + value_bytes(&change.action)).sum()
 }
 
 fn before_of(live: Option<&Current>, value: &Bytes, detail: BeforeDetail) -> Before {

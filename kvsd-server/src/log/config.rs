@@ -34,7 +34,7 @@ pub struct LogConfig {
     /// [`kvsd::types::DEFAULT_MAX_VALUE_BYTES`]. A larger one is taken all the same; but a write of
     /// several changes has at most so many bytes of keys and values and 1.5 MiB more, those included
     /// that it only reads or writes again, and is refused with
-    /// [`EngineError::Io`](crate::engine::EngineError::Io) above that. So whoever is told of changes
+    /// [`EngineError::Refused`](crate::engine::EngineError::Refused) above that. So whoever is told of changes
     /// has room for any write.
     pub max_value_bytes: usize,
     /// How much memory all tables together use to keep records at hand that are up to 4 KiB long and

@@ -138,7 +138,7 @@ impl Table {
             let hit = reader.find_key(&key, &mut Vec::new(), Access::Wait)?;
             Ok(live_head(hit, &reader, &*clock))
         };
-        match self.shared.read_pool.run(find).await {
+        match self.shared.read_pool.ask(find).await {
             _ if self.is_dropped() => Ok(None),
             Ok(Ok(head)) => Ok(head),
             Ok(Err(ReadError::Storage(error))) => Err(in_table(&self.name, &error)),

@@ -23,6 +23,9 @@ pub(super) struct Output {
     last: BytesMut,
     /// The most that the buffer has held since it was made, in bytes.
     peak: usize,
+    /// The most of its memory that lies in front of what is left to write, in bytes: its capacity
+    /// does not tell.
+    written: usize,
     /// The stream may hold bytes back that were written to it (TLS does).
     unflushed: bool,
 }
@@ -45,6 +48,7 @@ impl Default for Output {
             large: Cutter::new(Sender::Server),
             last: BytesMut::new(),
             peak: 0,
+            written: 0,
             unflushed: false,
         }
     }
@@ -57,7 +61,8 @@ impl Output {
         reply.encode(id, &mut self.buffer);
         if self.buffer.len() - start > MAX_PART_BYTES {
             self.peak = self.peak.max(self.buffer.len());
-            self.large.push(id, take_from(&mut self.buffer, start));
+            let message = self.take_from(start);
+            self.large.push(id, message);
         }
     }
 
@@ -127,6 +132,7 @@ impl Output {
                 return Err(io::ErrorKind::WriteZero.into());
             }
             self.buffer.advance(written);
+            self.written += written;
             self.unflushed = true;
         }
         if !self.large.is_empty() || !self.last.is_empty() {
@@ -134,7 +140,8 @@ impl Output {
         }
         // The capacity says nothing here: what was written before it does not count.
         if self.peak > IDLE_BYTES {
-            (self.buffer, self.peak) = (BytesMut::new(), 0);
+            self.peak = 0;
+            self.replace_buffer(BytesMut::new());
         }
         if self.unflushed {
             let Poll::Ready(flushed) = Pin::new(stream).poll_flush(cx) else {
@@ -150,33 +157,41 @@ impl Output {
     fn refill(&mut self) {
         if self.large.is_empty() {
             if !self.last.is_empty() {
-                self.buffer = mem::take(&mut self.last);
+                let last = mem::take(&mut self.last);
+                self.replace_buffer(last);
             }
             return;
         }
         if self.peak > PART_BUFFER_BYTES {
             // It has grown.
-            (self.buffer, self.peak) = (BytesMut::new(), 0);
+            self.peak = 0;
+            self.replace_buffer(BytesMut::new());
         }
         self.large.cut(&mut self.buffer);
     }
-}
 
-/// Takes what stands in the buffer from `start` on: in memory of its own and of about its size. Were
-/// it shared, a large answer that waits would keep the small ones in front of it, and what else the
-/// buffer had room for, without being counted for that.
-fn take_from(buffer: &mut BytesMut, start: usize) -> Bytes {
-    let bytes = buffer.len() - start;
-    if start == 0 && buffer.capacity() - bytes <= bytes / 4 {
-        return mem::take(buffer).freeze();
+    /// Takes what stands in the buffer from `start` on: in memory of its own and of about its size.
+    /// Were it shared, a large answer that waits would keep the small ones in front of it, written
+    /// or not, and what else the buffer had room for, without being counted for that.
+    fn take_from(&mut self, start: usize) -> Bytes {
+        let bytes = self.buffer.len() - start;
+        if start == 0 && self.buffer.capacity() - bytes + self.written <= bytes / 4 {
+            return self.replace_buffer(BytesMut::new()).freeze();
+        }
+        let taken = Bytes::copy_from_slice(self.buffer.get(start..).unwrap_or_default());
+        if self.buffer.capacity() > MAX_KEPT_BYTES {
+            let kept = BytesMut::from(self.buffer.get(..start).unwrap_or_default());
+            self.replace_buffer(kept);
+        } else {
+            self.buffer.truncate(start);
+        }
+        taken
     }
-    let taken = Bytes::copy_from_slice(buffer.get(start..).unwrap_or_default());
-    if buffer.capacity() > MAX_KEPT_BYTES {
-        *buffer = BytesMut::from(buffer.get(..start).unwrap_or_default());
-    } else {
-        buffer.truncate(start);
+
+    fn replace_buffer(&mut self, with: BytesMut) -> BytesMut {
+        self.written = 0;
+        mem::replace(&mut self.buffer, with)
     }
-    taken
 }
 
 /// The room that the first answer finds.
@@ -207,21 +222,21 @@ mod tests {
         let large = vec![b'v'; MAX_PART_BYTES + 1];
         let small = [b's'; 16 * 1024];
         for rounds_without_write in [1, 8, 64] {
-            let mut buffer = BytesMut::new();
+            let mut output = Output::default();
             let (mut counted, mut held) = (0, Vec::new());
             for _ in 0..rounds_without_write {
-                let start = buffer.len();
-                buffer.extend_from_slice(&large);
-                let message = take_from(&mut buffer, start);
+                let start = output.buffer.len();
+                output.buffer.extend_from_slice(&large);
+                let message = output.take_from(start);
                 assert_eq!(message, large);
-                assert_eq!(buffer.len(), start);
+                assert_eq!(output.buffer.len(), start);
                 counted += message.len();
                 held.push(message);
-                buffer.extend_from_slice(&small);
+                output.buffer.extend_from_slice(&small);
             }
             let room: usize = held.into_iter().map(room_of).sum();
             assert!(room <= counted * 5 / 4, "{room} bytes are held, {counted} are counted");
-            assert!(buffer.iter().all(|byte| *byte == b's'), "the small answers are untouched");
+            assert!(output.buffer.iter().all(|byte| *byte == b's'), "the small answers are there");
         }
     }
 
@@ -229,14 +244,34 @@ mod tests {
     fn a_very_large_answer_leaves_no_room_behind() {
         let large = vec![b'v'; 2 * MAX_KEPT_BYTES];
         for small in [&b""[..], b"small"] {
-            let mut buffer = BytesMut::with_capacity(3 * MAX_KEPT_BYTES);
-            buffer.extend_from_slice(small);
-            buffer.extend_from_slice(&large);
-            let message = take_from(&mut buffer, small.len());
+            let mut output = Output::default();
+            output.buffer.reserve(3 * MAX_KEPT_BYTES);
+            output.buffer.extend_from_slice(small);
+            output.buffer.extend_from_slice(&large);
+            let message = output.take_from(small.len());
+            let buffer = output.buffer;
             assert_eq!((message.len(), &*buffer), (large.len(), small));
             assert!(buffer.capacity() <= MAX_KEPT_BYTES, "{} bytes are kept", buffer.capacity());
             let room = room_of(message);
             assert!(room <= large.len() * 5 / 4, "{room} bytes are held");
         }
+    }
+
+    #[test]
+    fn a_large_answer_keeps_nothing_of_what_was_written_before_it() {
+        let large = vec![b'v'; MAX_PART_BYTES + 1];
+        let mut output = Output::default();
+        output.buffer.reserve(10 * large.len());
+        output.buffer.extend_from_slice(&vec![b's'; 9 * large.len()]);
+        // Another one waits, so that the session is not idle.
+        output.large.push(RequestId::ZERO, Bytes::from(large.clone()));
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let written = output.poll_write(&mut cx, &mut tokio::io::sink());
+        assert_eq!(written.unwrap(), Written::Part);
+        output.buffer.extend_from_slice(&large);
+        let place = output.buffer.as_ptr();
+        let message = output.take_from(0);
+        assert_eq!(message, large);
+        assert_ne!(message.as_ptr(), place, "it keeps ten times its length");
     }
 }

@@ -50,6 +50,10 @@ pub use self::info::ServerInfo;
 pub(crate) use self::open::{Credentials, open};
 pub use self::statistics::TableStatistics;
 
+/// The requests in flight from which on others had better go elsewhere: enough for large batches.
+const CROWD_REQUESTS: usize = 1024;
+/// The same in bytes that wait to be written: behind them small requests wait longest.
+const CROWD_BYTES: usize = 1024 * 1024;
 /// The requests that may be in flight on one connection, abandoned ones included.
 pub(crate) const MAX_IN_FLIGHT: usize = 32_768;
 /// While fewer bytes than this are not yet written on one connection, another request may join them.
@@ -71,6 +75,8 @@ struct Shared {
     info: ServerInfo,
     /// Whether the phase is [`Phase::Open`], to be asked without the lock.
     open: AtomicBool,
+    /// Whether it has so much to do that another one would do better.
+    crowded: AtomicBool,
     /// Whether the server has done anything of what it was asked.
     served: AtomicBool,
     state: Mutex<State>,
@@ -119,6 +125,11 @@ impl Connection {
     /// Whether requests can be sent.
     pub(crate) fn is_open(&self) -> bool {
         self.handle.shared.open.load(Ordering::Relaxed)
+    }
+
+    /// Whether another connection had better take what is asked next.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.handle.shared.crowded.load(Ordering::Relaxed)
     }
 
     /// Resolves when the connection has ended, without keeping it from ending; with whether the
@@ -202,6 +213,7 @@ impl Connection {
                 state.slots.set_batch(slot as u64, batch);
             }
         }
+        shared.tell_crowding(&state);
         drop(state);
         if was_empty {
             shared.write.notify_one();
@@ -270,6 +282,16 @@ impl Shared {
 
     fn has_ended(&self) -> bool {
         matches!(self.lock().phase, Phase::Ended(_))
+    }
+
+    /// Tells those who look for a connection how much this one has to do.
+    fn tell_crowding(&self, state: &State) {
+        let is_crowded =
+            state.slots.in_flight() >= CROWD_REQUESTS || state.outbox.len() >= CROWD_BYTES;
+        // It is read by all threads, and changes seldom.
+        if self.crowded.load(Ordering::Relaxed) != is_crowded {
+            self.crowded.store(is_crowded, Ordering::Relaxed);
+        }
     }
 
     fn start_draining(&self) {

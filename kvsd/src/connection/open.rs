@@ -61,6 +61,7 @@ pub(crate) async fn open(
         address: Arc::clone(address),
         info,
         open: AtomicBool::new(true),
+        crowded: AtomicBool::new(false),
         served: AtomicBool::new(false),
         state: Mutex::new(State {
             phase: Phase::Open,

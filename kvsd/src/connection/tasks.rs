@@ -223,6 +223,7 @@ impl Shared {
             Phase::Open | Phase::Draining => {}
         }
         if let Some(cut) = state.outbox.take(batch) {
+            self.tell_crowding(&state);
             let number = state.taken;
             state.taken += 1;
             if let Cut::Last(id) = cut {
@@ -260,6 +261,7 @@ impl Shared {
                 }
             }
         }
+        self.tell_crowding(&state);
         self.after_departure(state);
         true
     }

@@ -185,11 +185,14 @@ impl Core {
     /// A handle on the next open connection.
     fn open_handle(&self) -> Option<Connection> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
-        let first = self.next.fetch_add(1, Ordering::Relaxed);
-        let open = (0..live.len())
-            .filter_map(|step| live.get(first.wrapping_add(step) % live.len()))
-            .find(|connection| connection.is_open());
-        open.cloned()
+        let from = |first: usize| {
+            let (end, start) = live.split_at(first.checked_rem(live.len()).unwrap_or_default());
+            start.iter().chain(end).filter(|connection| connection.is_open())
+        };
+        // What one thread sends goes into few writes, and into no lock that others hold.
+        let uncrowded = from(seat()).find(|connection| !connection.is_crowded());
+        // Where all have much to do they take turns.
+        uncrowded.or_else(|| from(self.next.fetch_add(1, Ordering::Relaxed)).next()).cloned()
     }
 
     async fn check_out(&self) -> Result<Connection, Error> {
@@ -342,6 +345,14 @@ impl Core {
     fn backoff(&self) -> MutexGuard<'_, Backoff> {
         self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The number of this thread, from which on it looks for a connection.
+fn seat() -> usize {
+    static SEATS: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static SEAT: usize = SEATS.fetch_add(1, Ordering::Relaxed));
+    // A thread that ends may still drop what sends something.
+    SEAT.try_with(|seat| *seat).unwrap_or_default()
 }
 
 async fn next(news: &mut watch::Receiver<Option<Error>>) -> Option<Error> {

@@ -26,6 +26,7 @@
 //!
 //! Next file to read: [`super::index`].
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use kvsd::TableName;
@@ -99,13 +100,14 @@ impl CatalogFile {
         let mut fields = Fields(body);
         let (next_id, version_floor) = (fields.u64()?, fields.u64()?);
         let mut catalog = Self { next_id, version_floor, tables: Vec::new() };
+        let (mut ids, mut names) = (HashSet::new(), HashSet::new());
         for _ in 0..fields.u32()? {
             let id = fields.u64()?;
             let incarnation = fields.u64()?;
             let name_bytes = fields.u8()?;
             let name = std::str::from_utf8(fields.bytes(name_bytes.into())?).ok()?;
             let name = TableName::parse(name).ok()?;
-            if catalog.tables.iter().any(|other| other.name == name || other.id == id) {
+            if !ids.insert(id) || !names.insert(name.clone()) {
                 return None;
             }
             catalog.tables.push(CatalogEntry { id, incarnation, name });
@@ -146,6 +148,24 @@ mod tests {
             disk.put(&path_in(data), &flipped);
             let read = CatalogFile::read(&disk, data);
             assert!(matches!(read, Err(StorageError::Corrupt { .. })), "byte {at}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_catalog_with_a_name_or_an_id_twice_is_refused() {
+        let disk = SimDisk::new(1);
+        let data = Path::new("/");
+        let entry =
+            |id, name| CatalogEntry { id, incarnation: id, name: TableName::parse(name).unwrap() };
+        let read = |second| {
+            let tables = vec![entry(1, "users"), second, entry(3, "orders")];
+            CatalogFile { next_id: 4, version_floor: 0, tables }.write(&disk, data).unwrap();
+            CatalogFile::read(&disk, data)
+        };
+        assert!(read(entry(2, "carts")).is_ok());
+        for double in [entry(2, "users"), entry(1, "carts")] {
+            let read = read(double);
+            assert!(matches!(read, Err(StorageError::Corrupt { .. })), "{read:?}");
         }
     }
 }

@@ -85,6 +85,11 @@ impl Group {
         self.key_bytes
     }
 
+    /// Whether several of its records are of one write. Versions never go down in a group.
+    pub(super) fn has_batch(&self) -> bool {
+        !self.pending.is_sorted_by(|earlier, later| earlier.version < later.version)
+    }
+
     /// What the group does to a key so far.
     pub(super) fn find(&self, hash: KeyHash, key: &[u8]) -> Option<&Pending> {
         if self.pending.is_empty() {

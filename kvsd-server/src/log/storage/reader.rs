@@ -28,7 +28,8 @@ pub(crate) struct Reader {
     owner: AtomicU64,
     /// How many segments have been released: a read across that may have met the wrong one.
     released: AtomicU64,
-    /// Odd while a group is being published: some of its writes may be seen, and others not yet.
+    /// Odd while a group with a batch is being published: some of its records may be seen, and
+    /// others not yet.
     publications: AtomicU64,
     /// The highest clock reading that the table has recorded: expired stays expired.
     time: AtomicU64,
@@ -167,8 +168,9 @@ impl Reader {
         Publication(&self.publications)
     }
 
-    /// Waits for the end of a publication that is under way: some microseconds, unless its thread
-    /// has to wait for a processor.
+    /// Waits for the end of a publication that is under way: less than a microsecond for each
+    /// record of the group, which has thousands at most, unless its thread has to wait for a
+    /// processor.
     fn await_publication(&self) {
         let seen = self.publications.load(Ordering::SeqCst);
         while seen % 2 == 1 && self.publications.load(Ordering::SeqCst) == seen {
@@ -464,9 +466,48 @@ fn damaged(segment: &Segment, location: Location, what: &'static str) -> ReadErr
 mod tests {
     use std::path::Path;
 
+    use kvsd::TableName;
+
     use super::*;
+    use crate::log::storage::group::Content;
+    use crate::log::storage::load::TableOptions;
+    use crate::log::storage::record::NEVER;
+    use crate::log::storage::rotation::Demand;
     use crate::log::storage::segment::SegmentIdentity;
     use crate::log::storage::sim::SimDisk;
+    use crate::log::storage::store::Store;
+    use crate::log::storage::writer::Reserve;
+
+    #[test]
+    fn a_scan_that_copies_holds_up_a_publication_and_no_read() {
+        let disk = Arc::new(SimDisk::new(1));
+        let mut store = Store::open(disk, Path::new("/data"), TableOptions::default()).unwrap();
+        let mut writer = store.create_table(&TableName::parse("t").unwrap()).unwrap();
+        writer.prepare(&Demand::default()).unwrap();
+        writer.begin();
+        for key in [b"a", b"b"] {
+            let hashed = (writer.hash(key), &key[..]);
+            let content = Content::Set { value: b"v", expires: NEVER };
+            writer.append(hashed, content, 1, None).unwrap();
+        }
+        writer.write(1, Reserve::Keep).unwrap();
+        let (reader, active) = (Arc::clone(writer.reader()), Arc::clone(&writer.active));
+        let find = |key| reader.find(key, &mut Vec::new(), Access::Wait).unwrap();
+
+        let scan = active.entries.read().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| writer.publish());
+            // Nobody gets a lock that a writer waits for.
+            while active.entries.try_read().is_ok() {
+                std::thread::yield_now();
+            }
+            let publications = reader.publications.load(Ordering::SeqCst);
+            drop(scan);
+            assert_eq!(publications % 2, 0, "reads wait for a writer that waits for a scan");
+        });
+        assert!(find(b"a").is_some() && find(b"b").is_some());
+        assert_eq!(reader.publications.load(Ordering::SeqCst), 2, "a batch is shown as one");
+    }
 
     #[test]
     fn a_slot_is_used_twice_only_after_all_others() {

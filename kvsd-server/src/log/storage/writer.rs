@@ -381,15 +381,15 @@ impl Writer {
     /// Lets readers see the group that was written.
     pub(crate) fn publish(&mut self) {
         self.reader.set_time(self.time);
-        {
-            let _publication = self.reader.begin_publication();
-            // A panic elsewhere cannot leave entries half added.
-            let mut entries = self.active.entries.write().unwrap_or_else(PoisonError::into_inner);
-            self.group.publish(&self.reader, &mut entries, &mut self.usage);
-            drop(entries);
-            self.active.end.store(self.end, Ordering::Release);
-            self.reader.set_version(self.version);
-        }
+        // First, for a scan may hold it while it copies, and reads wait for whoever publishes. A
+        // panic elsewhere cannot leave entries half added.
+        let mut entries = self.active.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let publication = self.group.has_batch().then(|| self.reader.begin_publication());
+        self.group.publish(&self.reader, &mut entries, &mut self.usage);
+        drop(entries);
+        self.active.end.store(self.end, Ordering::Release);
+        self.reader.set_version(self.version);
+        drop(publication);
         self.tell_figures();
     }
 

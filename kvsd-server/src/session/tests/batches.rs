@@ -1,5 +1,7 @@
 //! Batches: all or nothing, and which change it was that did not fit.
 
+use std::sync::atomic::Ordering;
+
 use kvsd::UnixMillis;
 use kvsd::protocol::v2::{ANSWER_BYTES, Action, Change, Condition, Expiry};
 
@@ -91,6 +93,20 @@ async fn a_batch_of_checks_writes_nothing() {
     let reply = peer.ask(&batch(checks)).await;
     assert!(reply.starts_with("Batch { version: None,"), "{reply}");
     assert_eq!(peer.ask(&set(b"next", b"v")).await.matches("Version(2)").count(), 1);
+}
+
+#[tokio::test]
+async fn what_a_batch_writes_with_one_ttl_ends_at_one_time() {
+    let bench = Bench::new();
+    let mut peer = bench.connect_v2().await;
+    let expiry = UnixMillis::new(60_000).map(Expiry::After);
+    let ending = |key| change(key, Condition::Any, Action::Set { value: b"v", expiry });
+    let reply = peer.ask(&batch(vec![ending(b"a"), set_to(b"b", b"v"), ending(b"c")])).await;
+    assert!(reply.starts_with("Batch"), "{reply}");
+    assert_eq!(bench.engine.times.load(Ordering::Relaxed), 1, "one look at the clock");
+    let reply = peer.ask(&batch(vec![set_to(b"d", b"v")])).await;
+    assert!(reply.starts_with("Batch"), "{reply}");
+    assert_eq!(bench.engine.times.load(Ordering::Relaxed), 1, "none where nothing ends");
 }
 
 #[tokio::test]

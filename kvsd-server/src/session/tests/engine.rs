@@ -26,6 +26,8 @@ pub(super) struct MapEngine {
     pub(super) reads: AtomicUsize,
     /// How often somebody has asked for a record without its value.
     pub(super) finds: AtomicUsize,
+    /// How often somebody has asked what time it is.
+    pub(super) times: AtomicUsize,
     /// How often somebody has asked what has changed.
     pub(super) looks: AtomicUsize,
 }
@@ -61,6 +63,7 @@ impl Default for MapEngine {
             clock: AtomicU64::new(1_000),
             reads: AtomicUsize::default(),
             finds: AtomicUsize::default(),
+            times: AtomicUsize::default(),
             looks: AtomicUsize::default(),
         }
     }
@@ -192,6 +195,7 @@ impl Engine for MapEngine {
     }
 
     fn time(&self, _: &str) -> UnixMillis {
+        self.times.fetch_add(1, Ordering::Relaxed);
         UnixMillis::new(self.now()).unwrap()
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Each is one write of the engine, under one version. Next file to read: `pipeline`.
 
+use std::cell::LazyCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use kvsd::protocol::v2::{self, ANSWER_BYTES, Changed};
 
 use super::answer::Answer;
 use super::in_flight::{Held, READ_BYTES};
-use super::rules::{Rules, bytes_of, reads_record};
+use super::rules::{Rules, reads_record};
 use crate::engine::{Action, Before, BeforeDetail, Change, Engine, EngineError, Write, Written};
 
 /// A batch that breaks no rule.
@@ -32,6 +33,8 @@ impl Batch {
         let mut places = HashMap::with_capacity(changes.len());
         let mut checked = Vec::with_capacity(changes.len());
         let mut bytes = 0;
+        // One time for all of them: what has the same ttl ends together.
+        let now = LazyCell::new(|| rules.engine.time(table.as_str()));
         for (place, change) in changes.iter().enumerate() {
             if let Some(first) = places.insert(change.key, place) {
                 return Err(format!(
@@ -39,9 +42,9 @@ impl Batch {
                      names a key once"
                 ));
             }
-            let change = rules.change(table.as_str(), change);
+            let change = rules.change(change, || *now);
             let change = change.map_err(|why| format!("change {place}, counted from 0: {why}"))?;
-            bytes += bytes_of(&change);
+            bytes += change.bytes();
             checked.push(change);
         }
         // So that a watch can tell of all of it in one message.

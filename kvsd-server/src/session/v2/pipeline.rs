@@ -92,9 +92,9 @@ impl Pipeline {
     }
 
     fn take_in(&mut self, rules: &Rules<'_>, request: &Request<'_>) {
-        let step = match is_read(request) {
-            true => Point::check(request).and_then(|point| self.read_step(point)),
-            false => rules.write_later(request).and_then(|single| self.write_step(single)),
+        let step = match Point::of(request) {
+            Some(point) => point.check().and_then(|point| self.read_step(point)),
+            None => rules.write_later(request).and_then(|single| self.write_step(single)),
         };
         self.steps.push(step.unwrap_or_else(|why| Step::Refused(Answer::invalid(why))));
     }
@@ -213,16 +213,9 @@ impl Answers {
     }
 }
 
-fn is_read(request: &Request<'_>) -> bool {
-    matches!(request, Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. })
-}
-
 /// The answer to a read that need not wait.
 fn read_at_once(rules: &Rules<'_>, request: &Request<'_>, scratch: &mut Vec<u8>) -> Option<Answer> {
-    if !is_read(request) {
-        return None;
-    }
-    match Point::check(request) {
+    match Point::of(request)?.check() {
         Ok(point) => point.read_now(rules.engine, scratch),
         Err(why) => Some(Answer::invalid(why)),
     }

@@ -14,7 +14,7 @@ use super::rules::check_place;
 use crate::engine::{Engine, Found, Head, ReadNow, Record};
 use crate::session::output::Output;
 
-/// A read of one record that breaks no rule.
+/// A read of one record.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Point<'a> {
     pub(super) kind: PointKind,
@@ -31,16 +31,34 @@ pub(super) enum PointKind {
 }
 
 impl<'a> Point<'a> {
-    /// Checks a Get, Exists or Lifetime.
-    pub(super) fn check(request: &Request<'a>) -> Result<Self, String> {
+    /// What a Get, Exists or Lifetime reads; `None` for another request.
+    pub(super) fn of(request: &Request<'a>) -> Option<Self> {
         let (kind, table, key) = match *request {
             Request::Get { table, key } => (PointKind::Value, table, key),
             Request::Exists { table, key } => (PointKind::Presence, table, key),
             Request::Lifetime { table, key } => (PointKind::Lifetime, table, key),
-            _ => return Err("this request reads no record".to_owned()),
+            Request::Ping
+            | Request::Set { .. }
+            | Request::Delete { .. }
+            | Request::Increment { .. }
+            | Request::Expire { .. }
+            | Request::Batch { .. }
+            | Request::Pipeline(_)
+            | Request::Scan(_)
+            | Request::Watch(_)
+            | Request::Cancel
+            | Request::CreateTable { .. }
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => return None,
         };
-        check_place(table, key)?;
-        Ok(Self { kind, table, key })
+        Some(Self { kind, table, key })
+    }
+
+    /// The read if it breaks no rule.
+    pub(super) fn check(self) -> Result<Self, String> {
+        check_place(self.table, self.key)?;
+        Ok(self)
     }
 
     /// Answers if the engine has the record at hand; `None` if only the disk knows. Tells how many

@@ -92,7 +92,7 @@ impl<'s> Requests<'s> {
                 output.answer(id, &Reply::Pong { server_time: clock::now() });
             }
             Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => {
-                let point = Point::check(request)?;
+                let point = Point::of(request).ok_or("this request reads no record")?.check()?;
                 match point.answer_now(id, &*self.service.engine, &mut self.scratch, output) {
                     Some(bytes) => self.spend(1, bytes),
                     None => in_flight.run(id, READ, point.read_later(engine())),

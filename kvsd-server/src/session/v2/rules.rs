@@ -74,11 +74,23 @@ impl<'s> Rules<'s> {
             Request::Expire { table, key, expiry, condition } => {
                 (table, key, condition, v2::Action::Expire { expiry }, Previous::Omit)
             }
-            _ => return Err("this request writes no record".to_owned()),
+            Request::Ping
+            | Request::Get { .. }
+            | Request::Exists { .. }
+            | Request::Lifetime { .. }
+            | Request::Batch { .. }
+            | Request::Pipeline(_)
+            | Request::Scan(_)
+            | Request::Watch(_)
+            | Request::Cancel
+            | Request::CreateTable { .. }
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => return Err("this request writes no record".to_owned()),
         };
         check_table(table)?;
         let (change, expiry) = self.check_change(&v2::Change { key, condition, action })?;
-        let bytes = bytes_of(&change);
+        let bytes = change.bytes();
         let before = match previous {
             Previous::Omit => BeforeDetail::Presence,
             Previous::Return => BeforeDetail::Record,
@@ -92,10 +104,14 @@ impl<'s> Rules<'s> {
         })
     }
 
-    /// A change as the engine takes it.
-    pub(super) fn change(&self, table: &str, change: &v2::Change<'_>) -> Result<Change, String> {
+    /// A change as the engine takes it. What time it is is asked only if it ends.
+    pub(super) fn change(
+        &self,
+        change: &v2::Change<'_>,
+        now: impl FnOnce() -> UnixMillis,
+    ) -> Result<Change, String> {
         let (mut change, expiry) = self.check_change(change)?;
-        set_end(&mut change, end(self.engine, table, expiry)?);
+        set_end(&mut change, end(expiry, now)?);
         Ok(change)
     }
 
@@ -138,7 +154,7 @@ pub(super) fn begin(
     write: &mut Write,
     expiry: Option<Expiry>,
 ) -> Result<(), String> {
-    let end = end(engine, table, expiry)?;
+    let end = end(expiry, || engine.time(table))?;
     write.changes.iter_mut().for_each(|change| set_end(change, end));
     Ok(())
 }
@@ -152,14 +168,13 @@ fn set_end(change: &mut Change, end: Option<UnixMillis>) {
 
 /// When a record is to end.
 fn end(
-    engine: &dyn Engine,
-    table: &str,
     expiry: Option<Expiry>,
+    now: impl FnOnce() -> UnixMillis,
 ) -> Result<Option<UnixMillis>, String> {
     let Some(expiry) = expiry else {
         return Ok(None);
     };
-    let now = engine.time(table);
+    let now = now();
     let end = match expiry {
         Expiry::At(time) => time,
         Expiry::After(millis) => {
@@ -199,13 +214,4 @@ pub(super) fn reads_record(change: &Change) -> bool {
         Action::Expire { .. } => true,
         Action::Set { .. } | Action::Delete | Action::Increment { .. } | Action::Check => false,
     }
-}
-
-/// How many bytes of keys and values a change holds.
-pub(super) fn bytes_of(change: &Change) -> usize {
-    let value = match &change.action {
-        Action::Set { value, .. } => value.len(),
-        Action::Delete | Action::Increment { .. } | Action::Expire { .. } | Action::Check => 0,
-    };
-    change.key.len() + value
 }

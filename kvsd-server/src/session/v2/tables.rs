@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use kvsd::TableName;
 use kvsd::protocol::v2::{MAX_PAGE, Request};
-
 use tokio::sync::Semaphore;
 
 use super::answer::Answer;
@@ -42,14 +41,26 @@ impl TableRequest {
             Request::DropTable { table } => name(table).map(Self::Drop),
             Request::Statistics { table } => name(table).map(Self::Statistics),
             Request::Tables { after } => Ok(Self::List { after: after.map(str::to_owned) }),
-            _ => Err("this request is not about tables".to_owned()),
+            Request::Ping
+            | Request::Get { .. }
+            | Request::Exists { .. }
+            | Request::Lifetime { .. }
+            | Request::Set { .. }
+            | Request::Delete { .. }
+            | Request::Increment { .. }
+            | Request::Expire { .. }
+            | Request::Batch { .. }
+            | Request::Pipeline(_)
+            | Request::Scan(_)
+            | Request::Watch(_)
+            | Request::Cancel => Err("this request is not about tables".to_owned()),
         }
     }
 
     /// What it is taken to hold in memory.
     pub(super) fn held(&self) -> Held {
         match self {
-            Self::Create(_) | Self::Drop(_) | Self::Statistics(_) => Held::of_bytes(1024),
+            Self::Create(_) | Self::Drop(_) | Self::Statistics(_) => Held::of_bytes(REQUEST_BYTES),
             Self::List { .. } => Held::of_bytes(LIST_BYTES),
         }
     }
@@ -85,6 +96,8 @@ fn list(mut names: Vec<TableName>, after: Option<String>) -> Answer {
 
 /// The most tables that a session makes or drops at a time.
 const MAX_CHANGES: usize = 4;
+/// What a request about one table is taken to hold: its task, and what it says of the table.
+const REQUEST_BYTES: usize = 1024;
 /// What a list is taken to hold: the engine names all tables first, and that many at a time are as
 /// much as is gathered and sorted before others get the thread.
 const LIST_BYTES: usize = 2 * 1024 * 1024;

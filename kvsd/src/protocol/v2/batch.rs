@@ -191,16 +191,12 @@ impl Changed {
 
     pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
         let existed = super::flag(fields)?;
-        let counter = if fields.null() { None } else { Some(fields.integer()?) };
-        Ok(Self { existed, counter })
+        Ok(Self { existed, counter: super::integer_or_null(fields)? })
     }
 
     pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
         frames.integer(i64::from(self.existed));
-        match self.counter {
-            Some(counter) => frames.integer(counter),
-            None => frames.null(),
-        };
+        super::encode_integer_or_null(frames, self.counter);
     }
 }
 

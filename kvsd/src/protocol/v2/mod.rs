@@ -91,9 +91,9 @@
 //! A server ends a Page, News or the answer to a Pipeline once it holds [`ANSWER_BYTES`], so that no
 //! message is longer than the limits say.
 //!
-//! **Surplus frames of a reply are skipped**, so that answers can grow. Times are integers,
-//! milliseconds since 1970; versions are integers from 1. The codes of a Fail are those of
-//! [`FailCode`].
+//! **Surplus frames of a reply are skipped**, so that answers can grow; those that end in a list
+//! (`b l r n t`) have no such room, and grow by a new type. Times are integers, milliseconds since
+//! 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
 //!
 //! # Opening
 //!
@@ -105,6 +105,7 @@
 //! Next file to read: [`part`], then [`request`] and [`reply`].
 
 pub mod batch;
+mod entry;
 pub mod hello;
 pub mod options;
 pub mod part;
@@ -153,8 +154,8 @@ pub const VERSION: i64 = 2;
 ///
 /// # let mut wire = BytesMut::new();
 /// # let mut decoder = Decoder::new(v2::limits(1024));
-/// let pings = vec![Request::Exists { table: "t", key: b"k" }; MAX_BATCH + 1];
-/// Request::Pipeline(pings).encode(RequestId::ZERO, &mut wire);
+/// let looks = vec![Request::Exists { table: "t", key: b"k" }; MAX_BATCH + 1];
+/// Request::Pipeline(looks).encode(RequestId::ZERO, &mut wire);
 /// let message = decoder.decode(&wire)?.ok_or("not whole")?;
 /// assert!(Request::parse(&message).is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -313,6 +314,56 @@ fn version_or_null(fields: &mut Fields<'_>) -> Result<Option<Version>, FieldErro
 
 fn time_or_null(fields: &mut Fields<'_>) -> Result<Option<UnixMillis>, FieldError> {
     if fields.null() { Ok(None) } else { time(fields).map(Some) }
+}
+
+fn bytes_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a [u8]>, FieldError> {
+    if fields.null() { Ok(None) } else { fields.bytes().map(Some) }
+}
+
+fn string_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a str>, FieldError> {
+    if fields.null() { Ok(None) } else { fields.string().map(Some) }
+}
+
+fn integer_or_null(fields: &mut Fields<'_>) -> Result<Option<i64>, FieldError> {
+    if fields.null() { Ok(None) } else { fields.integer().map(Some) }
+}
+
+/// An incarnation is any 64 bits; on the wire they are those of an integer.
+fn incarnation(fields: &mut Fields<'_>) -> Result<u64, FieldError> {
+    Ok(u64::from_le_bytes(fields.integer()?.to_le_bytes()))
+}
+
+fn encode_version_or_null(frames: &mut FrameWriter<'_>, version: Option<Version>) {
+    encode_integer_or_null(frames, version.map(Version::to_wire));
+}
+
+fn encode_time_or_null(frames: &mut FrameWriter<'_>, time: Option<UnixMillis>) {
+    encode_integer_or_null(frames, time.map(UnixMillis::to_wire));
+}
+
+fn encode_bytes_or_null(frames: &mut FrameWriter<'_>, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => frames.bytes(bytes),
+        None => frames.null(),
+    };
+}
+
+fn encode_string_or_null(frames: &mut FrameWriter<'_>, string: Option<&str>) {
+    match string {
+        Some(string) => frames.string(string),
+        None => frames.null(),
+    };
+}
+
+fn encode_integer_or_null(frames: &mut FrameWriter<'_>, integer: Option<i64>) {
+    match integer {
+        Some(integer) => frames.integer(integer),
+        None => frames.null(),
+    };
+}
+
+fn encode_incarnation(frames: &mut FrameWriter<'_>, incarnation: u64) {
+    frames.integer(i64::from_le_bytes(incarnation.to_le_bytes()));
 }
 
 fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {

@@ -6,8 +6,8 @@
 use bytes::BytesMut;
 
 use super::{
-    Changed, Names, News, Page, Position, RequestId, Statistics, flag, time, time_or_null, version,
-    version_or_null,
+    Changed, Names, News, Page, Position, RequestId, Statistics, encode_time_or_null,
+    encode_version_or_null, flag, time, time_or_null, version, version_or_null,
 };
 use crate::protocol::cut_fail_message;
 use crate::protocol::frame::{FieldError, Fields, FrameWriter, Message};
@@ -447,10 +447,7 @@ impl<'a> Record<'a> {
 
     fn encode(&self, frames: &mut FrameWriter<'_>) {
         frames.integer(self.version.to_wire()).bytes(self.value);
-        match self.expires_at {
-            Some(time) => frames.integer(time.to_wire()),
-            None => frames.null(),
-        };
+        encode_time_or_null(frames, self.expires_at);
     }
 }
 
@@ -598,13 +595,6 @@ const ALL_CODES: [FailCode; 16] = [
     FailCode::Closing,
     FailCode::Internal,
 ];
-
-fn encode_version_or_null(frames: &mut FrameWriter<'_>, version: Option<Version>) {
-    match version {
-        Some(version) => frames.integer(version.to_wire()),
-        None => frames.null(),
-    };
-}
 
 /// Never shows the value.
 impl std::fmt::Debug for Record<'_> {

@@ -197,9 +197,7 @@ impl<'a> Request<'a> {
             CANCEL => Request::Cancel,
             CREATE_TABLE => Request::CreateTable { table: fields.string()? },
             DROP_TABLE => Request::DropTable { table: fields.string()? },
-            TABLES => {
-                Request::Tables { after: if fields.null() { None } else { Some(fields.string()?) } }
-            }
+            TABLES => Request::Tables { after: super::string_or_null(&mut fields)? },
             STATISTICS => Request::Statistics { table: fields.string()? },
             kind => return Self::parse_single(kind, fields),
         };
@@ -344,7 +342,19 @@ impl<'a> Request<'a> {
             Request::Expire { condition, expiry, .. } => {
                 Options { condition, expiry, ..Options::default() }
             }
-            _ => Options::default(),
+            Request::Ping
+            | Request::Get { .. }
+            | Request::Exists { .. }
+            | Request::Lifetime { .. }
+            | Request::Batch { .. }
+            | Request::Pipeline(_)
+            | Request::Scan(_)
+            | Request::Watch(_)
+            | Request::Cancel
+            | Request::CreateTable { .. }
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => Options::default(),
         }
     }
 
@@ -381,12 +391,7 @@ impl<'a> Request<'a> {
             | Request::Statistics { table } => {
                 frames.string(table);
             }
-            Request::Tables { after } => {
-                match after {
-                    Some(after) => frames.string(after),
-                    None => frames.null(),
-                };
-            }
+            Request::Tables { after } => super::encode_string_or_null(frames, *after),
         }
         self.options().encode(frames);
     }

@@ -1,10 +1,11 @@
 //! A scan: which records of a table, in which order, and the page that answers.
 //!
-//! Next file to read: [`super::watch`].
+//! Next file to read: `entry`, then [`super::watch`].
 
 use std::ops::Bound;
 
-use super::{time_or_null, version};
+use super::entry::Entry;
+use super::{bytes_or_null, encode_bytes_or_null};
 use crate::protocol::frame::{FieldError, Fields, FrameWriter};
 use crate::types::{UnixMillis, Version};
 
@@ -231,44 +232,25 @@ fn set_bound<'a>(bound: &mut Bound<&'a [u8]>, to: Bound<&'a [u8]>) -> bool {
 
 impl<'a> Page<'a> {
     pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
-        let next = if fields.null() { None } else { Some(fields.bytes()?) };
+        let next = bytes_or_null(fields)?;
         let mut records = Vec::new();
         while !fields.is_empty() {
-            records.push(PageRecord {
-                key: fields.bytes()?,
-                version: version(fields)?,
-                value: if fields.null() { None } else { Some(fields.bytes()?) },
-                expires_at: time_or_null(fields)?,
-            });
+            let Entry { key, version, value, expires_at } = Entry::parse(fields)?;
+            records.push(PageRecord { key, version, value, expires_at });
         }
         Ok(Self { next, records })
     }
 
     pub(super) fn frames(&self) -> usize {
-        1 + self.records.len() * PageRecord::FRAMES
+        1 + self.records.len() * Entry::FRAMES
     }
 
     pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
-        match self.next {
-            Some(next) => frames.bytes(next),
-            None => frames.null(),
-        };
-        for record in &self.records {
-            frames.bytes(record.key).integer(record.version.to_wire());
-            match record.value {
-                Some(value) => frames.bytes(value),
-                None => frames.null(),
-            };
-            match record.expires_at {
-                Some(time) => frames.integer(time.to_wire()),
-                None => frames.null(),
-            };
+        encode_bytes_or_null(frames, self.next);
+        for &PageRecord { key, version, value, expires_at } in &self.records {
+            Entry { key, version, value, expires_at }.encode(frames);
         }
     }
-}
-
-impl PageRecord<'_> {
-    const FRAMES: usize = 4;
 }
 
 /// Shows what is asked for; never a key.

@@ -2,7 +2,10 @@
 //!
 //! Next file to read: [`super::reply`].
 
-use super::watch::incarnation;
+use super::{
+    encode_incarnation, encode_string_or_null, encode_version_or_null, incarnation, string_or_null,
+    version_or_null,
+};
 use crate::protocol::cut_fail_message;
 use crate::protocol::frame::{FieldError, Fields, FrameWriter};
 use crate::types::Version;
@@ -113,9 +116,9 @@ impl<'a> Statistics<'a> {
             dead_bytes: number(fields)?,
             segments: number(fields)?,
             disk_bytes: number(fields)?,
-            last_version: super::version_or_null(fields)?,
+            last_version: version_or_null(fields)?,
             incarnation: incarnation(fields)?,
-            stopped: if fields.null() { None } else { Some(fields.string()?) },
+            stopped: string_or_null(fields)?,
         })
     }
 
@@ -124,14 +127,8 @@ impl<'a> Statistics<'a> {
         for count in [self.keys, self.live_bytes, self.dead_bytes, self.segments, self.disk_bytes] {
             frames.integer(number(count));
         }
-        match self.last_version {
-            Some(version) => frames.integer(version.to_wire()),
-            None => frames.null(),
-        };
-        frames.integer(i64::from_le_bytes(self.incarnation.to_le_bytes()));
-        match self.stopped {
-            Some(why) => frames.string(cut_fail_message(why)),
-            None => frames.null(),
-        };
+        encode_version_or_null(frames, self.last_version);
+        encode_incarnation(frames, self.incarnation);
+        encode_string_or_null(frames, self.stopped.map(cut_fail_message));
     }
 }

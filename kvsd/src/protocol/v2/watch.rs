@@ -2,7 +2,8 @@
 //!
 //! Next file to read: [`super::reply`].
 
-use super::{time_or_null, version};
+use super::entry::Entry;
+use super::{encode_incarnation, incarnation};
 use crate::protocol::frame::{FieldError, Fields, FrameWriter};
 use crate::types::{UnixMillis, Version};
 
@@ -210,16 +211,13 @@ impl Position {
 
     pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
         match self.incarnation {
-            Some(incarnation) => frames.integer(i64::from_le_bytes(incarnation.to_le_bytes())),
-            None => frames.null(),
-        };
+            Some(incarnation) => encode_incarnation(frames, incarnation),
+            None => {
+                frames.null();
+            }
+        }
         frames.integer(i64::try_from(self.version).unwrap_or(i64::MAX));
     }
-}
-
-/// An incarnation is any 64 bits; on the wire they are those of an integer.
-pub(super) fn incarnation(fields: &mut Fields<'_>) -> Result<u64, FieldError> {
-    Ok(u64::from_le_bytes(fields.integer()?.to_le_bytes()))
 }
 
 fn unsigned(fields: &mut Fields<'_>, field: &'static str) -> Result<u64, FieldError> {
@@ -231,38 +229,22 @@ impl<'a> News<'a> {
         let until = Position::parse(fields)?;
         let mut changes = Vec::new();
         while !fields.is_empty() {
-            changes.push(NewsChange {
-                key: fields.bytes()?,
-                version: version(fields)?,
-                value: if fields.null() { None } else { Some(fields.bytes()?) },
-                expires_at: time_or_null(fields)?,
-            });
+            let Entry { key, version, value, expires_at } = Entry::parse(fields)?;
+            changes.push(NewsChange { key, version, value, expires_at });
         }
         Ok(Self { until, changes })
     }
 
     pub(super) fn frames(&self) -> usize {
-        Position::FRAMES + self.changes.len() * NewsChange::FRAMES
+        Position::FRAMES + self.changes.len() * Entry::FRAMES
     }
 
     pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
         self.until.encode(frames);
-        for change in &self.changes {
-            frames.bytes(change.key).integer(change.version.to_wire());
-            match change.value {
-                Some(value) => frames.bytes(value),
-                None => frames.null(),
-            };
-            match change.expires_at {
-                Some(time) => frames.integer(time.to_wire()),
-                None => frames.null(),
-            };
+        for &NewsChange { key, version, value, expires_at } in &self.changes {
+            Entry { key, version, value, expires_at }.encode(frames);
         }
     }
-}
-
-impl NewsChange<'_> {
-    const FRAMES: usize = 4;
 }
 
 /// Shows what is asked for; never a key.

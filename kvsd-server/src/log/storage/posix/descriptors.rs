@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::file::{Closing, PosixFile};
 use super::identity::Identity;
-use super::system::wants_descriptor;
+use crate::log::storage::error::is_out_of_descriptors;
 
 /// The files of a disk that somebody holds, and those among them that are open.
 #[derive(Debug)]
@@ -132,14 +132,18 @@ impl Descriptors {
 
     /// Opens something. Where descriptors have run out, files are closed for it.
     pub(super) fn with_room<T>(&self, open: impl Fn() -> io::Result<T>) -> io::Result<T> {
-        match open() {
-            Err(error) if wants_descriptor(&error) => {
-                // The first look at a file only takes note that it was used.
-                let looks = 2 * self.ring().len();
-                self.trim_to(0, looks, Trim::CloseOnly);
-                open()
+        // The first look at a file only takes note that it was used.
+        let mut looks = 2 * self.ring().len();
+        loop {
+            match open() {
+                // No more than need be: others want theirs again.
+                Err(error) if is_out_of_descriptors(&error) && looks > 0 => {
+                    let now = looks.min(LOOKS);
+                    self.trim_to(0, now, Trim::CloseOnly);
+                    looks -= now;
+                }
+                result => return result,
             }
-            result => result,
         }
     }
 

@@ -41,11 +41,6 @@ pub(super) fn open(path: &Path, mode: Mode) -> io::Result<File> {
     }
 }
 
-/// Whether a call failed for want of a descriptor.
-pub(super) fn wants_descriptor(error: &io::Error) -> bool {
-    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
-}
-
 #[cfg(target_os = "linux")]
 pub(super) fn read_without_waiting(
     file: &File,

@@ -91,6 +91,23 @@ fn a_hundred_files_are_written_and_read_back_with_four_descriptors() {
 }
 
 #[test]
+fn where_descriptors_run_out_no_more_files_are_closed_than_need_be() {
+    let fixture = Fixture::new(1000);
+    let files: Vec<_> = (0..100).map(|n| fixture.create(&format!("{n}"), b"1")).collect();
+    for file in &files {
+        file.sync_data().unwrap();
+    }
+    let had = fixture.open_files();
+    assert_eq!(had, 100);
+    let open = || match fixture.open_files() < had {
+        true => Ok(()),
+        false => Err(rustix::io::Errno::MFILE.into()),
+    };
+    fixture.disk.descriptors.with_room(open).unwrap();
+    assert!(fixture.open_files() >= had - 16, "{} are left open", fixture.open_files());
+}
+
+#[test]
 fn an_unsynced_file_stays_open_whatever_was_changed_and_others_come_and_go() {
     let fixture = Fixture::new(1);
     let written = fixture.closed("written", b"1");
