@@ -72,7 +72,7 @@ fn the_evolution_example_reads_what_last_year_stored() {
         "  records.get::<Record>(\"record/7\").await?\n    -> Some(Record { id: 7, title: \"Ada\"",
         "the stored Record has version 2, and this program knows up to 1",
         "the stored Record of version 1 cannot become one of version 2",
-        "because: no minute has 75 seconds",
+        ": no minute has 75 seconds",
         "the stored value is a Note, not a Record",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
