@@ -187,7 +187,6 @@
 //! a transfer between accounts, a live view, sessions of a web service, a tool that embeds its
 //! store, tests with a network that fails.
 //!
-//!
 //! # Deadlines and limits
 //!
 //! | what | default | where to change it |
