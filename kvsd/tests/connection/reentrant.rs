@@ -112,6 +112,9 @@ fn a_subscriber_may_use_the_client_when_it_is_told_that_a_connection_is_lost() {
     on_a_thread(async {
         let listener = Listener::default();
         let (known, told) = (Arc::clone(&listener.client), Arc::clone(&listener.told));
+        // A single subscriber is asked for its interest in an event only by its own thread, and
+        // another test's may be the first to come upon this one.
+        let _second = tracing::Dispatch::new(Listener::default());
         let _listening = tracing::subscriber::set_default(listener);
         let (client, mut server, session) = connected().await;
         known.set(client.clone()).unwrap();
