@@ -6,12 +6,13 @@
 //! cargo run --example testing         the program
 //! ```
 //!
-//! A package of yours has in its `Cargo.toml`:
+//! Version 0.2 is not published yet: a package of yours depends on a clone, here one beside it, and
+//! has in its `Cargo.toml`:
 //!
 //! ```toml
 //! [dev-dependencies]
-//! kvsd = { version = "0.2", features = ["testing"] }
-//! kvsd-server = { version = "0.2", default-features = false }
+//! kvsd = { path = "../kvsd/kvsd", features = ["testing"] }
+//! kvsd-server = { path = "../kvsd/kvsd-server", default-features = false }
 //! ```
 
 use std::error::Error;

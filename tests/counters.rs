@@ -4,8 +4,6 @@
 //! `KVSD_TEST_COUNTERS=full` gives each task 1,000 updates; the ordinary run, 1,000 increments but
 //! few updates: of 64 at once most are spoiled, which takes its time.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
-
 use kvsd::{Change, Client, Error, Outcome};
 use tokio::sync::mpsc;
 

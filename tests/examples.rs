@@ -72,7 +72,7 @@ fn the_evolution_example_reads_what_last_year_stored() {
         "  records.get::<Record>(\"record/7\").await?\n    -> Some(Record { id: 7, title: \"Ada\"",
         "the stored Record has version 2, and this program knows up to 1",
         "the stored Record of version 1 cannot become one of version 2",
-        "because: no minute has 75 seconds",
+        ": no minute has 75 seconds",
         "the stored value is a Note, not a Record",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");
@@ -83,8 +83,10 @@ fn the_evolution_example_reads_what_last_year_stored() {
 fn the_live_view_follows_changes_and_comes_back_after_a_gap() {
     let shown = printed(&run("live_view", &[""; 0]));
     for expected in [
-        "as the view opens:\n    order 1: 500 x paper (version 1)\n    order 2: 3 x ink (version 2)\n",
-        "and a new order:\n    order 2: 5 x ink (version 3)\n    order 3: 100 x envelopes (version 5)\n",
+        "as the view opens:\n    order 1: 500 x paper (version 1)\n    \
+         order 2: 3 x ink (version 2)\n",
+        "and a new order:\n    order 2: 5 x ink (version 3)\n    \
+         order 3: 100 x envelopes (version 5)\n",
         "begun again:\n    order 4: 50 x stamps (version ",
     ] {
         assert!(shown.contains(expected), "{expected:?} is missing in:\n{shown}");

@@ -2,9 +2,9 @@
 //!
 //! Small reads alone, beside a task that writes and reads 10 MiB values in a loop on another
 //! connection, and beside one on the same connection. An ordinary run shows that all values come
-//! through; `KVSD_TEST_LARGE_SECONDS=5` makes each of the three that long, and the printed latencies
-//! and quotients worth something: run it with `--release -- --nocapture` on a quiet machine, against
-//! a server in a process of its own (`KVSD_TEST_LARGE_URL=kvsd://localhost`). That
+//! through; `KVSD_TEST_LARGE_SECONDS=5` makes each of the three that long, and the printed
+//! latencies and quotients worth something: run it with `--release -- --nocapture` on a quiet
+//! machine, against a server in a process of its own (`KVSD_TEST_LARGE_URL=kvsd://localhost`). That
 //! small messages pass the parts of large ones is asserted where it does not depend on time, in the
 //! tests of the connection and of the session.
 

@@ -18,8 +18,8 @@ const KEY: &str = "canary-key";
 const VALUE: &str = "canary-value";
 const PASSWORD: &str = "canary-password";
 
-/// Every operation there is, each ending well and badly, over connections that are lost and refused.
-/// In the end the client and the server are closed.
+/// Every operation there is, each ending well and badly, over connections that are lost and
+/// refused. In the end the client and the server are closed.
 async fn everything(table: &str) {
     let server = Embedded::options().max_value_bytes(2048).temporary().await.unwrap();
     let faults = Faults::seeded(1);

@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use kvsd::protocol::v2::MAX_BATCH;
+use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd_server::Config;
 
 const TEXTS: [&str; 7] = [
@@ -47,6 +49,17 @@ fn every_file_that_a_text_links_to_exists() {
         }
     }
     assert!(links > 5, "the texts' links were not found");
+}
+
+#[test]
+fn every_test_that_the_readme_names_as_evidence_exists() {
+    let readme = read("README.md");
+    let named = all_between(&readme, "(tests/", &[')', ' ', ',']);
+    assert!(!named.is_empty(), "the README's tests were not found");
+    for name in named {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name);
+        assert!(path.exists(), "tests/{name} does not exist");
+    }
 }
 
 #[test]
@@ -96,9 +109,31 @@ fn the_numbers_in_the_readme_are_those_of_the_code() {
         format!("({} s by default)", kvsd::DEFAULT_TIMEOUT.as_secs()),
         format!("connections ({} by default)", kvsd::DEFAULT_POOL_SIZE),
         format!("listening on {}", config.listen),
+        format!("has at most {} changes", thousands(MAX_BATCH)),
+        format!("larger than {} KiB travels in parts", MAX_PART_BYTES / 1024),
+        format!(
+            "the newest {} MiB for up to {} minutes",
+            config.history_bytes / (1 << 20),
+            in_words(config.history_time.as_secs() / 60)
+        ),
+        format!("among them a storm: {} operations", storms_operations()),
     ] {
         assert!(readme.contains(&claim), "the README does not say: {claim}");
     }
+}
+
+/// As the README writes a number that it spells out.
+fn in_words(number: u64) -> &'static str {
+    match number {
+        10 => "ten",
+        other => panic!("the README has no word for {other}"),
+    }
+}
+
+fn storms_operations() -> String {
+    let storm = read("tests/storm/main.rs");
+    let operations = all_between(&storm, "const OPERATIONS: u64 = ", &[';']);
+    thousands(operations[0].replace('_', "").parse().unwrap())
 }
 
 fn thousands(number: usize) -> String {

@@ -5,10 +5,10 @@
 //!                                                  [--verify-only]
 //! ```
 //!
-//! FILE defaults to the sample in this repository. The server is the one at URL (else at `KVSD_URL`;
-//! plain `kvsd://` or TLS `kvsds://..?ca=FILE`, or with `KVSD_TLS_CA`), else one inside this
-//! program, on DIR or on a temporary folder. `--verify-only` stores nothing: run it after a restart
-//! of the server.
+//! FILE defaults to the sample in this repository. The server is the one at URL (else at
+//! `KVSD_URL`; plain `kvsd://` or TLS `kvsds://..?ca=FILE`, or with `KVSD_TLS_CA`), else one inside
+//! this program, on DIR or on a temporary folder. `--verify-only` stores nothing: run it after a
+//! restart of the server.
 
 mod packages;
 

@@ -5,7 +5,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Lifetime, Type};
+use syn::{DeriveInput, Generics, Lifetime, Type};
 
 use crate::attr::{self, Errors, KvsdContainer, Serde};
 use crate::case::{self, Named};
@@ -111,8 +111,7 @@ impl<'a> Container<'a> {
 
     /// Whether the type has parameters that are not lifetimes.
     pub(crate) fn is_generic(&self) -> bool {
-        let generics = &self.input.generics;
-        generics.type_params().next().is_some() || generics.const_params().next().is_some()
+        is_generic(&self.input.generics)
     }
 
     /// The type with one lifetime in the place of all; for one that is not generic.
@@ -195,6 +194,11 @@ impl Form {
             Self::LaidOut
         }
     }
+}
+
+/// Whether there are parameters that are not lifetimes.
+pub(crate) fn is_generic(generics: &Generics) -> bool {
+    generics.type_params().next().is_some() || generics.const_params().next().is_some()
 }
 
 fn rule(serde: &[Serde], name: &str) -> Option<String> {

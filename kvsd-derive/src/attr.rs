@@ -258,3 +258,11 @@ fn check_name(name: &LitStr) -> syn::Result<()> {
 
 /// As `kvsd::value::MAX_TYPE_NAME_BYTES`.
 const MAX_NAME_BYTES: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_name_is_as_long_as_the_envelope_has_room_for() {
+        assert_eq!(super::MAX_NAME_BYTES, kvsd::value::MAX_TYPE_NAME_BYTES);
+    }
+}

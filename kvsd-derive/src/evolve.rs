@@ -8,6 +8,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Expr, ExprLit, Generics, Lit, Meta, MetaNameValue, Path, Token, Type};
 
+use crate::ast::is_generic;
 use crate::attr::{self, Errors};
 use crate::tokens;
 
@@ -86,9 +87,7 @@ impl Evolution {
             );
             errors.push(syn::Error::new(given.span(), text));
         }
-        let has_layouts =
-            generics.type_params().next().is_some() || generics.const_params().next().is_some();
-        if let Some((_, at)) = self.freeze.filter(|_| has_layouts) {
+        if let Some((_, at)) = self.freeze.filter(|_| is_generic(generics)) {
             let text = "a type with parameters has a layout for each of their values, and cannot \
                         be frozen: freeze the types that hold it";
             errors.push(syn::Error::new(at, text));

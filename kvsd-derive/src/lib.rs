@@ -6,7 +6,8 @@
 //! implementations; never inherent items, never serde's own implementations. What the written code
 //! does stands in `kvsd::value` and `kvsd::key`, not here. Reading order: `ast` (what was read),
 //! `attr` (the attributes), `evolve` (those of versions), `check` (what a positional codec would
-//! corrupt), `key` (how keys are made), `expand` (what is written), `chain` (what for older versions).
+//! corrupt), `key` (how keys are made), `expand` (what is written), `chain` (what for older
+//! versions).
 
 mod ast;
 mod attr;

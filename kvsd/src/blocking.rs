@@ -1,9 +1,9 @@
 //! The client for programs without `async` (feature `blocking`): the same operations, waited for.
 //!
-//! [`Wait::wait`] blocks the thread until an operation is done, [`WaitEach::each`] makes an iterator
-//! of a stream. What they need of a runtime runs on one background thread of the process, which
-//! starts with the first of them. Nothing else differs: deadlines, errors and limits are those of
-//! the operation.
+//! [`Wait::wait`] blocks the thread until an operation is done, [`WaitEach::each`] makes an
+//! iterator of a stream. What they need of a runtime runs on one background thread of the process,
+//! which starts with the first of them. Nothing else differs: deadlines, errors and limits are
+//! those of the operation.
 //!
 //! ```
 //! use kvsd::blocking::Wait;
@@ -20,9 +20,9 @@
 //! ```
 //!
 //! A client belongs to the runtime that opened its connections; one that an `async` program made
-//! can be waited on from another thread as well, while that runtime runs. If it stands still, as one
-//! of the current thread does that nobody blocks on, the wait ends a second after the deadline at
-//! the latest. Next file to read: [`crate::operation`].
+//! can be waited on from another thread as well, while that runtime runs. If it stands still, as
+//! one of the current thread does that nobody blocks on, the wait ends a second after the deadline
+//! at the latest. Next file to read: [`crate::operation`].
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -38,15 +38,15 @@
 //! one, the URL's or `default`; [`Client::table`] makes a handle on another, [`Client::of`] on that
 //! of a type. A table comes into being with its first write.
 //!
-//! **A key** is 1 to 1,024 bytes, ordered byte by byte. Write keys by hand (`"user/7"`), or let a type
-//! know its own: `#[kvsd(key = "order/{customer}/{id}")]`, see [`key`].
+//! **A key** is 1 to 1,024 bytes, ordered byte by byte. Write keys by hand (`"user/7"`), or let a
+//! type know its own: `#[kvsd(key = "order/{customer}/{id}")]`, see [`key`].
 //!
 //! **A value** is text, bytes, a number, or a type that derives [`Value`](macro@Value): then it
 //! carries its type's name, version and layout, so that reading it as something else is an error
 //! and not nonsense. How a type changes without losing what is stored: [`value::evolution`].
 //!
-//! **An operation** is a future with settings: nothing happens before the first poll, and until then
-//! it can be refined. It borrows the client only; `.owned()` makes it `'static`.
+//! **An operation** is a future with settings: nothing happens before the first poll, and until
+//! then it can be refined. It borrows the client only; `.owned()` makes it `'static`.
 //!
 //! **A version** is the number that each write of a table gets; it only grows. It is what
 //! [`if_version`](operation::write::Set::if_version) compares and where a
@@ -183,10 +183,9 @@
 //! # Ok(()) }
 //! ```
 //!
-//! Programs of a page each, in `examples/`: typed records, a schema that evolves, counters, a cache,
-//! a transfer between accounts, a live view, sessions of a web service, a tool that embeds its
-//! store, tests with a network that fails.
-//!
+//! Programs of a page each, in `examples/`: typed records, a schema that evolves, counters, a
+//! cache, a transfer between accounts, a live view, sessions of a web service, a tool that embeds
+//! its store, tests with a network that fails.
 //!
 //! # Deadlines and limits
 //!
@@ -224,8 +223,8 @@
 //! - the server said that it is [busy](protocol::v2::FailCode::Busy): after a pause.
 //!
 //! Pauses are random, from 20 ms doubling up to a second. All operations of a client together are
-//! sent again at most once for every ten that begin, besides a reserve of 100; those that never left
-//! do not count. Whoever is past that gets the error at once. Everything else is the caller's
+//! sent again at most once for every ten that begin, besides a reserve of 100; those that never
+//! left do not count. Whoever is past that gets the error at once. Everything else is the caller's
 //! decision; [`Error::outcome`] and [`Error::is_retryable`] say what is known.
 //!
 //! # Features

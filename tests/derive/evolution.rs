@@ -5,7 +5,7 @@
 //! in [`FIXTURES`], and run this once:
 //!
 //! ```text
-//! KVSD_TEST_MAKE_FIXTURES=1 cargo test --test derive evolution
+//! KVSD_TEST_MAKE_FIXTURES=1 cargo test --test derive fixtures_are_made
 //! ```
 //!
 //! That writes the last of them and refuses to touch one that is there already: what an earlier

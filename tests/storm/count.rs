@@ -1,5 +1,5 @@
-//! Counters: no increment is lost, none is applied twice. One counter for each task, and one that all
-//! share.
+//! Counters: no increment is lost, none is applied twice. One counter for each task, and one that
+//! all share.
 
 use std::sync::atomic::Ordering;
 
@@ -90,7 +90,7 @@ impl Worker {
         match end {
             End::Done(result) => self.counter.was_incremented(result),
             End::Failed(Fate::Perhaps) | End::Dropped => self.counter.lingering += 1,
-            End::Failed(Fate::Never) => {}
+            End::Failed(Fate::Never | Fate::Conflict) => {}
         }
     }
 
@@ -98,7 +98,7 @@ impl Worker {
         let count = match end {
             End::Done(_) => &self.ledger.counted,
             End::Failed(Fate::Perhaps) | End::Dropped => &self.ledger.perhaps_counted,
-            End::Failed(Fate::Never) => return,
+            End::Failed(Fate::Never | Fate::Conflict) => return,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }

@@ -95,12 +95,13 @@ impl Ledger {
             _ => false,
         };
         assert!(expected, "{operation} failed as nothing here may: {error}");
-        let fate = match error.outcome() {
-            Outcome::NotSent | Outcome::Refused => Fate::Never,
-            Outcome::Unknown | Outcome::Partly => Fate::Perhaps,
-            Outcome::Done => panic!("{operation}: done, and the answer is unusable: {error}"),
+        let fate = match (error.kind(), error.outcome()) {
+            (ErrorKind::Conflict { .. }, Outcome::Refused) => Fate::Conflict,
+            (_, Outcome::NotSent | Outcome::Refused) => Fate::Never,
+            (_, Outcome::Unknown | Outcome::Partly) => Fate::Perhaps,
+            (_, Outcome::Done) => panic!("{operation}: done, and the answer is unusable: {error}"),
         };
-        if let (Some(number), Fate::Never) = (number, fate) {
+        if let (Some(number), Fate::Never | Fate::Conflict) = (number, fate) {
             self.never_happened(number);
         }
         let kind = match error.kind() {
@@ -138,5 +139,7 @@ impl Ledger {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
     Never,
+    /// Never, and because its condition did not hold.
+    Conflict,
     Perhaps,
 }

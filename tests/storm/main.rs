@@ -61,9 +61,12 @@ async fn in_calm_sea_every_operation_succeeds_though_many_are_dropped() {
             for _ in 0..30 {
                 worker.step().await;
             }
+            worker
         });
     }
-    join(&mut tasks).await;
+    for mut worker in join(&mut tasks).await {
+        worker.check(&client).await;
+    }
     assert!(ledger.counted("dropped") > 1_000, "{:?}", ledger.counts());
     works(&client).await;
     host.stop(Stop::Gracefully).await;
@@ -202,7 +205,8 @@ impl Storm {
         witness.close().await;
     }
 
-    /// The network takes everything and says nothing, for good: each operation has its deadline left.
+    /// The network takes everything and says nothing, for good: each operation has its deadline
+    /// left.
     async fn fall_silent(&self) {
         const SOON: Duration = Duration::from_millis(200);
         let mut tasks = JoinSet::new();

@@ -1,7 +1,9 @@
-//! Two keys that one task alone writes, always together: never does one have a batch's value without
-//! the other.
+//! Two keys that one task alone writes, always together: never does one have a batch's value
+//! without the other.
 
 use std::time::Duration;
+
+use kvsd::Client;
 
 use crate::ledger::Fate;
 use crate::value::number_of;
@@ -20,6 +22,14 @@ pub(crate) struct OwnPair {
     current: Option<u64>,
     /// Batches whose outcome nobody knows: each may come once, at any time, or never.
     lingering: Vec<u64>,
+}
+
+/// What stood at the two keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pairing {
+    Same,
+    /// A batch came between the two reads.
+    Apart,
 }
 
 impl OwnPair {
@@ -45,6 +55,7 @@ impl Worker {
                     End::Done(_) => self.pair.current = Some(number),
                     End::Failed(Fate::Perhaps) | End::Dropped => self.pair.lingering.push(number),
                     End::Failed(Fate::Never) => {}
+                    End::Failed(Fate::Conflict) => panic!("a conflict, and no condition"),
                 }
             }
             Pair::Read => {
@@ -59,8 +70,18 @@ impl Worker {
         }
     }
 
+    /// Checks the pair through a client without storm: what may come between two reads has come
+    /// soon, and then both keys have one batch's values.
+    pub(crate) async fn check_pair(&mut self, witness: &Client) {
+        let mut reads = 0;
+        while self.saw_pair(witness.get_many(self.pair.keys()).await.unwrap()) == Pairing::Apart {
+            reads += 1;
+            assert!(reads < 10, "half of a batch stays: {:?}", self.pair.keys());
+        }
+    }
+
     /// Checks what was read at the pair's keys, and learns from it.
-    pub(crate) fn saw_pair(&mut self, read: Vec<Option<Vec<u8>>>) {
+    pub(crate) fn saw_pair(&mut self, read: Vec<Option<Vec<u8>>>) -> Pairing {
         let numbers: Vec<Option<u64>> = read
             .iter()
             .zip(self.pair.keys())
@@ -75,10 +96,12 @@ impl Worker {
         if numbers[0] == numbers[1] {
             *current = numbers[0];
             lingering.retain(|number| Some(*number) != numbers[0]);
+            Pairing::Same
         } else {
             // Two reads, and a lingering batch may have come in between; it is the second's.
             let came = numbers[1].filter(|number| lingering.contains(number));
             assert!(came.is_some(), "half a batch: {numbers:?}, unknown {lingering:?}");
+            Pairing::Apart
         }
     }
 

@@ -1,5 +1,5 @@
-//! The operations on several records at once, on keys that all tasks write: each answer must be that
-//! of its own place.
+//! The operations on several records at once, on keys that all tasks write: each answer must be
+//! that of its own place.
 
 use crate::ledger::Fate;
 use crate::value::number_of;
@@ -38,7 +38,7 @@ impl Worker {
                         numbers.into_iter().for_each(|number| self.ledger.stored(number));
                         assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
                     }
-                    End::Failed(Fate::Never) => {
+                    End::Failed(Fate::Never | Fate::Conflict) => {
                         numbers.into_iter().for_each(|number| self.ledger.never_happened(number));
                     }
                     End::Failed(Fate::Perhaps) | End::Dropped => {}
@@ -70,6 +70,7 @@ impl Worker {
             assert!(entries.is_sorted_by(|one, next| one.key < next.key));
             for entry in entries {
                 let key = std::str::from_utf8(&entry.key).unwrap();
+                assert!(key.starts_with(&prefix), "a scan of {prefix} met {key}");
                 self.ledger.saw(number_of(key, &entry.value));
             }
         }

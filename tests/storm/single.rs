@@ -198,12 +198,16 @@ impl Worker {
         }
     }
 
-    /// A conditional set has ended; `must_hold` is what its condition must come to, if that is known.
+    /// A conditional set has ended; `must_hold` is what its condition must come to, if that is
+    /// known.
     fn after_condition(&mut self, number: u64, must_hold: Option<bool>, end: End<Version>) {
         match end {
             End::Done(version) => {
                 assert_ne!(must_hold, Some(false), "{}: a condition held", self.own.name);
                 self.own.was_set(number, Some(version));
+            }
+            End::Failed(Fate::Conflict) => {
+                assert_ne!(must_hold, Some(true), "{}: a condition did not hold", self.own.name);
             }
             end => self.perhaps(&end, Lingering::Set(number)),
         }
@@ -219,6 +223,7 @@ impl Worker {
     fn perhaps<T>(&mut self, end: &End<T>, what: Lingering) {
         match end {
             End::Failed(Fate::Perhaps) | End::Dropped => self.own.lingers(what),
+            End::Failed(Fate::Conflict) => panic!("{}: no condition, a conflict", self.own.name),
             End::Failed(Fate::Never) | End::Done(_) => {}
         }
     }

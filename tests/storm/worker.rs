@@ -1,7 +1,7 @@
 //! One task in the storm: an operation after the other, each to its end, or dropped on the way.
 //!
-//! A new operation of the client becomes an arm: a variant in one of `single`, `several`, `count` and
-//! `pair`, a place in [`ARMS`], and what its answer must be.
+//! A new operation of the client becomes an arm: a variant in one of `single`, `several`, `count`
+//! and `pair`, a place in [`ARMS`], and what its answer must be.
 
 use std::fmt;
 use std::future::Future;
@@ -128,8 +128,7 @@ impl Worker {
         self.saw(read, None);
         let count = witness.get::<i64>(&self.counter.name).await.unwrap();
         self.counter.saw(count.unwrap_or(0));
-        let read = witness.get_many::<Vec<u8>>(self.pair.keys()).await.unwrap();
-        self.saw_pair(read);
+        self.check_pair(witness).await;
     }
 
     /// A new write's number and value: mostly short, sometimes in parts, seldom up to 1 MiB.

@@ -1,6 +1,6 @@
 //! The service as a browser sees it, over an embedded server.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
 use std::time::Duration;
 

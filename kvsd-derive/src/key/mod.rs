@@ -112,3 +112,11 @@ fn check_table(name: &LitStr) -> syn::Result<String> {
 
 /// As `kvsd::types::MAX_TABLE_NAME_BYTES`.
 const MAX_TABLE_NAME_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_tables_name_is_as_long_as_a_server_takes_it() {
+        assert_eq!(super::MAX_TABLE_NAME_BYTES, kvsd::types::MAX_TABLE_NAME_BYTES);
+    }
+}

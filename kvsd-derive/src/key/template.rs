@@ -161,6 +161,11 @@ const MAX_KEY_BYTES: usize = 1024;
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_key_is_as_long_as_a_server_takes_it() {
+        assert_eq!(MAX_KEY_BYTES, kvsd::types::MAX_KEY_BYTES);
+    }
+
     /// The names in braces with the text around them, as one text with bars between.
     fn shown(text: &str) -> Option<String> {
         let (pieces, tail) = split(text).ok()?;

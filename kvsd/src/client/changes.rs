@@ -27,8 +27,8 @@ impl Client {
     ///
     /// [`ErrorKind::Overflow`] if it would leave the range of an `i64`, [`ErrorKind::NotAnInteger`]
     /// for another value, [`ErrorKind::Conflict`] if a condition does not hold: nothing is written.
-    /// And what any operation can fail with; one with [`Outcome::Unknown`] is not tried again, since
-    /// it might count twice.
+    /// And what any operation can fail with; one with [`Outcome::Unknown`] is not tried again,
+    /// since it might count twice.
     ///
     /// # Cancel safety
     ///
@@ -51,7 +51,8 @@ impl Client {
     }
 
     /// Lets the record at `key` end after `ttl`, which the server counts from when it takes the
-    /// request up: at least 1 ms, rounded up to whole ones. Resolves with whether there is a record.
+    /// request up: at least 1 ms, rounded up to whole ones. Resolves with whether there is a
+    /// record.
     ///
     /// # Errors
     ///
@@ -79,8 +80,8 @@ impl Client {
         self.expire_by("expire", key.as_ref(), argument::ttl(ttl).map(Some))
     }
 
-    /// Lets the record at `key` end at `time`, by the server's clock. Resolves with whether there is
-    /// a record.
+    /// Lets the record at `key` end at `time`, by the server's clock. Resolves with whether there
+    /// is a record.
     ///
     /// # Errors
     ///
@@ -112,7 +113,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if its condition does not hold; and what any operation can fail with.
+    /// [`ErrorKind::Conflict`] if its condition does not hold; and what any operation can fail
+    /// with.
     ///
     /// # Cancel safety
     ///
@@ -147,9 +149,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] after [too many attempts](crate::operation::update::DEFAULT_ATTEMPTS);
-    /// [`ErrorKind::Decode`] if the value is no `T`; as [`Client::set`] for what `change` made; and
-    /// what any operation can fail with. After [`Outcome::Unknown`] nothing is tried again.
+    /// [`ErrorKind::Conflict`] after [too many
+    /// attempts](crate::operation::update::DEFAULT_ATTEMPTS); [`ErrorKind::Decode`] if the value is
+    /// no `T`; as [`Client::set`] for what `change` made; and what any operation can fail with.
+    /// After [`Outcome::Unknown`] nothing is tried again.
     ///
     /// # Cancel safety
     ///

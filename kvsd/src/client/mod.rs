@@ -29,9 +29,9 @@ use crate::types::TableName;
 ///
 /// Its operations act on one table, the URL's or `default`; [`Client::table`] gives a handle on
 /// another. They are futures: nothing happens before the first poll, and each ends within its
-/// deadline. What any of them can fail with is an [`ErrorKind`]; what its failure means for the data
-/// is an [`Outcome`]. Dropping one that reads changes nothing; **a write that is dropped after its
-/// first poll may still happen**.
+/// deadline. What any of them can fail with is an [`ErrorKind`]; what its failure means for the
+/// data is an [`Outcome`]. Dropping one that reads changes nothing; **a write that is dropped after
+/// its first poll may still happen**.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

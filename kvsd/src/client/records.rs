@@ -198,7 +198,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] if its condition does not hold; and what any operation can fail with.
+    /// [`ErrorKind::Conflict`] if its condition does not hold; and what any operation can fail
+    /// with.
     ///
     /// # Cancel safety
     ///

@@ -84,8 +84,8 @@ impl Client {
         SetMany { call: Convoy::new(self, "set_many", items("set", drafts)) }
     }
 
-    /// Removes the records at `keys`; resolves with whether there was one, in the order of the keys.
-    /// **Each is a write of its own**, as those of [`Client::set_many`].
+    /// Removes the records at `keys`; resolves with whether there was one, in the order of the
+    /// keys. **Each is a write of its own**, as those of [`Client::set_many`].
     ///
     /// # Errors
     ///
@@ -156,7 +156,8 @@ impl Client {
     ///
     /// # Cancel safety
     ///
-    /// Dropped after its first poll the batch may still happen, as a whole, even after a later write.
+    /// Dropped after its first poll the batch may still happen, as a whole, even after a later
+    /// write.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -96,8 +96,8 @@ impl Client {
         }
     }
 
-    /// Stores `record` at its own key, in its type's table and for its type's time to live; resolves
-    /// with the write's version. [`Set`] has its conditions and other ends.
+    /// Stores `record` at its own key, in its type's table and for its type's time to live;
+    /// resolves with the write's version. [`Set`] has its conditions and other ends.
     ///
     /// # Errors
     ///
@@ -247,7 +247,8 @@ impl Client {
     /// client.put(&Session { id: 9, user: "ada".into() }).ttl(minute).await?;
     /// let session = client.renew(Session::key_of(9)).await?.ok_or("log in first")?;
     /// assert_eq!(session.user, "ada");
-    /// let Ttl::Left(left) = client.of::<Session>().ttl(Session::key_of(9)).await? else { panic!() };
+    /// let sessions = client.of::<Session>();
+    /// let Ttl::Left(left) = sessions.ttl(Session::key_of(9)).await? else { panic!() };
     /// assert!(left > minute);
     /// # server.close().await?;
     /// # Ok(()) }

@@ -19,8 +19,9 @@ use crate::testing::Faults;
 use crate::transport::Transport;
 use crate::types::TableName;
 
-/// Everything that [`Client::connect`] leaves at its default. The order of the calls does not matter:
-/// what is said here counts more than the URL, and the URL more than what is said to be a default.
+/// Everything that [`Client::connect`] leaves at its default. The order of the calls does not
+/// matter: what is said here counts more than the URL, and the URL more than what is said to be a
+/// default.
 ///
 /// ```no_run
 /// # async fn run() -> Result<(), kvsd::Error> {
@@ -73,9 +74,9 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     /// Takes address, encryption and all else that a URL can say from `url`:
     /// `kvsd://` (plain TCP) or `kvsds://` (TLS), then `[user[:password]@]host[:port][/table]` and
-    /// `?pool=4&timeout=2s&ca=FILE`, each part percent-decoded. The port defaults to 7379. In a user
-    /// name or password `/` is written `%2F`, `?` is `%3F`, `@` is `%40`, `%` is `%25`, and in a
-    /// user name `:` is `%3A`. Times have the unit `ms`, `s` or `m`.
+    /// `?pool=4&timeout=2s&ca=FILE`, each part percent-decoded. The port defaults to 7379. In a
+    /// user name or password `/` is written `%2F`, `?` is `%3F`, `@` is `%40`, `%` is `%25`, and in
+    /// a user name `:` is `%3A`. Times have the unit `ms`, `s` or `m`.
     ///
     /// # Errors
     ///
@@ -295,9 +296,9 @@ impl ClientBuilder {
     }
 
     /// How long a connection may bring nothing, busy or idle, before the server is asked whether it
-    /// is still there. If nothing at all comes within 5 s then, the connection counts as lost and is
-    /// replaced: a machine that has gone without a word is found within 15 s by default. Default:
-    /// 10 s. Less than a second counts as that; a year or more turns it off.
+    /// is still there. If nothing at all comes within 5 s then, the connection counts as lost and
+    /// is replaced: a machine that has gone without a word is found within 15 s by default.
+    /// Default: 10 s. Less than a second counts as that; a year or more turns it off.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

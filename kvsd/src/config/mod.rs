@@ -40,8 +40,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// assert!(2 * kvsd::CONNECT_TIMEOUT <= kvsd::DEFAULT_TIMEOUT);
 /// ```
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a server may be silent before it is asked whether it is there, unless the client is told
-/// otherwise.
+/// How long a server may be silent before it is asked whether it is there, unless the client is
+/// told otherwise.
 ///
 /// ```
 /// // Half as long: a machine that has gone without a word is found within 10 s.

@@ -72,11 +72,11 @@
 //!           String                   ten digits
 //! ```
 //!
-//! Years from 0 to 9999 are four digits. `chrono` and `time` know others, and they order rightly, but
-//! are no ISO 8601: a later year is `y` and six digits, an earlier one `-` and the six digits of the
-//! year plus 1,000,000. So a leap second of `chrono` stands behind its second, with `y` before the
-//! nanoseconds. A local time or one with an offset is no part: of two, the first to come may be
-//! written as the later one.
+//! Years from 0 to 9999 are four digits. `chrono` and `time` know others, and they order rightly,
+//! but are no ISO 8601: a later year is `y` and six digits, an earlier one `-` and the six digits
+//! of the year plus 1,000,000. So a leap second of `chrono` stands behind its second, with `y`
+//! before the nanoseconds. A local time or one with an offset is no part: of two, the first to come
+//! may be written as the later one.
 //!
 //! # Order and collisions
 //!

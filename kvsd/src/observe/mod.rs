@@ -1,7 +1,7 @@
 //! What the client tells of itself: spans and events through `tracing`, figures through `metrics`.
 //!
-//! Nothing here ever holds a key, a value, a user name or a password. Next file to read: `operation`,
-//! then `meter`.
+//! Nothing here ever holds a key, a value, a user name or a password. Next file to read:
+//! `operation`, then `meter`.
 //!
 //! # Spans and events
 //!

@@ -72,8 +72,8 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    /// How long to wait before the operation is sent again; `None` if it must not be, or if it would
-    /// be too late.
+    /// How long to wait before the operation is sent again; `None` if it must not be, or if it
+    /// would be too late.
     pub(crate) fn pause(
         &mut self,
         cause: Cause,

@@ -230,8 +230,8 @@ impl Core {
         Err(Error::new(ErrorKind::Connect, Outcome::NotSent, lost).at(&self.address))
     }
 
-    /// To be asked while somebody waits. bb8 has begun an attempt for them then, in a task: if there
-    /// is none, the task was dropped with its runtime, or its runtime stands still.
+    /// To be asked while somebody waits. bb8 has begun an attempt for them then, in a task: if
+    /// there is none, the task was dropped with its runtime, or its runtime stands still.
     fn look_for_a_lost_slot(&self) {
         // In this order: an attempt that succeeds is over only when its connection is there.
         if self.opening.load(Ordering::Acquire) == 0 && self.open_handle().is_none() {

@@ -1,4 +1,5 @@
-//! What bb8 calls to open a connection, and what becomes of it: opened, followed to its end, failed.
+//! What bb8 calls to open a connection, and what becomes of it: opened, followed to its end,
+//! failed.
 //!
 //! Decides when the pool is healed; the healing is [`Core::heal`]'s. Next file to read: `backoff`.
 

@@ -7,10 +7,10 @@
 //!
 //! Both are made by a [`Client`] and hold a handle on it, so that they live as long as they like.
 //! Nothing is asked before the first poll. Refine a stream before it: what is refined later counts
-//! for what is still to be asked, or not at all. `next()` is a method of their own, so that no other
-//! crate is needed; with `futures` or `tokio-stream` they are any [`Stream`]. Dropping a stream or a
-//! future of its `next()` loses no item: [`Scan::token`] and [`Watch::token`] say behind which one
-//! to go on, in another process too.
+//! for what is still to be asked, or not at all. `next()` is a method of their own, so that no
+//! other crate is needed; with `futures` or `tokio-stream` they are any [`Stream`]. Dropping a
+//! stream or a future of its `next()` loses no item: [`Scan::token`] and [`Watch::token`] say
+//! behind which one to go on, in another process too.
 //!
 //! ```
 //! use kvsd::Event;

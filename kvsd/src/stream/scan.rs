@@ -107,9 +107,9 @@ macro_rules! scan {
             }
 
             /// Asks for so many records at a time, at least 1 (0 is an error of kind
-            /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) at the first poll) and at most
-            /// 1,000, which more counts as, and is the default. The server ends a page at 1 MiB
-            /// anyway. At most two pages are in memory.
+            /// [`InvalidArgument`](crate::ErrorKind::InvalidArgument) at the first poll) and at
+            /// most 1,000, which more counts as, and is the default. The server ends a page at 1
+            /// MiB anyway. At most two pages are in memory.
             ///
             /// ```
             /// # #[tokio::main(flavor = "current_thread")]

@@ -277,8 +277,8 @@ impl Faults {
         self.settings().cut_after = Some(bytes);
     }
 
-    /// Makes each connection that is opened from now on half-open after a number of bytes drawn from
-    /// `bytes`, both ways together.
+    /// Makes each connection that is opened from now on half-open after a number of bytes drawn
+    /// from `bytes`, both ways together.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -349,7 +349,8 @@ impl Faults {
         self.shared.changed.notify_waiters();
     }
 
-    /// Cuts every connection, the half-open ones too: each side sees a reset or an end of the stream.
+    /// Cuts every connection, the half-open ones too: each side sees a reset or an end of the
+    /// stream.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -368,8 +369,8 @@ impl Faults {
         self.turn_all(Flow::Cut);
     }
 
-    /// Makes every connection half-open: it takes what is sent and gives nothing, without a word, as
-    /// if the other machine had lost its power. It stays so until somebody gives it up.
+    /// Makes every connection half-open: it takes what is sent and gives nothing, without a word,
+    /// as if the other machine had lost its power. It stays so until somebody gives it up.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

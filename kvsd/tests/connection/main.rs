@@ -1,4 +1,5 @@
-//! What a caller sees of the connections under its operations, against a server that the test plays.
+//! What a caller sees of the connections under its operations, against a server that the test
+//! plays.
 //!
 //! Time stands still and jumps when nothing else can happen, so that no test waits.
 

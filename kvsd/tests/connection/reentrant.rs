@@ -1,6 +1,7 @@
 //! What the client calls back may use the client: wakers and subscribers run without its locks.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -74,9 +75,12 @@ fn a_waker_may_use_the_client_when_its_operation_is_dropped() {
     });
 }
 
-/// Uses the client at each event, once there is one.
+/// Uses the client at each event, once there is one, and counts these events.
 #[derive(Default)]
-struct Listener(Arc<OnceLock<Client>>);
+struct Listener {
+    client: Arc<OnceLock<Client>>,
+    told: Arc<AtomicUsize>,
+}
 
 impl tracing::Subscriber for Listener {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
@@ -92,7 +96,10 @@ impl tracing::Subscriber for Listener {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, _: &tracing::Event<'_>) {
-        self.0.get().iter().for_each(|client| use_client(client));
+        if let Some(client) = self.client.get() {
+            self.told.fetch_add(1, Ordering::Relaxed);
+            use_client(client);
+        }
     }
 
     fn enter(&self, _: &span::Id) {}
@@ -104,11 +111,15 @@ impl tracing::Subscriber for Listener {
 fn a_subscriber_may_use_the_client_when_it_is_told_that_a_connection_is_lost() {
     on_a_thread(async {
         let listener = Listener::default();
-        let known = Arc::clone(&listener.0);
+        let (known, told) = (Arc::clone(&listener.client), Arc::clone(&listener.told));
+        // A single subscriber is asked for its interest in an event only by its own thread, and
+        // another test's may be the first to come upon this one.
+        let _second = tracing::Dispatch::new(Listener::default());
         let _listening = tracing::subscriber::set_default(listener);
         let (client, mut server, session) = connected().await;
         known.set(client.clone()).unwrap();
         drop(session);
         let _successor = server.welcome().await;
+        assert!(told.load(Ordering::Relaxed) > 0, "nothing was told");
     });
 }
