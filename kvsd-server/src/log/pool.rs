@@ -89,6 +89,11 @@ impl Pool {
         Running(answer)
     }
 
+    /// Whether jobs wait for a thread.
+    pub(crate) fn is_short(&self) -> bool {
+        !self.shared.lock().queue.is_empty()
+    }
+
     /// How many threads there are now.
     #[cfg(test)]
     pub(crate) fn threads(&self) -> usize {

@@ -299,6 +299,11 @@ impl Turn {
         self.writer.frees_room()
     }
 
+    /// Whether there is something to do between batches, or to leave time for.
+    pub(super) fn has_more_to_do(&self) -> bool {
+        self.is_stopped() || self.is_adopting() || self.frees_room()
+    }
+
     /// How short room is, in thousandths: that part of the time writes should leave to compaction.
     pub(super) fn crowding(&self) -> u64 {
         self.writer.crowding()

@@ -96,12 +96,13 @@ async fn nobody_wakes_for_a_write_that_is_not_synced_yet() {
     let (_, now) = told(&engine, START).await;
     disk.hold_syncs();
     let syncs = disk.syncs();
-    let mut waiter = Box::pin(waiting(&engine, now));
     let mut held = Box::pin(write(&engine, set(b"a", b"2")));
     assert!((&mut held).now_or_never().is_none());
     while disk.syncs() == syncs {
         tokio::task::yield_now().await;
     }
+    // Not before: the write above may still be waking those who wait.
+    let mut waiter = Box::pin(waiting(&engine, now));
     for _ in 0..100 {
         tokio::task::yield_now().await;
         assert!((&mut waiter).now_or_never().is_none(), "it is not on the disk");

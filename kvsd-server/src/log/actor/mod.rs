@@ -7,7 +7,12 @@
 //! but nothing of the task that waits for it. The actor closes the table when it is told to, or when
 //! the last handle is gone; when the table is dropped, it hands back the writes that are left.
 //!
+//! Where each write is synced before it is acknowledged, the whole actor goes to a thread that may
+//! wait ([`commit`]).
+//!
 //! Next file to read: [`super::table`].
+
+mod commit;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -102,6 +107,21 @@ struct Syncing {
 #[derive(Debug)]
 struct Submissions(Vec<Submission>);
 
+/// What a group had no room for.
+#[derive(Debug, Default)]
+struct Leftover {
+    /// The submission that the group has ended in.
+    begun: Option<Submission>,
+    /// Those behind it.
+    untouched: Vec<Submission>,
+}
+
+impl Leftover {
+    fn is_empty(&self) -> bool {
+        self.begun.is_none() && self.untouched.is_empty()
+    }
+}
+
 impl Batch for Submissions {
     fn submissions(&self) -> impl Iterator<Item = &[Write]> {
         self.0.iter().map(Submission::open)
@@ -121,7 +141,7 @@ impl Actor {
         let turn = Box::new(turn);
         runtime.spawn(async move {
             let now = Instant::now();
-            let actor = Self {
+            let actor = Box::new(Self {
                 shared,
                 inbox,
                 received: Vec::new(),
@@ -138,7 +158,7 @@ impl Actor {
                 armed: false,
                 published,
                 lock,
-            };
+            });
             let stopped = turn.stopped();
             if actor.run(turn).await.is_err() {
                 let _ = stopped.set("its writer panicked".to_owned());
@@ -148,7 +168,7 @@ impl Actor {
         sender
     }
 
-    async fn run(mut self, mut turn: Box<Turn>) -> Result<(), Lost> {
+    async fn run(mut self: Box<Self>, mut turn: Box<Turn>) -> Result<(), Lost> {
         self.begin_chore(&mut turn);
         loop {
             tokio::select! {
@@ -176,7 +196,13 @@ impl Actor {
             }
             if !self.queue.is_empty() {
                 let began = Instant::now();
-                turn = self.batch(turn).await?;
+                (self, turn) = match self.shared.policy {
+                    SyncPolicy::Always => self.commit_away(turn).await?,
+                    SyncPolicy::Interval(_) | SyncPolicy::Never => {
+                        turn = self.batch(turn).await?;
+                        (self, turn)
+                    }
+                };
                 self.wait_for_room(&turn, began).await;
             }
             turn.adopt_more();
@@ -210,6 +236,26 @@ impl Actor {
         }
     }
 
+    /// Carries out the queue, and what comes meanwhile, on a thread that may wait for the disk.
+    async fn commit_away(
+        mut self: Box<Self>,
+        mut turn: Box<Turn>,
+    ) -> Result<(Box<Self>, Box<Turn>), Lost> {
+        let batch = self.next_batch();
+        let shared = Arc::clone(&self.shared);
+        let work = move || {
+            let left = self.commit(&mut turn, batch);
+            (self, turn, left)
+        };
+        let (mut actor, turn, left) = shared.sync_pool.run(work).await?;
+        actor.last_write = Instant::now();
+        actor.put_back(left);
+        if !actor.armed {
+            actor.arm(&turn);
+        }
+        Ok((actor, turn))
+    }
+
     /// Carries out as much of the queue as fits one group.
     async fn batch(&mut self, mut turn: Box<Turn>) -> Result<Box<Turn>, Lost> {
         self.hold_back(&mut turn).await?;
@@ -239,26 +285,40 @@ impl Actor {
             (turn, batch, taken) = self.shared.read_pool.run(work).await?;
         }
         if taken == Taken::Written {
-            self.after_write(&mut turn).await?;
+            self.after_write(&mut turn);
         }
-        let (mut begun, mut untouched) = (None, Vec::new());
+        let left = self.answer(batch, &mut turn, taken);
+        self.put_back(left);
+        Ok(turn)
+    }
+
+    /// Answers a batch; the answer is what its group had no room for.
+    fn answer(&self, batch: Submissions, turn: &mut Turn, taken: Taken) -> Leftover {
+        let mut left = Leftover::default();
         for (submission, results) in batch.0.into_iter().zip(turn.results()) {
             let is_untouched = results.is_empty();
             match submission.answer(results) {
-                Some(submission) if is_untouched => untouched.push(submission),
-                // The one that the group has ended in.
-                unfinished => begun = begun.or(unfinished),
+                Some(submission) if is_untouched => left.untouched.push(submission),
+                unfinished => left.begun = left.begun.or(unfinished),
             }
         }
         if taken == Taken::Written {
             // Not before the writers have their answers: there may be many who wait for changes.
             self.published.notify_waiters();
         }
-        untouched.into_iter().rev().for_each(|submission| self.queue.push_front(submission));
-        if let Some(begun) = begun {
+        left
+    }
+
+    /// Puts what is left of a batch back to where its turn is.
+    fn put_back(&mut self, left: Leftover) {
+        left.untouched.into_iter().rev().for_each(|submission| self.queue.push_front(submission));
+        if let Some(begun) = left.begun {
             self.give_way(begun);
         }
-        Ok(turn)
+    }
+
+    fn is_asked_for_more_than_writes(&self) -> bool {
+        self.ending.is_some() || !self.pins.is_empty()
     }
 
     /// Puts a submission back behind all that others wait for by now, but before what its own task
@@ -330,27 +390,20 @@ impl Actor {
         }
     }
 
-    /// Does with a written group what the policy asks for before it is published and answered.
-    async fn after_write(&mut self, turn: &mut Turn) -> Result<(), Lost> {
+    /// Publishes a written group, which will be synced in time.
+    fn after_write(&mut self, turn: &mut Turn) {
         self.last_write = Instant::now();
         let mut needs_alarm = !self.armed;
-        match self.shared.policy {
-            SyncPolicy::Always => {
-                let sync = turn.sync();
-                let (sync, result) = self.run_sync(sync).await?;
-                turn.synced(&sync, result);
-            }
-            SyncPolicy::Interval(_) if self.dirty_since.is_none() => {
-                self.dirty_since = Some(self.last_write);
-                needs_alarm = true;
-            }
-            SyncPolicy::Interval(_) | SyncPolicy::Never => {}
+        if let SyncPolicy::Interval(_) = self.shared.policy
+            && self.dirty_since.is_none()
+        {
+            self.dirty_since = Some(self.last_write);
+            needs_alarm = true;
         }
         turn.settle();
         if needs_alarm {
             self.arm(turn);
         }
-        Ok(())
     }
 
     fn run_sync(&self, sync: Sync) -> Running<(Sync, Result<(), StorageError>)> {
@@ -463,7 +516,7 @@ impl Actor {
         }
     }
 
-    async fn end(mut self, turn: Box<Turn>) -> Result<(), Lost> {
+    async fn end(mut self: Box<Self>, turn: Box<Turn>) -> Result<(), Lost> {
         self.inbox.close();
         while let Ok(message) = self.inbox.try_recv() {
             self.received.push(message);
@@ -478,7 +531,7 @@ impl Actor {
     }
 
     async fn close(
-        mut self,
+        mut self: Box<Self>,
         mut turn: Box<Turn>,
         reply: Option<oneshot::Sender<Result<(), EngineError>>>,
     ) -> Result<(), Lost> {
@@ -502,7 +555,11 @@ impl Actor {
     }
 
     /// Waits for what is under way, and leaves the files as they are.
-    async fn leave(mut self, turn: Box<Turn>, reply: oneshot::Sender<()>) -> Result<(), Lost> {
+    async fn leave(
+        mut self: Box<Self>,
+        turn: Box<Turn>,
+        reply: oneshot::Sender<()>,
+    ) -> Result<(), Lost> {
         if self.syncing.is_some() {
             // How it ends does not matter any more.
             let _ = wait_sync(&mut self.syncing).await?;

@@ -1,0 +1,130 @@
+//! Groups committed one after the other on a thread that may wait for the disk, where each write is
+//! synced before it is acknowledged.
+//!
+//! The actor goes to a thread of the pool as a whole, carries out a batch there, syncs it and answers
+//! it, and stays for what comes next: from a session to this thread and back is one wake-up each way.
+//! It goes back to the runtime when nothing comes, when something else than writes does, and when it
+//! was away for a while.
+//!
+//! A group waits a little for as many writes as the one before it had, for those who have just been
+//! answered are likely to come back: then all of them share one sync, where they would take turns at
+//! two. ("Group commit with siblings", as in PostgreSQL's `commit_siblings`; but the wait is bounded
+//! by a part of what a sync takes.)
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use super::super::storage::reader::Access;
+use super::super::storage::rotation::Demand;
+use super::super::turn::{Taken, Turn};
+use super::{Actor, Leftover, Message, QUEUE_SUBMISSIONS, Submissions};
+
+impl Actor {
+    /// Carries out a batch and those that follow it. Tells what is left of the last one.
+    pub(super) fn commit(
+        &mut self,
+        turn: &mut Turn,
+        (mut batch, mut demand): (Submissions, Demand),
+    ) -> Leftover {
+        let back_at = Instant::now() + STAY;
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut context = Context::from_waker(&waker);
+        loop {
+            let (writes, started) = (demand.records, Instant::now());
+            let mut taken = Taken::Answered;
+            let prepared = match turn.needs_preparation(&demand) {
+                true => turn.prepare(&batch, &demand),
+                false => Ok(()),
+            };
+            if prepared.is_ok() {
+                taken = turn.take(&batch, Access::Wait);
+            }
+            if taken == Taken::Written {
+                let sync = turn.sync();
+                let result = sync.run();
+                turn.synced(&sync, result);
+                turn.settle();
+            }
+            let left = self.answer(batch, turn, taken);
+            let patience = (started.elapsed() / 2).min(MOST_PATIENCE);
+            let stays = left.is_empty()
+                && !turn.has_more_to_do()
+                && Instant::now() < back_at
+                && !self.shared.sync_pool.is_short();
+            if !stays || self.is_asked_for_more_than_writes() {
+                return left;
+            }
+            if self.queue.is_empty() {
+                if !self.gather(&mut context, writes, patience) {
+                    return left;
+                }
+                self.sort_received();
+                if self.queue.is_empty() || self.is_asked_for_more_than_writes() {
+                    return left;
+                }
+            }
+            (batch, demand) = self.next_batch();
+        }
+    }
+
+    /// Waits for writes, and for so many of them if that is not too long. False if none have come.
+    fn gather(&mut self, context: &mut Context<'_>, writes: u64, patience: Duration) -> bool {
+        if !self.receive(context, Instant::now() + LINGER) {
+            return false;
+        }
+        let until = Instant::now() + patience;
+        while self.received_writes() < writes && self.received.len() < QUEUE_SUBMISSIONS {
+            if !self.receive(context, until) {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Takes what is there, or waits for it. False if it is time, or nobody is left to send more.
+    fn receive(&mut self, context: &mut Context<'_>, until: Instant) -> bool {
+        loop {
+            let room = QUEUE_SUBMISSIONS.saturating_sub(self.received.len()).max(1);
+            match self.inbox.poll_recv_many(context, &mut self.received, room) {
+                Poll::Ready(count) => return count > 0,
+                Poll::Pending => {}
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::park_timeout(left);
+        }
+    }
+
+    fn received_writes(&self) -> u64 {
+        let writes = |message: &Message| match message {
+            Message::Writes(submission) => submission.open().len() as u64,
+            // Whoever asks for something else need not wait for others.
+            Message::Pin(_) | Message::Close(_) | Message::Drop(_) => u64::MAX,
+        };
+        self.received.iter().map(writes).fold(0, u64::saturating_add)
+    }
+}
+
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// How long the actor stays away from the runtime, where chores and alarms may wait for it.
+const STAY: Duration = Duration::from_millis(2);
+/// How long it waits for the next write before it goes back: some round trips of a client.
+const LINGER: Duration = Duration::from_micros(500);
+/// How long a group waits for others to join it, at most.
+const MOST_PATIENCE: Duration = Duration::from_micros(250);
