@@ -97,8 +97,8 @@ const SERVER: &[Row] = &[
         uses: &["config", "engine", "init", "log", "server", "users"],
         crates: &["std", "base64", "bytes", "clap", "indicatif", "kvsd", "rpassword", "rustix", "serde",
             "serde_json", "thiserror", "tokio", "tracing", "tracing_subscriber"] },
-    Row { modules: &["cli"], uses: &[],
-        crates: &["std", "bytes", "clap", "kvsd", "thiserror", "tokio"] },
+    Row { modules: &["cli"], uses: &["units"],
+        crates: &["std", "bytes", "clap", "hdrhistogram", "kvsd", "thiserror", "tokio"] },
     Row { modules: &["bin"], uses: &["cli", "cli_server"], crates: &["std", "tokio"] },
 ];
 
