@@ -170,9 +170,12 @@ impl Run {
             return Remains::Kept;
         }
         if end != End::Abandoned {
-            let (end, cleared) = self.job(self.place.clear(&self.data), "removing").await;
-            match (end, cleared) {
+            let job = self.place.clear(&self.data);
+            let chunks = Arc::clone(&job.chunks);
+            match self.job(job, "removing").await {
                 (End::Done, Ok(())) => return Remains::Nothing,
+                // The signal came too late to change anything.
+                (End::Interrupted, Ok(())) if chunks.are_done() => return Remains::Nothing,
                 (_, Err(error)) => self.progress.say(&format!("cannot clear up: {error:#}")),
                 (_, Ok(())) => {}
             }

@@ -90,9 +90,14 @@ impl Place {
             }),
             Owner::Run => {
                 let (client, table) = (self.client.clone(), self.table.clone());
-                let mut tasks = JoinSet::new();
-                tasks.spawn(async move { client.drop_table(table.as_str()).await.map(|_| ()) });
-                Job { tasks, chunks: Arc::new(Chunks::new(data)) }
+                let (mut tasks, chunks) = (JoinSet::new(), Arc::new(Chunks::new(data)));
+                let dropped = Arc::clone(&chunks);
+                tasks.spawn(async move {
+                    client.drop_table(table.as_str()).await?;
+                    dropped.next.store(dropped.keys, Ordering::Relaxed);
+                    Ok(())
+                });
+                Job { tasks, chunks }
             }
         }
     }
@@ -148,6 +153,11 @@ impl Chunks {
     /// How many keys were handed out.
     pub(super) fn begun(&self) -> u64 {
         self.next.load(Ordering::Relaxed).min(self.keys)
+    }
+
+    /// Whether no key is left, once the tasks have ended well.
+    pub(super) fn are_done(&self) -> bool {
+        self.begun() == self.keys
     }
 }
 

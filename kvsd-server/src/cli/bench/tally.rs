@@ -153,7 +153,9 @@ impl Tallies {
     pub(super) fn take(&self) -> Tally {
         let mut all = Tally::new();
         for part in &self.0 {
-            let part = std::mem::replace(&mut *lock(part), Tally::new());
+            // Made before anybody is kept waiting for it.
+            let fresh = Tally::new();
+            let part = std::mem::replace(&mut *lock(part), fresh);
             all.add(&part);
         }
         all
