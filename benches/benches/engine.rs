@@ -2,7 +2,8 @@
 //! up, reading it, and a turn of group commit.
 //!
 //! - `miss` is the probe of the index and nothing else.
-//! - `hit` is the probe, one `pread` from the page cache, the checksum and the comparison of the key.
+//! - `hit` is the probe, one `pread` from the page cache, the checksum and the comparison of the
+//!   key.
 //! - `commit` is what a submission costs from hand-over to answer: conditions, encoding, one write
 //!   to the file, publication. The policy is `never`, so that no disk is waited for; the table's
 //!   actor runs on the thread that waits.
@@ -32,17 +33,17 @@ fn main() {
     TABLES.lock().unwrap_or_else(PoisonError::into_inner).clear();
 }
 
-#[divan::bench(args = [10_000, 2_000_000])]
+#[divan::bench(args = [10_000, 2_000_000], sample_count = 200, sample_size = 500)]
 fn hit(bencher: Bencher, keys: usize) {
     read(bencher, keys, |at| at);
 }
 
-#[divan::bench(args = [10_000, 2_000_000])]
+#[divan::bench(args = [10_000, 2_000_000], sample_count = 200, sample_size = 500)]
 fn miss(bencher: Bencher, keys: usize) {
     read(bencher, keys, |at| at + keys);
 }
 
-#[divan::bench(args = [1, 64])]
+#[divan::bench(args = [1, 64], sample_count = 200, sample_size = 10)]
 fn commit(bencher: Bencher, writes: usize) {
     let table = Table::of(COMMIT_KEYS);
     let mut dice = Dice(1);

@@ -18,7 +18,7 @@ fn main() {
     divan::main();
 }
 
-#[divan::bench(args = Kind::ALL)]
+#[divan::bench(args = Kind::ALL, sample_count = 200, sample_size = 50)]
 fn encode(bencher: Bencher, kind: Kind) {
     let mut out = BytesMut::with_capacity(ROOM);
     bencher.counter(ItemsCount::new(MESSAGES)).bench_local(|| {
@@ -28,7 +28,7 @@ fn encode(bencher: Bencher, kind: Kind) {
     });
 }
 
-#[divan::bench(args = Kind::ALL)]
+#[divan::bench(args = Kind::ALL, sample_count = 200, sample_size = 50)]
 fn parse(bencher: Bencher, kind: Kind) {
     let mut wire = BytesMut::with_capacity(ROOM);
     (0..MESSAGES).for_each(|number| kind.encode(id(number), &mut wire));

@@ -17,21 +17,21 @@ fn main() {
 }
 
 /// Envelope and codec, as a set does it.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 1000)]
 fn encode(bencher: Bencher) {
     let profile = profile();
     bencher.bench_local(|| encode_to_bytes(black_box(&profile), LIMIT));
 }
 
 /// Envelope and codec, as a get does it.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 1000)]
 fn decode(bencher: Bencher) {
     let stored = stored();
     bencher.bench_local(|| Profile::decode(black_box(&stored)));
 }
 
 /// The same without a copy of the texts.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 1000)]
 fn decode_borrowed(bencher: Bencher) {
     let stored = stored();
     bencher.bench_local(|| {
@@ -40,7 +40,7 @@ fn decode_borrowed(bencher: Bencher) {
 }
 
 /// The envelope alone.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 1000)]
 fn parse_envelope(bencher: Bencher) {
     let stored = stored();
     bencher.bench_local(|| {
@@ -49,14 +49,14 @@ fn parse_envelope(bencher: Bencher) {
 }
 
 /// The codec alone.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 1000)]
 fn encode_bare(bencher: Bencher) {
     let profile = Bincode(profile());
     bencher.bench_local(|| encode_to_bytes(black_box(&profile), LIMIT));
 }
 
 /// The codec alone.
-#[divan::bench]
+#[divan::bench(sample_count = 200, sample_size = 1000)]
 fn decode_bare(bencher: Bencher) {
     let stored = encode_to_bytes(&Bincode(profile()), LIMIT).expect("it is small");
     bencher.bench_local(|| Bincode::<Profile>::decode(black_box(&stored)));

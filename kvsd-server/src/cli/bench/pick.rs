@@ -1,7 +1,7 @@
 //! Which key comes next, and what is done to it: at random, evenly or by Zipf's law.
 //!
-//! The law is drawn from by rejection (Hoermann and Derflinger's rejection inversion): no table, and
-//! the same short time for ten keys and for a billion. Next file to read: `pace`.
+//! The law is drawn from by rejection (Hoermann and Derflinger's rejection inversion): no table,
+//! and the same short time for ten keys and for a billion. Next file to read: `pace`.
 
 use super::args::Distribution;
 

@@ -1,4 +1,5 @@
-//! Where a run works: a table of its own, or a part of a given one. What it writes there goes again.
+//! Where a run works: a table of its own, or a part of a given one. What it writes there goes away
+//! again.
 //!
 //! The only place that makes or removes anything. Next file to read: `report`.
 

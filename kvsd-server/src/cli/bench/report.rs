@@ -63,7 +63,8 @@ impl Report {
             let [p50, p99] = [0.5, 0.99].map(|share| millis(late.value_at_quantile(share)));
             writeln!(
                 out,
-                "due: {wanted} a second; begun late by {p50} ms (p50), {p99} ms (p99); not begun: {}",
+                "due: {wanted} a second; begun late by {p50} ms (p50), {p99} ms (p99); \
+                 not begun: {}",
                 grouped(self.missed)
             )?;
         }
