@@ -127,7 +127,7 @@ fn an_open_loop_begins_as_many_operations_as_are_due() {
     let server = Server::dev();
     let report = report(&bench(&server, &["--rate", "2000", "--operations", "500"]));
     assert!(report.starts_with("operations: 500 in "), "{report}");
-    assert!(report.contains("\ndue: 2000 a second; begun late by "), "{report}");
+    assert!(report.contains("\ndue: 2,000 a second; begun late by "), "{report}");
     assert!(report.contains("; not begun: 0\n"), "{report}");
 }
 

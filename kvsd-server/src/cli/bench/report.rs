@@ -56,15 +56,17 @@ impl Report {
         let tally = &self.tally;
         let seconds = self.time.as_secs_f64().max(f64::MIN_POSITIVE);
         let count = tally.success_count();
-        let rate = (count as f64 / seconds).round();
+        let rate = u128::from(count) * NANOS / self.time.as_nanos().max(1);
+        let rate = grouped(u64::try_from(rate).unwrap_or(u64::MAX));
         writeln!(out, "operations: {} in {seconds:.2} s, {rate} a second", grouped(count))?;
         if let Some(wanted) = self.rate {
             let late = tally.late();
             let [p50, p99] = [0.5, 0.99].map(|share| millis(late.value_at_quantile(share)));
             writeln!(
                 out,
-                "due: {wanted} a second; begun late by {p50} ms (p50), {p99} ms (p99); \
+                "due: {} a second; begun late by {p50} ms (p50), {p99} ms (p99); \
                  not begun: {}",
+                grouped(wanted.get()),
                 grouped(self.missed)
             )?;
         }
@@ -162,6 +164,8 @@ pub(super) fn grouped(number: u64) -> String {
 }
 
 const OPERATIONS: [(&str, Operation); 2] = [("get", Operation::Get), ("set", Operation::Set)];
+/// In a second.
+const NANOS: u128 = 1_000_000_000;
 /// Characters of the longest bar.
 const WIDTH: u128 = 50;
 
@@ -243,7 +247,8 @@ latency of get
         tally.began(Duration::from_micros(60));
         tally.succeeded(Operation::Get, Duration::from_micros(90), 5);
         let report = Report { rate: NonZeroU64::new(1_000), missed: 7, ..report(tally) };
-        let line = "due: 1000 a second; begun late by 0.060 ms (p50), 0.060 ms (p99); not begun: 7";
+        let line =
+            "due: 1,000 a second; begun late by 0.060 ms (p50), 0.060 ms (p99); not begun: 7";
         assert!(written(&report).contains(line), "{}", written(&report));
     }
 
