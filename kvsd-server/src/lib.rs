@@ -51,6 +51,7 @@ mod secret_file;
 mod server;
 mod session;
 pub mod tls;
+mod units;
 pub mod users;
 
 pub use config::Config;

@@ -62,6 +62,7 @@ const SERVER: &[Row] = &[
     Row { modules: &["secret_file"], uses: &[],
         crates: &["std", "rustix", "tempfile", "thiserror"] },
     Row { modules: &["clock"], uses: &[], crates: &["std", "humantime", "kvsd::UnixMillis"] },
+    Row { modules: &["units"], uses: &[], crates: &["std", "humantime"] },
     Row { modules: &["server/stop"], uses: &[], crates: &["std", "tokio::sync"] },
     Row { modules: &["users"], uses: &["secret_file"],
         crates: &["std", "argon2", "getrandom", "kvsd::protocol", "thiserror"] },
@@ -81,7 +82,7 @@ const SERVER: &[Row] = &[
             "kvsd::Version", "kvsd::types", "futures_util", "thiserror", "tokio", "tracing"] },
     Row { modules: &["session"], uses: &["auth", "clock", "engine", "server/stop", "users"],
         crates: &["std", "bytes", "futures_util", "kvsd", "thiserror", "tokio", "tracing"] },
-    Row { modules: &["config"], uses: &["auth", "log", "tls", "users"],
+    Row { modules: &["config"], uses: &["auth", "log", "tls", "units", "users"],
         crates: &["std", "humantime", "kvsd", "serde", "thiserror", "tokio_rustls", "toml"] },
     Row { modules: &["server"],
         uses: &["auth", "clock", "config", "engine", "log", "server/stop", "session", "tls",
@@ -97,8 +98,8 @@ const SERVER: &[Row] = &[
         uses: &["config", "engine", "init", "log", "server", "users"],
         crates: &["std", "base64", "bytes", "clap", "indicatif", "kvsd", "rpassword", "rustix",
             "serde", "serde_json", "thiserror", "tokio", "tracing", "tracing_subscriber"] },
-    Row { modules: &["cli"], uses: &[],
-        crates: &["std", "bytes", "clap", "kvsd", "thiserror", "tokio"] },
+    Row { modules: &["cli"], uses: &["units"],
+        crates: &["std", "bytes", "clap", "hdrhistogram", "kvsd", "thiserror", "tokio"] },
     Row { modules: &["bin"], uses: &["cli", "cli_server"], crates: &["std", "tokio"] },
 ];
 

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::bench::Report;
+
 /// What a command came to.
 pub(super) enum Answer {
     /// The server answered after this time.
@@ -24,6 +26,8 @@ pub(super) enum Answer {
     Deleted(Option<Bytes>),
     /// Whether there is a value.
     Exists(bool),
+    /// The server was measured.
+    Measured(Box<Report>),
 }
 
 impl Answer {
@@ -45,6 +49,7 @@ impl Answer {
                 out.write_all(b"\n")?;
             }
             Answer::Exists(exists) => writeln!(out, "{exists}")?,
+            Answer::Measured(report) => report.write(out)?,
         }
         out.flush()
     }
@@ -54,6 +59,7 @@ impl Answer {
         match self {
             // Quoted: a key may hold what a terminal would obey.
             Answer::Missing(key) => Some(format!("no value at {:?}", String::from_utf8_lossy(key))),
+            Answer::Measured(report) => report.remark(),
             Answer::Pong(_)
             | Answer::Stored
             | Answer::Value(_)
@@ -67,12 +73,14 @@ impl Answer {
     pub(super) fn code(&self) -> ExitCode {
         match self {
             Answer::Missing(_) | Answer::Exists(false) => ExitCode::from(1),
+            Answer::Measured(report) if !report.is_success() => ExitCode::from(3),
             Answer::Pong(_)
             | Answer::Stored
             | Answer::Value(_)
             | Answer::RawValue(_)
             | Answer::Deleted(_)
-            | Answer::Exists(true) => ExitCode::SUCCESS,
+            | Answer::Exists(true)
+            | Answer::Measured(_) => ExitCode::SUCCESS,
         }
     }
 }

@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use kvsd::TableName;
 use kvsd::types::check_key;
 
+use super::bench::{self, BenchArgs};
 use super::failure::Failure;
 
 /// Read and write the values of a kvsd server.
@@ -99,6 +100,12 @@ pub(super) enum Command {
         #[arg(value_name = "KEY")]
         key: OsString,
     },
+    /// Put a load on the server and print how it bore it
+    ///
+    /// Tasks read and overwrite values, each one operation at a time; then the rate, the latencies
+    /// and the errors are printed.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(BenchArgs),
 }
 
 impl Command {
@@ -114,9 +121,21 @@ impl Command {
         }
     }
 
+    /// How many connections it wants.
+    pub(super) fn connections(&self) -> u32 {
+        match self {
+            Command::Bench(args) => args.connections,
+            Command::Ping
+            | Command::Set { .. }
+            | Command::Get { .. }
+            | Command::Delete { .. }
+            | Command::Exists { .. } => 1,
+        }
+    }
+
     fn key(&self) -> Option<&OsStr> {
         match self {
-            Command::Ping => None,
+            Command::Ping | Command::Bench(_) => None,
             Command::Set { key, .. }
             | Command::Get { key, .. }
             | Command::Delete { key }
@@ -174,7 +193,8 @@ Exit codes:
   0  done; `exists`: there is a value
   1  `get`, `exists`: there is no value
   2  the usage or a setting is wrong
-  3  anything else: no connection, TLS, a wrong password, an error of the server
+  3  anything else: no connection, TLS, a wrong password, an error of the server; `bench`: some
+     operation failed
 A reader that closes the pipe early (kvsd get big | head -c 1) changes none of them.
 
 Examples:

@@ -1,16 +1,23 @@
-//! The commands: each one request to the server.
+//! The commands: each one request to the server, but for `bench`.
 
 use std::io::{self, Read};
 use std::time::Instant;
 
-use kvsd::Client;
+use kvsd::{Client, TableName};
 
 use super::answer::Answer;
 use super::args::Command;
+use super::bench;
 use super::failure::Failure;
 
-/// Carries out a command over an open connection.
-pub(super) async fn carry_out(client: &Client, command: Command) -> Result<Answer, Failure> {
+/// Carries out a command over an open connection. `address` is the server's, for people; `table` is
+/// the one that was asked for on the spot.
+pub(super) async fn carry_out(
+    client: &Client,
+    address: &str,
+    table: Option<TableName>,
+    command: Command,
+) -> Result<Answer, Failure> {
     match command {
         Command::Ping => {
             let start = Instant::now();
@@ -36,6 +43,10 @@ pub(super) async fn carry_out(client: &Client, command: Command) -> Result<Answe
         }
         Command::Delete { key } => Ok(Answer::Deleted(client.take(key.as_encoded_bytes()).await?)),
         Command::Exists { key } => Ok(Answer::Exists(client.exists(key.as_encoded_bytes()).await?)),
+        Command::Bench(args) => {
+            let report = bench::run(client, address, table, args).await?;
+            Ok(Answer::Measured(Box::new(report)))
+        }
     }
 }
 

@@ -25,9 +25,14 @@ impl Failure {
         Self { code: USAGE, message: message.into(), hint: None }
     }
 
+    /// Anything else, in our own words.
+    pub(super) fn other(message: impl Into<String>) -> Self {
+        Self { code: OTHER, message: message.into(), hint: None }
+    }
+
     /// The system refused what the process itself needs.
     pub(super) fn stream(what: &str, error: &io::Error) -> Self {
-        Self { code: OTHER, message: format!("cannot {what}: {error}"), hint: None }
+        Self::other(format!("cannot {what}: {error}"))
     }
 
     /// No connection came about. `hint` says what to do if nothing listens at the address.

@@ -83,6 +83,14 @@ impl Target {
         }
     }
 
+    /// The host and the port, as they were given. Means something only if [`Target::builder`] takes
+    /// the URL.
+    pub(super) fn address(&self) -> String {
+        let behind = self.url.split_once("://").map_or("", |(_, behind)| behind);
+        let authority = behind.split(['/', '?']).next().unwrap_or_default();
+        authority.rsplit('@').next().unwrap_or_default().to_owned()
+    }
+
     /// The client's settings.
     ///
     /// # Errors
@@ -98,8 +106,7 @@ impl Target {
         let mut builder = Client::builder()
             .url(&self.url)
             .map_err(|error| Failure::wrong_usage(format!("{place}: {error:#}")))?
-            .default_credentials(self.user, self.password)
-            .pool_size(1);
+            .default_credentials(self.user, self.password);
         if let Some(ca) = self.default_ca {
             builder = builder.default_ca_file(ca);
         }
@@ -172,6 +179,17 @@ mod tests {
         assert_eq!(resolve(ServerFlags::default(), &all[1..]).url, "kvsds://c");
         let target = resolve(ServerFlags::default(), &[]);
         assert_eq!((target.url.as_str(), target.source), ("kvsd://127.0.0.1", Source::Default));
+    }
+
+    #[test]
+    fn the_address_that_is_shown_holds_neither_user_nor_password() {
+        for (url, address) in [
+            ("kvsd://host", "host"),
+            ("kvsds://app:canary@host:1/table?pool=3", "host:1"),
+            ("kvsd://app:c@n:ary@[::1]:2?timeout=1s", "[::1]:2"),
+        ] {
+            assert_eq!(resolve(flag(url), &[]).address(), address);
+        }
     }
 
     #[test]

@@ -8,7 +8,8 @@
 
 use std::path::Path;
 
-use super::{Config, units};
+use super::{Config, SyncMode};
+use crate::units;
 
 /// One setting.
 #[derive(Debug)]
@@ -226,7 +227,7 @@ pub const SETTINGS: &[Setting; 19] = &[
         help: "Acknowledge a write once it is on disk (always), or once it is written, the disk \
                following within --sync-interval (interval) or when the system likes (never)",
         apply: |config, given| {
-            config.sync = units::sync(given.text)?;
+            config.sync = sync_mode(given.text)?;
             Ok(())
         },
     },
@@ -310,6 +311,15 @@ pub const SETTINGS: &[Setting; 19] = &[
         },
     },
 ];
+
+fn sync_mode(text: &str) -> Result<SyncMode, String> {
+    match text {
+        "always" => Ok(SyncMode::Always),
+        "interval" => Ok(SyncMode::Interval),
+        "never" => Ok(SyncMode::Never),
+        _ => Err("write always, interval or never".to_owned()),
+    }
+}
 
 const NETWORK: &str = "Network";
 const SECURITY: &str = "Security";

@@ -11,7 +11,6 @@ mod error;
 pub mod keys;
 mod layers;
 mod settings;
-mod units;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;

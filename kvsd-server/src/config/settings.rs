@@ -13,11 +13,12 @@ use std::time::Duration;
 use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
-use super::{Config, ConfigError, SyncMode, units};
+use super::{Config, ConfigError, SyncMode};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
 use crate::tls;
+use crate::units;
 use crate::users::Users;
 
 /// What a server starts from. Made by [`Config::check`].

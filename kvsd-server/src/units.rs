@@ -3,17 +3,15 @@
 
 use std::time::Duration;
 
-use super::SyncMode;
-
 /// Reads a duration with its unit, such as `5s`, `250ms` or `1m 30s`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| "write a number and a unit, for example 10s, 250ms or 1m".to_owned())
 }
 
 /// Reads a size in bytes: a whole number, with or without a unit (`KiB`, `MiB`, `GiB`, or `kB`,
 /// `MB`, `GB` for powers of a thousand).
-pub(super) fn size(text: &str) -> Result<usize, String> {
+pub(crate) fn size(text: &str) -> Result<usize, String> {
     let wrong = || "write a whole number of bytes, or one with a unit such as 10MiB".to_owned();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -24,12 +22,12 @@ pub(super) fn size(text: &str) -> Result<usize, String> {
 }
 
 /// Reads a whole number.
-pub(super) fn count(text: &str) -> Result<usize, String> {
+pub(crate) fn count(text: &str) -> Result<usize, String> {
     text.parse().map_err(|_| "write a whole number".to_owned())
 }
 
 /// Reads a switch.
-pub(super) fn switch(text: &str) -> Result<bool, String> {
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
     match text {
         "true" | "1" => Ok(true),
         "false" | "0" => Ok(false),
@@ -37,18 +35,8 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-/// Reads a sync mode.
-pub(super) fn sync(text: &str) -> Result<SyncMode, String> {
-    match text {
-        "always" => Ok(SyncMode::Always),
-        "interval" => Ok(SyncMode::Interval),
-        "never" => Ok(SyncMode::Never),
-        _ => Err("write always, interval or never".to_owned()),
-    }
-}
-
 /// Writes a size with the largest unit that divides it.
-pub(super) fn show_size(bytes: usize) -> String {
+pub(crate) fn show_size(bytes: usize) -> String {
     let names = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match names.iter().find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor)) {
         Some((name, factor)) => format!("{}{name}", bytes / factor),
