@@ -165,6 +165,8 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::Mutex;
 
+    use tokio::sync::broadcast;
+
     use super::*;
     use crate::cell::Pick;
     use crate::record::Key;
@@ -173,6 +175,7 @@ mod tests {
     #[derive(Debug, Clone)]
     struct Store {
         records: Arc<Mutex<HashMap<String, Profile>>>,
+        told: broadcast::Sender<Profile>,
         fault: Fault,
     }
 
@@ -182,18 +185,19 @@ mod tests {
         AnswersAnotherKey,
         DropsWrites,
         ForgetsOne,
+        TellsOldNews,
     }
 
     impl Client for Store {
         async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
             let records = self.records.lock().unwrap();
             Ok(match self.fault {
-                Fault::None | Fault::DropsWrites | Fault::ForgetsOne => {
-                    records.get(key.text).cloned()
-                }
                 Fault::AnswersAnotherKey => {
                     let mut others = records.iter().filter(|(other, _)| *other != key.text);
                     others.next().map(|(_, found)| found.clone())
+                }
+                Fault::None | Fault::DropsWrites | Fault::ForgetsOne | Fault::TellsOldNews => {
+                    records.get(key.text).cloned()
                 }
             })
         }
@@ -220,18 +224,40 @@ mod tests {
             let less = usize::from(matches!(self.fault, Fault::ForgetsOne));
             Ok(found.skip(less).map(|(_, profile)| profile.clone()).collect())
         }
+
+        async fn announce(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+            self.set(key, profile).await?;
+            let mut news = profile.clone();
+            if matches!(self.fault, Fault::TellsOldNews) {
+                news.revision -= 1;
+            }
+            self.told.send(news)?;
+            Ok(())
+        }
+
+        async fn watch(
+            self,
+            begun: impl FnOnce() + Send,
+            mut told: impl FnMut(&Profile) -> Result<(), Error> + Send,
+        ) -> Result<(), Error> {
+            let mut news = self.told.subscribe();
+            begun();
+            loop {
+                told(&news.recv().await?)?;
+            }
+        }
     }
 
     /// Fills a store with this fault and does some work on it.
     fn run_on(fault: Fault, work: Work, pace: Pace) -> Result<Outcome, Error> {
-        let store = Store { records: Arc::default(), fault };
-        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let store = Store { records: Arc::default(), told: broadcast::Sender::new(KEYS), fault };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         runtime.block_on(async {
             let first = Arc::new(Records::new(KEYS));
             fill(&first, 0..KEYS, |_| store.clone()).await?;
             let records = match work {
-                Work::Set | Work::Mixed => Arc::new(first.revised(1)),
-                Work::Get | Work::GetMany | Work::Scan | Work::Watch { .. } => first,
+                Work::Set | Work::Mixed | Work::Watch { .. } => Arc::new(first.revised(1)),
+                Work::Get | Work::GetMany | Work::Scan => first,
             };
             let time = Duration::from_millis(20);
             let picking = Picking::new(Pick::Evenly, KEYS);
@@ -246,8 +272,10 @@ mod tests {
             let outcome = run_on(Fault::None, work, Pace::Closed).unwrap();
             assert!(outcome.reads.count() > 0 && outcome.writes.count() == 0, "{work:?}");
         }
-        let outcome = run_on(Fault::None, Work::Set, Pace::Closed).unwrap();
-        assert!(outcome.reads.count() == 0 && outcome.writes.count() > 0);
+        for work in [Work::Set, Work::Watch { watchers: 5 }] {
+            let outcome = run_on(Fault::None, work, Pace::Closed).unwrap();
+            assert!(outcome.reads.count() == 0 && outcome.writes.count() > 0, "{work:?}");
+        }
     }
 
     #[test]
@@ -279,6 +307,11 @@ mod tests {
     #[test]
     fn a_scan_that_leaves_one_out_is_found_out() {
         assert!(run_on(Fault::ForgetsOne, Work::Scan, Pace::Closed).is_err());
+    }
+
+    #[test]
+    fn a_watcher_that_is_told_what_was_not_written_is_found_out() {
+        assert!(run_on(Fault::TellsOldNews, Work::Watch { watchers: 5 }, Pace::Closed).is_err());
     }
 
     const KEYS: usize = 1000;

@@ -95,7 +95,8 @@ async fn write<C: Client>(
     loop {
         waiting.left.store(watchers, Ordering::Release);
         client.announce(records.key(task), &profile).await?;
-        waiting.all_know.notified().await;
+        let all_know = tokio::time::timeout(kvsd::DEFAULT_TIMEOUT, waiting.all_know.notified());
+        all_know.await.map_err(|_| "not every watcher was told")?;
         let now = Instant::now();
         if now >= end {
             return Ok(outcome);
