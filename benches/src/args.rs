@@ -7,24 +7,31 @@ use clap::Parser;
 use tempfile::TempDir;
 
 use crate::Error;
+use crate::peer::Kind;
 
 /// Measures kvsd beside its peers and prints tables, as Markdown, on standard output.
 #[derive(Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {
-    /// Suites, and words for the lines of their tables: only those lines are measured whose name
-    /// contains one of the words, such as `get` or `set-64-always`. The suites are `wire` (beside
-    /// Redis, over loopback; it is meant where none is named), `storage` (in process beside fjall
-    /// and redb), `startup`, `memory`, `space` and `steady`.
+    /// Suites, and words for the lines of their tables: only those lines are measured whose name is
+    /// one of the words, or contains one that is no line's name, such as `get` or `always`. The
+    /// suites are `wire` (beside Redis and version 1, over loopback; it is meant where none is
+    /// named), `cost` (what a get costs beside many keys, tables and connections), `storage` (in
+    /// process beside fjall and redb), `startup`, `memory`, `space` and `steady`.
     pub(crate) words: Vec<String>,
     /// How often each line runs all sides in turn.
     #[arg(long, value_name = "N", default_value = "9",
           value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) rounds: u16,
-    /// How long each run lasts, in seconds.
+    /// Who is measured beside kvsd in `wire`, in those cells that name them.
+    #[arg(long, value_name = "PEERS", value_delimiter = ',', value_enum,
+          default_values_t = Kind::PEERS)]
+    pub(crate) peers: Vec<Kind>,
+    /// How long each run lasts, in seconds; one of the cell `long` lasts thirty times that.
     #[arg(long, value_name = "S", default_value = "2", value_parser = parse_seconds)]
     pub(crate) seconds: Duration,
-    /// How many keys the suites beside `wire` work on; some take a fixed part or multiple of it.
+    /// How many keys the suites work on; some lines take a fixed part or multiple of it, and in
+    /// `wire` it is only the cells named `large`, the others have 10000, but no more than this.
     #[arg(long, value_name = "N", default_value = "2000000",
           value_parser = clap::value_parser!(u32).range(1000..))]
     keys: u32,
@@ -35,7 +42,7 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// How many keys there are beside `wire`.
+    /// How many keys there are, where there are many.
     pub(crate) fn keys(&self) -> usize {
         self.keys as usize
     }

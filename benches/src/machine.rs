@@ -93,6 +93,11 @@ pub(crate) fn resident_bytes(process: u32) -> Result<u64, Error> {
         .ok_or_else(|| format!("{path} is not as expected").into())
 }
 
+/// How many files and sockets a process has open.
+pub(crate) fn descriptors(process: u32) -> Result<usize, Error> {
+    Ok(fs::read_dir(format!("/proc/{process}/fd"))?.count())
+}
+
 /// The bytes that this process has handed to system calls that write.
 pub(crate) fn written_bytes() -> Result<u64, Error> {
     field(&fs::read_to_string("/proc/self/io")?, "wchar:")

@@ -2,11 +2,14 @@
 //!
 //! Under the name `kvsd-server` this program *is* the server, the shipped one with all its flags:
 //! so the benchmark finds it without knowing where cargo puts things, and it still runs as a
-//! process of its own. Nothing here writes outside its own temporary folder. Next file to read:
+//! process of its own. Under another name it is version 1's server. Nothing here writes outside its own temporary folder. Next file to read:
 //! `suite` (what there is to measure).
 
 mod args;
 mod cell;
+mod cells;
+mod clock;
+mod cost;
 mod data;
 mod disk;
 mod engine;
@@ -24,6 +27,7 @@ mod startup;
 mod steady;
 mod storage;
 mod suite;
+mod wire;
 
 use std::ffi::OsStr;
 use std::path::Path;
@@ -43,6 +47,9 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 fn main() -> ExitCode {
     if is_called(peer::kvsd::SERVER_NAME) {
         return kvsd_server::cli_server::main();
+    }
+    if is_called(peer::version1::SERVER_NAME) {
+        return peer::version1::main();
     }
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
@@ -65,7 +72,8 @@ fn run(args: &Args) -> Result<(), Error> {
         folder: args.folder()?,
         // As an application has it: a worker thread for each core.
         runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
-        redis: peer::redis::find(),
+        redis: peer::redis::server::find(),
+        peers: args.peers.clone(),
         rounds: args.rounds,
         time: args.seconds,
         keys: args.keys(),
@@ -76,7 +84,7 @@ fn run(args: &Args) -> Result<(), Error> {
             println!();
         }
         println!("{}\n{}\n", report::machine(&machine), chosen.head(&bench));
-        print!("{}", chosen.measure(&bench)?);
+        chosen.measure(&bench)?;
     }
     Ok(())
 }
@@ -88,8 +96,10 @@ struct Bench {
     folder: TempDir,
     /// Redis's version, or why it is left out.
     redis: Result<String, String>,
+    /// Who is measured beside kvsd where a cell names them.
+    peers: Vec<peer::Kind>,
     rounds: u16,
     time: Duration,
-    /// How many keys there are, `wire` apart.
+    /// How many keys there are, where there are many.
     keys: usize,
 }

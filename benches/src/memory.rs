@@ -10,9 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::cell::Sync;
-use crate::peer::kvsd::Kvsd;
-use crate::peer::redis::Redis;
-use crate::peer::{self, Peer};
+use crate::peer::{self, Peer, Setting};
 use crate::record::{Profile, Records};
 use crate::report::{median, spread};
 use crate::rounds;
@@ -60,7 +58,7 @@ pub(crate) fn head(bench: &Bench) -> String {
         match &bench.redis {
             Ok(version) => format!(
                 "- Redis {version}: `{}`, jemalloc.",
-                peer::redis::log_settings(Sync::Unlogged).join(" ")
+                peer::redis::server::log_settings(Sync::Unlogged).join(" ")
             ),
             Err(reason) => format!("- Redis: skipped, because {reason}."),
         },
@@ -78,19 +76,24 @@ pub(crate) fn measure(bench: &Bench, rows: &[Row]) -> Result<String, Error> {
 }
 
 fn measure_server(bench: &Bench) -> Result<String, Error> {
-    let records = Arc::new(Records::new(bench.keys, 0));
+    let records = Arc::new(Records::new(bench.keys));
+    let interval = Setting::new(Sync::Interval);
     let kept = rounds::keep(bench.rounds, |_| {
         let folder = tempfile::tempdir_in(bench.folder.path())?;
         let loaded = |peer: &dyn Peer| {
             peer.fill(&bench.runtime, &records, 0..records.count())?;
             at_rest(peer.server())
         };
-        let ours = Kvsd::start(&bench.runtime, &folder.path().join("kvsd"), Sync::Interval)?;
+        let ours = peer::kvsd::start(&bench.runtime, &folder.path().join("kvsd"), &interval)?;
         let ours = loaded(&ours)?;
         let theirs = match bench.redis {
             Ok(_) => {
                 let folder = folder.path().join("redis");
-                Some(loaded(&Redis::start(&bench.runtime, &folder, Sync::Unlogged)?)?)
+                Some(loaded(&peer::redis::start(
+                    &bench.runtime,
+                    &folder,
+                    &Setting::new(Sync::Unlogged),
+                )?)?)
             }
             Err(_) => None,
         };
@@ -121,8 +124,8 @@ fn measure_index(bench: &Bench) -> Result<String, Error> {
     let folder = folder.path().join("kvsd");
     // Each size is passed by one segment at most.
     let most = STEPS.iter().copied().max().unwrap_or(1) * bench.keys / 2 + 2 * NEARLY_FULL;
-    let records = Arc::new(Records::new(most, 0));
-    let server = Kvsd::start(&bench.runtime, &folder, Sync::Interval)?;
+    let records = Arc::new(Records::new(most));
+    let server = peer::kvsd::start(&bench.runtime, &folder, &Setting::new(Sync::Interval))?;
     let base = at_rest(server.server())?;
     let mut keys = 0;
     for size in STEPS.map(|step| step * bench.keys / 2) {

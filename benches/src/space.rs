@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::data::{Data, KEY_BYTES, Order};
 use crate::engine::OpenEngine;
 use crate::load::Dice;
+use crate::report::holds;
 use crate::{Bench, Error, disk};
 
 /// The one line.
@@ -62,10 +63,9 @@ pub(crate) fn measure(bench: &Bench, _: &[Row]) -> Result<String, Error> {
     let seconds = start.elapsed().as_secs_f64();
     let (end, rest) = (disk::allocated_bytes(folder)?, at_rest(folder)?);
 
-    let live = (data.keys * (RECORD_HEADER_BYTES + data.record_bytes())) as u64;
+    let live = live_bytes(data.keys, data.record_bytes());
     let [most_share, end_share] = [most, end].map(|bytes| bytes as f64 / live as f64);
     let limit = live as f64 * LIMIT_SHARE + LIMIT_SEGMENTS as f64;
-    let holds = |is_so| if is_so { "holds" } else { "does not hold" };
     Ok(format!(
         "| line | live MiB | most while writing MiB | over live | at most {MOST_SHARE} \
          | after the last write MiB | over live | at rest MiB \
@@ -82,6 +82,18 @@ pub(crate) fn measure(bench: &Bench, _: &[Row]) -> Result<String, Error> {
         holds(end as f64 <= limit),
         (data.keys * OVERWRITES) as f64 / seconds,
     ))
+}
+
+/// What so many records need as they are encoded, given the bytes of a key and a value.
+pub(crate) fn live_bytes(records: usize, bytes: usize) -> u64 {
+    (records * (RECORD_HEADER_BYTES + bytes)) as u64
+}
+
+/// The most room that so many live bytes may take while they are overwritten: what the project
+/// promises itself, or what it allows at rest where that is more, as it is for a small table.
+pub(crate) fn most_bytes(live: u64) -> f64 {
+    let live = live as f64;
+    (live * MOST_SHARE).max(live * LIMIT_SHARE + LIMIT_SEGMENTS as f64)
 }
 
 fn data(bench: &Bench) -> Data {
@@ -107,7 +119,7 @@ fn overwrite(engine: &OpenEngine, data: &Data) -> Result<(), Error> {
 }
 
 /// The most that is allocated until it is done.
-fn watch(folder: &Path, is_done: &AtomicBool) -> Result<u64, Error> {
+pub(crate) fn watch(folder: &Path, is_done: &AtomicBool) -> Result<u64, Error> {
     let (mut most, mut told) = (0, Instant::now());
     while !is_done.load(Ordering::Relaxed) {
         let now = disk::allocated_bytes(folder)?;

@@ -11,9 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cell::Sync;
-use crate::peer::kvsd::Kvsd;
-use crate::peer::redis::Redis;
-use crate::peer::{self, Ending, Peer};
+use crate::peer::{self, Ending, Peer, Setting};
 use crate::record::{Profile, Records};
 use crate::report::{median, spread};
 use crate::rounds::{self, MOST_STEAL};
@@ -70,7 +68,7 @@ pub(crate) fn head(bench: &Bench) -> String {
             Ok(version) => format!(
                 "- Redis {version}: `{}`, log rewritten (`BGREWRITEAOF`) with its default \
                  `aof-use-rdb-preamble yes`, started until `PING` is no longer refused.",
-                peer::redis::log_settings(SYNC).join(" ")
+                peer::redis::server::log_settings(SYNC).join(" ")
             ),
             Err(reason) => format!("- Redis: skipped, because {reason}."),
         },
@@ -84,7 +82,7 @@ pub(crate) fn measure(bench: &Bench, rows: &[Row]) -> Result<String, Error> {
         "| line | kvsd ms | redis ms | redis over kvsd (spread) | at least | repeated |\n\
          |---|---|---|---|---|---|\n",
     );
-    let records = Arc::new(Records::new(bench.keys, 0));
+    let records = Arc::new(Records::new(bench.keys));
     for row in rows {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{}", measure_row(bench, *row, &records)?);
@@ -153,8 +151,10 @@ impl Side {
 
     fn start(self, bench: &Bench, folder: &Path) -> Result<Box<dyn Peer>, Error> {
         Ok(match self {
-            Self::Kvsd => Box::new(Kvsd::start(&bench.runtime, folder, SYNC)?),
-            Self::Redis => Box::new(Redis::start(&bench.runtime, folder, SYNC)?),
+            Self::Kvsd => Box::new(peer::kvsd::start(&bench.runtime, folder, &Setting::new(SYNC))?),
+            Self::Redis => {
+                Box::new(peer::redis::start(&bench.runtime, folder, &Setting::new(SYNC))?)
+            }
         })
     }
 
@@ -173,7 +173,7 @@ impl Side {
                 Ok(peer)
             }
             Self::Redis => {
-                let peer = Redis::start(runtime, folder, SYNC)?;
+                let peer = peer::redis::start(runtime, folder, &Setting::new(SYNC))?;
                 peer.fill(runtime, records, all)?;
                 peer.rewrite_log(runtime)?;
                 Ok(Box::new(peer))

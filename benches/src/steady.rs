@@ -6,13 +6,13 @@
 
 use std::fmt;
 use std::fmt::Write;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::clock;
 use crate::data::{Data, KEY_BYTES, Order, key};
 use crate::engine::OpenEngine;
 use crate::latency::Latency;
@@ -206,7 +206,7 @@ fn read_for(
     time: Duration,
     is_over: &AtomicBool,
 ) -> Result<Latency, Error> {
-    let (due, mut dues) = mpsc::channel::<Instant>(MOST_DUE);
+    let (due, mut dues) = mpsc::channel::<Instant>(clock::MOST_DUE);
     let reader = engine.clone();
     let reading = engine.runtime().spawn(async move {
         let (mut latency, mut dice, mut buffer) = (Latency::new(), Dice::new(0), Vec::new());
@@ -225,29 +225,14 @@ fn read_for(
         Ok::<_, Error>(latency)
     });
     let ticking = std::thread::scope(|scope| {
-        let ticks = scope.spawn(|| tick(&due, time, is_over));
+        let gap = Duration::from_secs(1) / RATE;
+        let dues = std::slice::from_ref(&due);
+        let ticks = scope.spawn(move || clock::tick(dues, gap, time, is_over));
         ticks.join().map_err(|_| "the clock panicked")?
     });
     drop(due);
     let latency = engine.runtime().block_on(reading)??;
     ticking.map(|()| latency)
-}
-
-/// Tells the reader when a get is due.
-fn tick(due: &mpsc::Sender<Instant>, time: Duration, is_over: &AtomicBool) -> Result<(), Error> {
-    // Else the kernel adds 50 us to every wait.
-    rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
-    let start = Instant::now();
-    let mut next = start;
-    while next < start + time && !is_over.load(Ordering::Relaxed) {
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        if due.blocking_send(next).is_err() {
-            // The reader has failed, and tells why.
-            break;
-        }
-        next += Duration::from_secs(1) / RATE;
-    }
-    Ok(())
 }
 
 /// Waits until the engine has nothing more to do.
@@ -259,8 +244,6 @@ fn settle(bench: &Bench) -> Result<(), Error> {
 /// Gets a second.
 const RATE: u32 = 2000;
 const WRITERS: usize = 8;
-/// How many gets may be due at a time: half a minute of them.
-const MOST_DUE: usize = 1 << 16;
 const QUIET: Duration = Duration::from_millis(300);
 /// Compaction writes more than this within [`QUIET`], and nothing else here does.
 const LEAST_WRITTEN: u64 = 64 << 10;

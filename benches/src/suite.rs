@@ -1,16 +1,18 @@
 //! What there is to measure: the suites, each with a head, a table and named lines.
 //!
-//! Next files to read: `cell` and `measure` for `wire`; `storage`, `startup`, `memory`, `space` and
+//! Next files to read: `cell` and `measure` for `wire`; `cost`, `storage`, `startup`, `memory`, `space` and
 //! `steady` are modules of their names.
 
-use crate::cell::{self, Cell};
-use crate::{Bench, Error, memory, report, space, startup, steady, storage};
+use crate::cell::Cell;
+use crate::{Bench, Error, cells, cost, memory, space, startup, steady, storage, wire};
 
 /// A suite, and the lines of it that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Suite {
-    /// Beside Redis, over the wire.
+    /// Beside Redis and version 1, over the wire.
     Wire(Vec<Cell>),
+    /// What a get costs beside more of everything.
+    Cost(Vec<cost::Row>),
     /// In process, beside fjall and redb.
     Storage(Vec<storage::Row>),
     /// The time until a server answers.
@@ -31,9 +33,10 @@ pub(crate) fn choose(words: &[String]) -> Result<Vec<Suite>, Error> {
         true => name == NAMES[0],
         false => named.contains(&name),
     };
-    let [wire, storage, startup, memory, space, steady] = NAMES.map(is_named);
+    let [wire, cost, storage, startup, memory, space, steady] = NAMES.map(is_named);
     let suites = [
-        wire.then(|| Suite::Wire(named_like(&cell::CELLS, &lines))),
+        wire.then(|| Suite::Wire(named_like(&cells::CELLS, &lines))),
+        cost.then(|| Suite::Cost(named_like(&cost::ROWS, &lines))),
         storage.then(|| Suite::Storage(named_like(&storage::ROWS, &lines))),
         startup.then(|| Suite::Startup(named_like(&startup::ROWS, &lines))),
         memory.then(|| Suite::Memory(named_like(&memory::ROWS, &lines))),
@@ -51,11 +54,15 @@ pub(crate) fn choose(words: &[String]) -> Result<Vec<Suite>, Error> {
     }
 }
 
-/// The lines whose name contains one of these words; all of them without words.
+/// The lines that one of these words names, or whose names contain one that names no line; all of
+/// them without words.
 fn named_like<R: ToString + Copy>(rows: &[R], words: &[&str]) -> Vec<R> {
+    let names = names_of(rows);
+    let is_name = |word: &str| names.iter().any(|name| name == word);
     let is_wanted = |row: &&R| {
         let name = row.to_string();
-        words.is_empty() || words.iter().any(|word| name.contains(word))
+        let is_meant = |word: &&str| name == *word || !is_name(word) && name.contains(word);
+        words.is_empty() || words.iter().any(is_meant)
     };
     rows.iter().filter(is_wanted).copied().collect()
 }
@@ -69,6 +76,7 @@ impl Suite {
     fn names(&self) -> Vec<String> {
         match self {
             Self::Wire(cells) => names_of(cells),
+            Self::Cost(rows) => names_of(rows),
             Self::Storage(rows) => names_of(rows),
             Self::Startup(rows) => names_of(rows),
             Self::Memory(rows) => names_of(rows),
@@ -80,7 +88,8 @@ impl Suite {
     /// The names of all its lines.
     fn all_names(&self) -> Vec<String> {
         match self {
-            Self::Wire(_) => names_of(&cell::CELLS),
+            Self::Wire(_) => names_of(&cells::CELLS),
+            Self::Cost(_) => names_of(&cost::ROWS),
             Self::Storage(_) => names_of(&storage::ROWS),
             Self::Startup(_) => names_of(&startup::ROWS),
             Self::Memory(_) => names_of(&memory::ROWS),
@@ -92,7 +101,8 @@ impl Suite {
     /// How it is measured, for above the table.
     pub(crate) fn head(&self, bench: &Bench) -> String {
         match self {
-            Self::Wire(_) => report::head(bench),
+            Self::Wire(_) => wire::head(bench),
+            Self::Cost(_) => cost::head(bench),
             Self::Storage(_) => storage::head(bench),
             Self::Startup(_) => startup::head(bench),
             Self::Memory(_) => memory::head(bench),
@@ -101,24 +111,24 @@ impl Suite {
         }
     }
 
-    /// Measures it. Returns the table.
-    pub(crate) fn measure(&self, bench: &Bench) -> Result<String, Error> {
-        match self {
-            Self::Wire(cells) => {
-                let results = cells.iter().map(|cell| bench.measure(*cell));
-                Ok(report::table(&results.collect::<Result<Vec<_>, _>>()?))
-            }
+    /// Measures it, and prints the table.
+    pub(crate) fn measure(&self, bench: &Bench) -> Result<(), Error> {
+        let text = match self {
+            Self::Wire(cells) => return wire::measure(bench, cells),
+            Self::Cost(rows) => cost::measure(bench, rows),
             Self::Storage(rows) => storage::measure(bench, rows),
             Self::Startup(rows) => startup::measure(bench, rows),
             Self::Memory(rows) => memory::measure(bench, rows),
             Self::Space(rows) => space::measure(bench, rows),
             Self::Steady(rows) => steady::measure(bench, rows),
-        }
+        };
+        print!("{}", text?);
+        Ok(())
     }
 }
 
 /// What a suite is called; the first is meant where none is named.
-const NAMES: [&str; 6] = ["wire", "storage", "startup", "memory", "space", "steady"];
+const NAMES: [&str; 7] = ["wire", "cost", "storage", "startup", "memory", "space", "steady"];
 
 #[cfg(test)]
 mod tests {
@@ -134,7 +144,8 @@ mod tests {
     #[test]
     fn words_choose_lines_and_no_word_chooses_all_cells() {
         assert_eq!(names(&["get-64", "1-always"]), ["get-64", "set-1-always"]);
-        assert_eq!(names(&[]).len(), cell::CELLS.len());
+        assert_eq!(names(&["get-many"]), ["get-many-1", "get-many-64"]);
+        assert_eq!(names(&[]).len(), cells::CELLS.len());
         assert!(choose(&["nothing".to_owned()]).is_err());
     }
 
@@ -149,6 +160,6 @@ mod tests {
     fn every_line_has_a_name_of_its_own() {
         let names = names(&NAMES);
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
-        assert!(names.len() > cell::CELLS.len() + storage::ROWS.len());
+        assert!(names.len() > cells::CELLS.len() + storage::ROWS.len());
     }
 }

@@ -22,10 +22,36 @@ fn lines(words: &[&str]) -> Vec<String> {
     lines.filter_map(|line| line.split(' ').nth(1).map(ToOwned::to_owned)).collect()
 }
 
+/// Whether this machine has what the peers need.
+fn redis_is_there() -> bool {
+    Command::new("redis-server").arg("--version").output().is_ok()
+}
+
 #[test]
-fn one_command_measures_a_get_and_both_kinds_of_set() {
-    let lines = lines(&["get-64", "set-64"]);
-    assert_eq!(lines, ["cell", "get-64", "set-64-interval", "set-64-always"]);
+fn every_cell_is_measured_and_every_side_has_a_line() {
+    let lines = lines(&["wire"]);
+    let second = 1 + lines[1..].iter().position(|line| line == "cell").unwrap();
+    let cells = &lines[1..second];
+    assert_eq!(cells.len(), 37, "{cells:?}");
+    for cell in ["get-64", "set-512-always", "mixed-64-always", "watch-16-by-64-interval"] {
+        assert!(cells.iter().any(|line| line == cell), "{cell}");
+    }
+    // Three cells have everyone, two all libraries, and the others Redis.
+    let expected = if redis_is_there() { 2 * 37 + 5 * 2 + 3 } else { 37 + 3 };
+    assert_eq!(lines[second + 1..].len(), expected);
+}
+
+#[test]
+fn a_peer_is_left_out_on_wish() {
+    let lines = lines(&["get-512", "--peers", "fred,bb8"]);
+    assert_eq!(lines[..3], ["cell", "get-512", "cell"]);
+    assert_eq!(lines[3..].len(), if redis_is_there() { 3 } else { 1 });
+}
+
+#[test]
+fn what_a_get_costs_is_measured() {
+    let expected = ["line", "cost-by-keys", "cost-by-tables", "cost-by-connections"];
+    assert_eq!(lines(&["cost"]), expected);
 }
 
 #[test]

@@ -1,55 +1,66 @@
 //! kvsd: the shipped server and the SDK, both with their default settings.
 
-use std::io::{BufRead, BufReader};
-use std::ops::Range;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tokio::runtime::Runtime;
 
-use super::Peer;
-use super::process::{Ending, Process};
+use super::library::{Library, Served};
+use super::process::Process;
+use super::setting::{Certificate, Link, Setting};
 use crate::Error;
 use crate::cell::Sync;
-use crate::load::{self, Client, Outcome, Plan};
-use crate::record::{Profile, Records};
+use crate::load::Client;
+use crate::record::{Key, Profile};
 
 /// The name under which this program is the server.
 pub(crate) const SERVER_NAME: &str = "kvsd-server";
 
 /// A kvsd server and a client of it.
+pub(crate) type Kvsd = Served<Sdk>;
+
+/// The SDK, connected.
 #[derive(Debug)]
-pub(crate) struct Kvsd {
-    server: Process,
-    client: kvsd::Client,
+pub(crate) struct Sdk {
+    place: Place,
+    tables: Tables,
 }
 
-impl Kvsd {
-    /// Starts a server on a folder, which may hold one's data already, and connects to it.
-    pub(crate) fn start(runtime: &Runtime, folder: &Path, sync: Sync) -> Result<Self, Error> {
-        let (server, address) = serve(folder, sync)?;
-        let url = format!("kvsd://{address}");
-        let client = runtime.block_on(kvsd::Client::connect(&url))?;
-        Ok(Self { server, client })
-    }
+/// Where a server is, and how to trust it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    url: String,
+    authority: Option<PathBuf>,
+}
 
-    fn client(&self) -> impl Fn(usize) -> SdkClient {
-        |_| SdkClient(self.client.clone())
-    }
+/// The tables that the keys are spread over.
+#[derive(Debug, Clone)]
+struct Tables {
+    first: kvsd::Client,
+    others: Vec<kvsd::Client>,
+}
+
+/// Starts a server on a folder, which may hold one's data already, and connects to it.
+pub(crate) fn start(runtime: &Runtime, folder: &Path, setting: &Setting) -> Result<Kvsd, Error> {
+    let (server, place) = serve(folder, setting)?;
+    let first = runtime.block_on(place.connect())?;
+    let others = (1..setting.tables).map(|number| first.table(&format!("table{number}")));
+    let tables = Tables { others: others.collect::<Result<_, _>>()?, first };
+    Ok(Served::new(server, Sdk { place, tables }))
 }
 
 /// The value of `--sync` that a cell asks for. The default is named for the table's sake.
 pub(crate) fn sync_mode(sync: Sync) -> &'static str {
     match sync {
         Sync::Unlogged | Sync::Always => "always",
+        Sync::Never => "never",
         Sync::Interval => "interval",
     }
 }
 
 /// Starts the server and waits until it serves; returns where.
-fn serve(folder: &Path, sync: Sync) -> Result<(Process, String), Error> {
+fn serve(folder: &Path, setting: &Setting) -> Result<(Process, Place), Error> {
     std::fs::create_dir_all(folder)?;
     let mut command = Command::new(std::env::current_exe()?);
     for (name, _) in std::env::vars_os() {
@@ -59,65 +70,118 @@ fn serve(folder: &Path, sync: Sync) -> Result<(Process, String), Error> {
         }
     }
     command.arg0(SERVER_NAME).args(["--dev", "--listen", "127.0.0.1:0"]);
-    command.arg("--data-dir").arg(folder.join("data")).args(["--sync", sync_mode(sync)]);
-    let log = folder.join("log");
-    let mut server = Process::start(command.stdout(Stdio::piped()), &log)?;
-    let mut line = String::new();
-    if let Some(stdout) = server.child.stdout.take() {
-        BufReader::new(stdout).read_line(&mut line)?;
+    command.arg("--data-dir").arg(folder.join("data")).args(["--sync", sync_mode(setting.sync)]);
+    if let Some(most) = setting.most_connections {
+        command.args(["--max-connections", &most.to_string()]);
     }
-    match line.trim_end().strip_prefix("listening on ") {
-        Some(address) => Ok((server, address.to_owned())),
-        None => Err(format!("kvsd-server did not start: {}", server.last_words()).into()),
+    let certificate = match setting.link {
+        Link::Plain => None,
+        Link::Tls => {
+            let made = Certificate::make(folder)?;
+            command.arg("--tls-cert").arg(&made.cert).arg("--tls-key").arg(&made.key);
+            Some(made)
+        }
+    };
+    let (server, address) = Process::start_listening(&mut command, &folder.join("log"))?;
+    let url = match setting.link {
+        Link::Plain => format!("kvsd://{address}"),
+        Link::Tls => format!("kvsds://{address}"),
+    };
+    Ok((server, Place { url, authority: certificate.map(|made| made.cert) }))
+}
+
+impl Kvsd {
+    /// Where the server is.
+    pub(crate) fn place(&self) -> &Place {
+        &self.library.place
     }
 }
 
-impl Peer for Kvsd {
-    fn name(&self) -> &'static str {
-        "kvsd"
+impl Place {
+    /// A client with its default settings.
+    pub(crate) async fn connect(&self) -> Result<kvsd::Client, Error> {
+        Ok(self.builder()?.connect().await?)
     }
 
-    fn server(&self) -> u32 {
-        self.server.id()
+    pub(crate) fn builder(&self) -> Result<kvsd::ClientBuilder, Error> {
+        let builder = kvsd::Client::builder().url(&self.url)?;
+        Ok(match &self.authority {
+            Some(file) => builder.ca_file(file),
+            None => builder,
+        })
     }
+}
 
-    fn fill(
-        &self,
-        runtime: &Runtime,
-        records: &Arc<Records>,
-        range: Range<usize>,
-    ) -> Result<(), Error> {
-        runtime.block_on(load::fill(records, range, self.client()))
-    }
+impl Library for Sdk {
+    type Client = SdkClient;
 
     /// There is nothing to choose: kvsd runs as it comes.
-    fn warm_up(&mut self, runtime: &Runtime, plan: &Plan) -> Result<usize, Error> {
-        self.run(runtime, plan)?;
-        Ok(kvsd::DEFAULT_POOL_SIZE as usize)
+    fn choices(&self, _: usize) -> Vec<usize> {
+        vec![kvsd::DEFAULT_POOL_SIZE as usize]
     }
 
-    fn run(&self, runtime: &Runtime, plan: &Plan) -> Result<Outcome, Error> {
-        runtime.block_on(load::run(plan, self.client()))
-    }
-
-    fn get(&self, runtime: &Runtime, records: &Records, at: usize) -> Result<(), Error> {
-        runtime.block_on(load::get(&mut self.client()(0), records, at))
-    }
-
-    fn end(self: Box<Self>, ending: Ending) -> Result<(), Error> {
-        self.server.end(ending)
+    fn client(&self, _: usize, _: usize) -> SdkClient {
+        SdkClient { tables: self.tables.clone(), place: self.place.clone() }
     }
 }
 
-struct SdkClient(kvsd::Client);
+/// A task's handle.
+pub(crate) struct SdkClient {
+    tables: Tables,
+    place: Place,
+}
+
+impl Tables {
+    /// The table of a key.
+    fn of(&self, key: Key<'_>) -> &kvsd::Client {
+        match key.at % (self.others.len() + 1) {
+            0 => &self.first,
+            number => &self.others[number - 1],
+        }
+    }
+}
 
 impl Client for SdkClient {
-    async fn get(&mut self, key: &str) -> Result<Option<Profile>, Error> {
-        Ok(self.0.get::<Profile>(key).await?)
+    async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
+        Ok(self.tables.of(key).get::<Profile>(key.text).await?)
     }
 
-    async fn set(&mut self, key: &str, profile: &Profile) -> Result<(), Error> {
-        self.0.set(key, profile).await?;
+    async fn set(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+        self.tables.of(key).set(key.text, profile).await?;
+        Ok(())
+    }
+
+    async fn get_many(&mut self, keys: &[&str]) -> Result<Vec<Option<Profile>>, Error> {
+        Ok(self.tables.first.get_many::<Profile>(keys).await?)
+    }
+
+    async fn scan(&mut self, prefix: &str) -> Result<Vec<Profile>, Error> {
+        let (mut scan, mut found) = (self.tables.first.scan::<Profile>(prefix), Vec::new());
+        while let Some(entry) = scan.next().await {
+            found.push(entry?.value);
+        }
+        Ok(found)
+    }
+
+    async fn announce(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+        self.set(key, profile).await
+    }
+
+    async fn watch(
+        self,
+        begun: impl FnOnce() + Send,
+        mut told: impl FnMut(&Profile) -> Result<(), Error> + Send,
+    ) -> Result<(), Error> {
+        let client = self.place.connect().await?;
+        let mut events = client.watch::<Profile>("");
+        events.begin().await?;
+        begun();
+        while let Some(event) = events.next().await {
+            match event? {
+                kvsd::Event::Set(entry) => told(&entry.value)?,
+                other => return Err(format!("watched for sets, and told {other:.200?}").into()),
+            }
+        }
         Ok(())
     }
 }

@@ -1,6 +1,8 @@
 //! A server as a child process.
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -11,7 +13,7 @@ use crate::Error;
 /// A process that ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
-    pub(super) child: Child,
+    child: Child,
     log: PathBuf,
 }
 
@@ -22,6 +24,27 @@ impl Process {
         let child = command.stdin(Stdio::null()).stderr(stderr).spawn()?;
         Ok(Self { child, log: log.to_owned() })
     }
+
+    /// Starts a server of ours, and waits until it says where it listens.
+    pub(super) fn start_listening(
+        command: &mut Command,
+        log: &Path,
+    ) -> Result<(Self, SocketAddr), Error> {
+        let mut server = Self::start(command.stdout(Stdio::piped()), log)?;
+        let mut line = String::new();
+        if let Some(stdout) = server.child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        match line.trim_end().strip_prefix(Self::LISTENING).map(str::parse) {
+            Some(Ok(address)) => Ok((server, address)),
+            Some(Err(_)) | None => {
+                Err(format!("the server did not start: {}", server.last_words()).into())
+            }
+        }
+    }
+
+    /// What stands before the address.
+    pub(super) const LISTENING: &str = "listening on ";
 
     pub(super) fn id(&self) -> u32 {
         self.child.id()

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use crate::data::{Data, KEY_BYTES, Order};
 use crate::engine::OpenEngine;
-use crate::report::{median, spread};
+use crate::report::{median, quotients, spread};
 use crate::rounds::{self, MOST_STEAL};
 use crate::{Bench, Error, disk};
 use store::{Store, Tally};
@@ -234,11 +234,6 @@ fn measure_row(
         spread(&syncs, 0),
     ];
     Ok(format!("| {} |", cells.join(" | ")))
-}
-
-/// The quotients of runs that follow each other.
-fn quotients(ours: &[f64], theirs: &[f64]) -> Vec<f64> {
-    ours.iter().zip(theirs).map(|(ours, theirs)| ours / theirs).collect()
 }
 
 /// kvsd, fjall and redb; behind them stands redb with a held table.

@@ -2,6 +2,22 @@
 
 use super::*;
 
+#[tokio::test(start_paused = true)]
+async fn with_every_write_synced_none_is_acknowledged_before_a_sync_that_began_after_it() {
+    let disk = SimDisk::new(1);
+    let engine = open(&disk);
+    for number in 0..100_u8 {
+        let before = disk.syncs();
+        version_of(&engine, set(b"a", &[number])).await;
+        assert!(disk.syncs() > before, "write {number} is acknowledged, and nothing was synced");
+    }
+    disk.hold_syncs();
+    let mut held = Box::pin(write(&engine, set(b"a", b"held")));
+    assert!(tokio::time::timeout(Duration::from_secs(10), &mut held).await.is_err());
+    disk.release_syncs();
+    held.await.unwrap();
+}
+
 #[tokio::test]
 async fn writes_that_wait_for_a_sync_share_the_next_one() {
     let disk = SimDisk::new(1);
