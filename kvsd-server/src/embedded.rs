@@ -15,7 +15,7 @@ use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::config::{Config, Settings, SyncPolicy};
+use crate::config::{Config, LEAST_CACHE_BYTES, Settings, SyncPolicy};
 use crate::server::connections::Connections;
 use crate::server::{ServeError, open_engine};
 
@@ -190,13 +190,15 @@ impl fmt::Debug for Embedded {
 pub struct EmbeddedOptions {
     sync: SyncPolicy,
     max_value_bytes: usize,
+    cache_bytes: usize,
     history_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
         let Config { max_value_bytes, history_bytes, .. } = Config::default();
-        Self { sync: SyncPolicy::Always, max_value_bytes, history_bytes }
+        let (sync, cache_bytes) = (SyncPolicy::Always, LEAST_CACHE_BYTES);
+        Self { sync, max_value_bytes, cache_bytes, history_bytes }
     }
 }
 
@@ -210,6 +212,13 @@ impl EmbeddedOptions {
     /// The largest value, 1 KiB to 64 MiB. Default: 10 MiB.
     pub fn max_value_bytes(mut self, bytes: usize) -> Self {
         self.max_value_bytes = bytes;
+        self
+    }
+
+    /// How much memory keeps records at hand that are up to 4 KiB long and were read or replaced
+    /// last, in bytes, up to 1 TiB; 0 for none. It is taken as it is used. Default: 32 MiB.
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 
@@ -257,6 +266,7 @@ impl EmbeddedOptions {
             dev: true,
             data_dir: data_dir.clone(),
             max_value_bytes: self.max_value_bytes,
+            cache_bytes: Some(self.cache_bytes),
             history_bytes: self.history_bytes,
             ..Config::default()
         };

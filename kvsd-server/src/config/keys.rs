@@ -268,11 +268,11 @@ pub const SETTINGS: &[Setting; 19] = &[
         key: "cache_bytes",
         group: STORAGE,
         value: Some("SIZE"),
-        default: Some("32MiB"),
+        default: None,
         help: "Keep records of up to 4KiB that were read or replaced last in this much memory, 0 to \
-               1024GiB",
+               1024GiB [default: a sixteenth of what the machine has, 32MiB to 1GiB]",
         apply: |config, given| {
-            config.cache_bytes = units::size(given.text)?;
+            config.cache_bytes = Some(units::size(given.text)?);
             Ok(())
         },
     },

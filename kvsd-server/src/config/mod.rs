@@ -10,6 +10,7 @@
 mod error;
 pub mod keys;
 mod layers;
+mod memory;
 mod settings;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -59,8 +60,9 @@ pub struct Config {
     /// How many tables there may be, 1 to 65,536. Default 1,024.
     pub max_tables: usize,
     /// How much memory keeps records of up to 4 KiB at hand that were read or replaced last, in bytes,
-    /// up to 1 TiB; 0 for none. It is taken as it is used. Default 32 MiB.
-    pub cache_bytes: usize,
+    /// up to 1 TiB; 0 for none. It is taken as it is used. Default: a sixteenth of the memory that
+    /// the machine has, or that its control group may have, 32 MiB to 1 GiB.
+    pub cache_bytes: Option<usize>,
     /// How much of each table's latest changes is kept for watches, in bytes of the log, up to 1 TiB:
     /// what has more behind it, or is older than [`Config::history_time`], may be compacted away.
     /// Default 64 MiB.
@@ -96,7 +98,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             max_value_bytes: kvsd::types::DEFAULT_MAX_VALUE_BYTES,
             max_tables: 1024,
-            cache_bytes: LogConfig::DEFAULT_CACHE_BYTES,
+            cache_bytes: None,
             history_bytes: LogConfig::DEFAULT_HISTORY_BYTES,
             history_time: LogConfig::DEFAULT_HISTORY_TIME,
             tls_cert: None,
@@ -108,6 +110,9 @@ impl Default for Config {
         }
     }
 }
+
+/// What the cache has on a small machine, and in a program that has the server inside it, in bytes.
+pub(crate) const LEAST_CACHE_BYTES: usize = LogConfig::DEFAULT_CACHE_BYTES;
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::time::Duration;
 use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
-use super::{Config, ConfigError, SyncMode};
+use super::{Config, ConfigError, SyncMode, memory};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
@@ -106,7 +106,7 @@ impl Config {
             shutdown_timeout: self.shutdown_timeout,
             max_value_bytes: self.max_value_bytes,
             max_tables: self.max_tables,
-            cache_bytes: self.cache_bytes,
+            cache_bytes: self.cache_bytes.unwrap_or_else(memory::default_cache_bytes),
             history_bytes: self.history_bytes,
             history_time: self.history_time,
             open_files: LogConfig::DEFAULT_OPEN_FILES,
@@ -125,7 +125,7 @@ impl Config {
         within("max_connections", self.max_connections, (1, 1_000_000), count)?;
         within("max_tables", self.max_tables, (1, 65_536), count)?;
         within("max_value_bytes", self.max_value_bytes, (1 << 10, LARGEST_MAX_VALUE_BYTES), size)?;
-        within("cache_bytes", self.cache_bytes, (0, LARGEST_CACHE_BYTES), size)?;
+        within("cache_bytes", self.cache_bytes.unwrap_or(0), (0, LARGEST_CACHE_BYTES), size)?;
         within("history_bytes", self.history_bytes, (0, 1 << 40), long_size)?;
         within("history_time", self.history_time, (ms(0), s(365 * 24 * 3600)), time)?;
         within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
@@ -315,7 +315,7 @@ mod tests {
             (Config { max_tables: 0, ..dev() }, "max_tables"),
             (Config { max_value_bytes: 1023, ..dev() }, "max_value_bytes"),
             (Config { max_value_bytes: (64 << 20) + 1, ..dev() }, "max_value_bytes"),
-            (Config { cache_bytes: LARGEST_CACHE_BYTES + 1, ..dev() }, "cache_bytes"),
+            (Config { cache_bytes: Some(LARGEST_CACHE_BYTES + 1), ..dev() }, "cache_bytes"),
             (Config { history_bytes: (1 << 40) + 1, ..dev() }, "history_bytes"),
             (Config { history_time: Duration::MAX, ..dev() }, "history_time"),
             (Config { handshake_timeout: Duration::ZERO, ..dev() }, "handshake_timeout"),

@@ -108,3 +108,28 @@ async fn many_tasks_share_one_client() {
     client.close().await;
     server.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_record_is_what_was_written_last_whatever_the_cache_has_room_for() {
+    for bytes in [0, 600, 1 << 20] {
+        let server = Embedded::options().cache_bytes(bytes).temporary().await.unwrap();
+        let client = server.client().await.unwrap();
+        for round in 0..3_usize {
+            for key in 0..20_u32 {
+                // Of another length each time, but for every third key.
+                let value = round.to_string().repeat(if key % 3 == 0 { 5 } else { 5 + round });
+                client.set(key.to_string(), &value).await.unwrap();
+                let read = client.get::<String>(key.to_string()).await.unwrap();
+                assert_eq!(read.as_ref(), Some(&value), "{bytes} bytes of cache");
+            }
+            for key in 0..20_u32 {
+                let read = client.get::<String>(key.to_string()).await.unwrap();
+                assert_eq!(read.unwrap()[..1], round.to_string(), "{bytes} bytes of cache");
+            }
+        }
+        client.delete("7").await.unwrap();
+        assert_eq!(client.get::<String>("7").await.unwrap(), None);
+        server.close().await.unwrap();
+    }
+    assert!(Embedded::options().cache_bytes(usize::MAX).temporary().await.is_err());
+}

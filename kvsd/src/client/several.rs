@@ -9,10 +9,11 @@ use super::records::delete;
 use crate::error::Error;
 #[cfg(doc)]
 use crate::error::{ErrorKind, Outcome};
+use crate::operation::argument::Keys;
 use crate::operation::batch::Batch;
 use crate::operation::many::{DeleteMany, GetMany, SetMany};
 use crate::operation::pipeline::Pipeline;
-use crate::operation::{Convoy, Draft, Item, argument};
+use crate::operation::{Convoy, Draft, Item};
 use crate::protocol::v2::Previous;
 use crate::value::{Encode, Value};
 
@@ -47,8 +48,8 @@ impl Client {
         &self,
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> GetMany<'_, T> {
-        let drafts =
-            keys.into_iter().map(|key| Ok(Draft::Get { key: argument::key(key.as_ref())? }));
+        let mut room = Keys::default();
+        let drafts = keys.into_iter().map(|key| Ok(Draft::Get { key: room.key(key.as_ref())? }));
         GetMany { call: Convoy::new(self, "get_many", items("get", drafts)), value: PhantomData }
     }
 
@@ -78,9 +79,10 @@ impl Client {
         &self,
         pairs: impl IntoIterator<Item = (impl AsRef<[u8]>, impl Encode)>,
     ) -> SetMany<'_> {
-        let drafts = pairs.into_iter().map(|(key, value)| {
-            self.set_draft(argument::key(key.as_ref()), &value, Previous::Omit)
-        });
+        let mut room = Keys::default();
+        let drafts = pairs
+            .into_iter()
+            .map(|(key, value)| self.set_draft(room.key(key.as_ref()), &value, Previous::Omit));
         SetMany { call: Convoy::new(self, "set_many", items("set", drafts)) }
     }
 
@@ -107,7 +109,8 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn delete_many(&self, keys: impl IntoIterator<Item = impl AsRef<[u8]>>) -> DeleteMany<'_> {
-        let drafts = keys.into_iter().map(|key| argument::key(key.as_ref()).map(delete));
+        let mut room = Keys::default();
+        let drafts = keys.into_iter().map(|key| room.key(key.as_ref()).map(delete));
         DeleteMany { call: Convoy::new(self, "delete_many", items("delete", drafts)) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::Expiry;
@@ -13,6 +13,28 @@ pub(crate) fn key(key: &[u8]) -> Result<Bytes, Error> {
     check_key(key).map_err(invalid_by)?;
     Ok(Bytes::copy_from_slice(key))
 }
+
+/// Copies of many keys, in memory that they share.
+#[derive(Default)]
+pub(crate) struct Keys {
+    room: BytesMut,
+}
+
+impl Keys {
+    /// As [`key`].
+    pub(crate) fn key(&mut self, key: &[u8]) -> Result<Bytes, Error> {
+        check_key(key).map_err(invalid_by)?;
+        if self.room.capacity() < key.len() {
+            // What is full belongs to the keys in it.
+            self.room = BytesMut::with_capacity(KEYS_BYTES.max(key.len()));
+        }
+        self.room.extend_from_slice(key);
+        Ok(self.room.split().freeze())
+    }
+}
+
+/// How much is allocated for keys at a time, in bytes.
+const KEYS_BYTES: usize = 1024;
 
 /// As [`key`], of bytes that need not be copied.
 pub(crate) fn owned_key(key: Bytes) -> Result<Bytes, Error> {

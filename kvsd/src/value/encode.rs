@@ -73,7 +73,10 @@ pub trait Encode {
 /// # Ok::<(), EncodeError>(())
 /// ```
 pub fn encode_to_bytes<T: Encode + ?Sized>(value: &T, limit: usize) -> Result<Bytes, EncodeError> {
-    let mut buffer = BytesMut::new();
+    let mut buffer = BytesMut::with_capacity(FIRST_BYTES.min(limit));
     value.encode(&mut ValueWriter::new(&mut buffer, limit))?;
     Ok(buffer.freeze())
 }
+
+/// What most values need, so that they are allocated once.
+const FIRST_BYTES: usize = 256;

@@ -13,7 +13,7 @@ use kvsd::protocol::v2::{ANSWER_BYTES, Expiry, Previous, Request};
 use super::answer::Answer;
 use super::batches::no_answer;
 use super::in_flight::{Held, READ_BYTES};
-use super::points::{Point, PointKind};
+use super::points::{Point, PointKind, Room};
 use super::rules::{Rules, Single, begin};
 use crate::engine::{Engine, Write};
 
@@ -72,12 +72,13 @@ impl Pipeline {
         scratch: &mut Vec<u8>,
     ) -> (Begun, usize) {
         let mut pipeline = Self { max_value_bytes: rules.max_value_bytes, ..Self::default() };
+        let mut room = Room::new(scratch);
         for request in requests {
             if pipeline.steps.is_empty() {
                 if pipeline.answers.are_full() {
                     break;
                 }
-                if let Some(answer) = read_at_once(rules, request, scratch) {
+                if let Some(answer) = read_at_once(rules, request, &mut room) {
                     pipeline.answers.push(answer);
                     continue;
                 }
@@ -135,6 +136,7 @@ impl Pipeline {
         let Self { mut answers, steps, tables, max_value_bytes, .. } = self;
         let mut steps = steps.into_iter().peekable();
         let mut scratch = Vec::new();
+        let mut room = Room::new(&mut scratch);
         while !answers.are_full() {
             let Some(step) = steps.next() else {
                 break;
@@ -146,7 +148,7 @@ impl Pipeline {
                 }
                 Step::Read { kind, table, key } => {
                     let point = Point { kind, table: tables[table].as_str(), key: &key };
-                    answers.push(match point.read_now(&*engine, &mut scratch) {
+                    answers.push(match point.read_now(&*engine, &mut room) {
                         Some(answer) => answer,
                         None => point.read(&*engine).await,
                     });
@@ -214,9 +216,9 @@ impl Answers {
 }
 
 /// The answer to a read that need not wait.
-fn read_at_once(rules: &Rules<'_>, request: &Request<'_>, scratch: &mut Vec<u8>) -> Option<Answer> {
+fn read_at_once(rules: &Rules<'_>, request: &Request<'_>, room: &mut Room<'_>) -> Option<Answer> {
     match Point::of(request)?.check() {
-        Ok(point) => point.read_now(rules.engine, scratch),
+        Ok(point) => point.read_now(rules.engine, room),
         Err(why) => Some(Answer::invalid(why)),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kvsd::UnixMillis;
 use kvsd::protocol::v2::{Lifetime, Reply, Request, RequestId};
 
@@ -71,7 +71,7 @@ impl<'a> Point<'a> {
         output: &mut Output,
     ) -> Option<usize> {
         if self.kind != PointKind::Value {
-            self.read_now(engine, scratch)?.send(id, output);
+            self.read_now(engine, &mut Room::new(scratch))?.send(id, output);
             return Some(0);
         }
         match engine.read_now(self.table, self.key, scratch) {
@@ -88,11 +88,14 @@ impl<'a> Point<'a> {
     }
 
     /// The answer if the engine has the record at hand; `None` if only the disk knows.
-    pub(super) fn read_now(self, engine: &dyn Engine, scratch: &mut Vec<u8>) -> Option<Answer> {
+    pub(super) fn read_now(self, engine: &dyn Engine, room: &mut Room<'_>) -> Option<Answer> {
         let Self { kind, table, key } = self;
+        let Room { scratch, values } = room;
         let answer = match kind {
             PointKind::Value => match engine.read_now(table, key, scratch) {
-                ReadNow::Ready(found) => found.map(|found| Answer::Value(found.map(record_of))),
+                ReadNow::Ready(found) => {
+                    found.map(|found| Answer::Value(found.map(|found| record_of(found, values))))
+                }
                 ReadNow::WouldBlock => return None,
             },
             PointKind::Presence => engine.find_now(table, key, scratch)?.map(presence),
@@ -127,11 +130,37 @@ impl<'a> Point<'a> {
     }
 }
 
-/// A record whose value stood in a buffer that is wanted for more.
-fn record_of(found: Found<'_>) -> Record {
-    let Found { version, expires_at, value } = found;
-    Record { version, expires_at, value: Bytes::copy_from_slice(value) }
+/// Where reads that are answered together put their values.
+#[derive(Debug)]
+pub(super) struct Room<'s> {
+    /// For the engine, one after the other.
+    scratch: &'s mut Vec<u8>,
+    /// All of them that are small: one allocation is for many.
+    values: BytesMut,
 }
+
+impl<'s> Room<'s> {
+    pub(super) fn new(scratch: &'s mut Vec<u8>) -> Self {
+        Self { scratch, values: BytesMut::new() }
+    }
+}
+
+/// A record whose value stood in a buffer that is wanted for more.
+fn record_of(found: Found<'_>, values: &mut BytesMut) -> Record {
+    let Found { version, expires_at, value } = found;
+    if value.len() > SHARED_BYTES / 16 {
+        return Record { version, expires_at, value: Bytes::copy_from_slice(value) };
+    }
+    if values.capacity() < value.len() {
+        // What is full belongs to the values in it.
+        *values = BytesMut::with_capacity(SHARED_BYTES);
+    }
+    values.extend_from_slice(value);
+    Record { version, expires_at, value: values.split().freeze() }
+}
+
+/// How much is allocated for small values at a time, in bytes.
+const SHARED_BYTES: usize = 16 * 1024;
 
 fn presence(head: Option<Head>) -> Answer {
     Answer::Flag(head.is_some())

@@ -1,0 +1,48 @@
+//! How much memory there is, for defaults that go by it.
+
+use std::fs;
+
+use super::LEAST_CACHE_BYTES;
+
+/// A sixteenth of the memory that there is, within bounds: beside it the system keeps the files'
+/// pages, which are all the records.
+pub(super) fn default_cache_bytes() -> usize {
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let machine = total_of(&text("/proc/meminfo"));
+    // Of the control group that a container or a unit is in, as it is seen from inside.
+    let group = text("/sys/fs/cgroup/memory.max").trim().parse().ok();
+    let most = [machine, group].into_iter().flatten().min();
+    share_of(most.unwrap_or_default())
+}
+
+fn share_of(memory: u64) -> usize {
+    let share = usize::try_from(memory / 16).unwrap_or(usize::MAX);
+    share.clamp(LEAST_CACHE_BYTES, MOST_CACHE_BYTES)
+}
+
+/// What the system says that it has, in bytes.
+fn total_of(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
+const MOST_CACHE_BYTES: usize = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_a_sixteenth_within_bounds() {
+        let meminfo = "MemFree: 1 kB\nMemTotal:       24609372 kB\nSwapTotal: 0 kB\n";
+        assert_eq!(total_of(meminfo), Some(24_609_372 * 1024));
+        for nothing in ["", "MemTotal: many kB", "MemTotal: 18446744073709551615 kB"] {
+            assert_eq!(total_of(nothing), None);
+        }
+        assert_eq!(share_of(0), 32 << 20);
+        assert_eq!(share_of(8 << 30), 512 << 20);
+        assert_eq!(share_of(1 << 50), 1 << 30);
+        assert!((32 << 20..=1 << 30).contains(&default_cache_bytes()));
+    }
+}
