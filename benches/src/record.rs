@@ -1,7 +1,5 @@
 //! The typed value that is read and written, and the keys it stands at.
 
-use std::sync::Arc;
-
 use bincode::Options;
 use serde::{Deserialize, Serialize};
 
@@ -38,16 +36,17 @@ pub(crate) enum Payload {
 /// Small on purpose: a client is to be measured, not the memory behind a heap of prepared values.
 #[derive(Debug, Clone)]
 pub(crate) struct Records {
-    /// One after the other; all have the same length.
-    keys: Arc<str>,
+    count: usize,
     profile: Profile,
 }
 
 /// A record's place, and the key that it has.
+///
+/// It is made where it is used: a list of all keys would cost more than what is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Key<'a> {
+pub(crate) struct Key {
     pub(crate) at: usize,
-    pub(crate) text: &'a str,
+    text: [u8; KEY_BYTES],
 }
 
 impl Records {
@@ -58,7 +57,6 @@ impl Records {
 
     /// As many records with such values, as a server has been filled with.
     pub(crate) fn with_payload(count: usize, payload: Payload) -> Self {
-        let keys: String = (0..count).map(|at| format!("profile/{at:08}")).collect();
         let profile = Profile {
             id: 0,
             revision: 0,
@@ -75,21 +73,22 @@ impl Records {
             Payload::Kibibyte => 1024 - Profile::BINCODE_BYTES - 2,
             Payload::Long => (64 << 10) - Profile::BINCODE_BYTES - 2,
         };
-        Self { keys: keys.into(), profile: Profile { notes: "n".repeat(notes), ..profile } }
+        Self { count, profile: Profile { notes: "n".repeat(notes), ..profile } }
     }
 
     /// The same records, as run number `revision` writes them.
     pub(crate) fn revised(&self, revision: u32) -> Self {
         let profile = Profile { revision, ..self.profile.clone() };
-        Self { keys: Arc::clone(&self.keys), profile }
+        Self { count: self.count, profile }
     }
 
     pub(crate) fn count(&self) -> usize {
-        self.keys.len() / KEY_BYTES
+        self.count
     }
 
-    pub(crate) fn key(&self, at: usize) -> Key<'_> {
-        Key { at, text: &self.keys[at * KEY_BYTES..][..KEY_BYTES] }
+    pub(crate) fn key(&self, at: usize) -> Key {
+        debug_assert!(at < self.count, "{at} is none of {} keys", self.count);
+        Key::of(at)
     }
 
     /// The bytes of a key and a value as kvsd stores them, the value with its envelope.
@@ -104,10 +103,24 @@ impl Records {
     }
 }
 
-impl Key<'_> {
+impl Key {
+    pub(crate) fn of(at: usize) -> Self {
+        let mut text = *b"profile/00000000";
+        let mut rest = at;
+        for digit in text.iter_mut().skip("profile/".len()).rev() {
+            *digit += u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+        }
+        Self { at, text }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
     /// What this key and the 99 beside it begin with.
     pub(crate) fn prefix(&self) -> &str {
-        &self.text[..KEY_BYTES - 2]
+        &self.text()[..KEY_BYTES - 2]
     }
 }
 
@@ -151,9 +164,10 @@ mod tests {
     #[test]
     fn every_key_is_another_one() {
         let records = Records::new(FEW);
-        let keys: std::collections::HashSet<_> = (0..FEW).map(|at| records.key(at).text).collect();
+        let keys: std::collections::HashSet<_> = (0..FEW).map(|at| records.key(at)).collect();
         assert_eq!(keys.len(), FEW);
-        assert!(keys.contains("profile/00000000") && keys.contains("profile/00009999"));
+        let has = |text: &str| keys.iter().any(|key| key.text() == text);
+        assert!(has("profile/00000000") && has("profile/00009999"));
         assert_eq!(records.key(4711).prefix(), "profile/000047");
     }
 }

@@ -8,12 +8,12 @@ use crate::record::{Key, Profile};
 /// What is beyond a get and a set is asked only of the libraries that a cell for it names.
 pub(crate) trait Client: Send + 'static {
     /// Reads the record at a key.
-    fn get(&mut self, key: Key<'_>) -> impl Future<Output = Result<Option<Profile>, Error>> + Send;
+    fn get(&mut self, key: Key) -> impl Future<Output = Result<Option<Profile>, Error>> + Send;
 
     /// Writes the record at a key.
     fn set(
         &mut self,
-        key: Key<'_>,
+        key: Key,
         profile: &Profile,
     ) -> impl Future<Output = Result<(), Error>> + Send;
 
@@ -31,11 +31,7 @@ pub(crate) trait Client: Send + 'static {
     }
 
     /// Writes the record at a key such that those who watch are told.
-    fn announce(
-        &mut self,
-        _: Key<'_>,
-        _: &Profile,
-    ) -> impl Future<Output = Result<(), Error>> + Send {
+    fn announce(&mut self, _: Key, _: &Profile) -> impl Future<Output = Result<(), Error>> + Send {
         async { Err(unused()) }
     }
 

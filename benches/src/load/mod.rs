@@ -189,23 +189,23 @@ mod tests {
     }
 
     impl Client for Store {
-        async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
+        async fn get(&mut self, key: Key) -> Result<Option<Profile>, Error> {
             let records = self.records.lock().unwrap();
             Ok(match self.fault {
                 Fault::AnswersAnotherKey => {
-                    let mut others = records.iter().filter(|(other, _)| *other != key.text);
+                    let mut others = records.iter().filter(|(other, _)| *other != key.text());
                     others.next().map(|(_, found)| found.clone())
                 }
                 Fault::None | Fault::DropsWrites | Fault::ForgetsOne | Fault::TellsOldNews => {
-                    records.get(key.text).cloned()
+                    records.get(key.text()).cloned()
                 }
             })
         }
 
-        async fn set(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+        async fn set(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
             let mut records = self.records.lock().unwrap();
             if !matches!(self.fault, Fault::DropsWrites) || profile.revision == 0 {
-                records.insert(key.text.to_owned(), profile.clone());
+                records.insert(key.text().to_owned(), profile.clone());
             }
             Ok(())
         }
@@ -213,7 +213,9 @@ mod tests {
         async fn get_many(&mut self, keys: &[&str]) -> Result<Vec<Option<Profile>>, Error> {
             let mut found = Vec::new();
             for text in keys {
-                found.push(self.get(Key { at: 0, text }).await?);
+                let at =
+                    text.trim_start_matches(|letter: char| !letter.is_ascii_digit()).parse()?;
+                found.push(self.get(Key::of(at)).await?);
             }
             Ok(found)
         }
@@ -225,7 +227,7 @@ mod tests {
             Ok(found.skip(less).map(|(_, profile)| profile.clone()).collect())
         }
 
-        async fn announce(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+        async fn announce(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
             self.set(key, profile).await?;
             let mut news = profile.clone();
             if matches!(self.fault, Fault::TellsOldNews) {

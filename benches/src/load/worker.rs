@@ -9,7 +9,7 @@ use super::{Client, Dice, Outcome, Picking, Plan, check};
 use crate::Error;
 use crate::cell::{KEYS_AT_ONCE, Work};
 use crate::latency::Latency;
-use crate::record::{Profile, Records};
+use crate::record::{Key, Profile, Records};
 
 /// When a task's operations begin.
 pub(super) enum Turns {
@@ -106,7 +106,8 @@ impl<C: Client> Worker<C> {
     async fn get_many(&mut self) -> Result<Done, Error> {
         let places: [usize; KEYS_AT_ONCE] =
             std::array::from_fn(|_| self.picking.next(&mut self.dice));
-        let keys = places.map(|at| self.records.key(at).text);
+        let keys = places.map(|at| self.records.key(at));
+        let keys = keys.each_ref().map(Key::text);
         let found = self.client.get_many(&keys).await?;
         if found.len() != keys.len() {
             return Err(format!("{} values for {} keys", found.len(), keys.len()).into());

@@ -56,14 +56,14 @@ pub(crate) struct Bb8Client {
 }
 
 impl Client for Bb8Client {
-    async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
-        let found: Option<Vec<u8>> = self.pool.get().await?.get(key.text).await?;
+    async fn get(&mut self, key: Key) -> Result<Option<Profile>, Error> {
+        let found: Option<Vec<u8>> = self.pool.get().await?.get(key.text()).await?;
         found.map(|bytes| Profile::decode(&bytes)).transpose()
     }
 
-    async fn set(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+    async fn set(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
         profile.encode(&mut self.bytes)?;
-        let _: () = self.pool.get().await?.set(key.text, self.bytes.as_slice()).await?;
+        let _: () = self.pool.get().await?.set(key.text(), self.bytes.as_slice()).await?;
         Ok(())
     }
 }

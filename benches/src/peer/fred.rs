@@ -71,15 +71,15 @@ pub(crate) struct FredClient {
 }
 
 impl Client for FredClient {
-    async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
-        let found: Option<Bytes> = self.pool.get(key.text).await?;
+    async fn get(&mut self, key: Key) -> Result<Option<Profile>, Error> {
+        let found: Option<Bytes> = self.pool.get(key.text()).await?;
         found.map(|bytes| Profile::decode(&bytes)).transpose()
     }
 
-    async fn set(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+    async fn set(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
         profile.encode(&mut self.bytes)?;
         let value = self.bytes.as_slice();
-        let _: () = self.pool.set(key.text, value, None, None, false).await?;
+        let _: () = self.pool.set(key.text(), value, None, None, false).await?;
         Ok(())
     }
 }

@@ -133,7 +133,7 @@ pub(crate) struct SdkClient {
 
 impl Tables {
     /// The table of a key.
-    fn of(&self, key: Key<'_>) -> &kvsd::Client {
+    fn of(&self, key: Key) -> &kvsd::Client {
         match key.at % (self.others.len() + 1) {
             0 => &self.first,
             number => &self.others[number - 1],
@@ -142,12 +142,12 @@ impl Tables {
 }
 
 impl Client for SdkClient {
-    async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
-        Ok(self.tables.of(key).get::<Profile>(key.text).await?)
+    async fn get(&mut self, key: Key) -> Result<Option<Profile>, Error> {
+        Ok(self.tables.of(key).get::<Profile>(key.text()).await?)
     }
 
-    async fn set(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
-        self.tables.of(key).set(key.text, profile).await?;
+    async fn set(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
+        self.tables.of(key).set(key.text(), profile).await?;
         Ok(())
     }
 
@@ -163,7 +163,7 @@ impl Client for SdkClient {
         Ok(found)
     }
 
-    async fn announce(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+    async fn announce(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
         self.set(key, profile).await
     }
 

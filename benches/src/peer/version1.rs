@@ -111,14 +111,14 @@ impl Library for Version1 {
 }
 
 impl Client for Connection {
-    async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
-        let found = self.client.lock().await.get(kvsd_v1::Key::new(key.text)?).await?;
+    async fn get(&mut self, key: Key) -> Result<Option<Profile>, Error> {
+        let found = self.client.lock().await.get(kvsd_v1::Key::new(key.text())?).await?;
         found.map(|bytes| Profile::decode(&bytes)).transpose()
     }
 
-    async fn set(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+    async fn set(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
         profile.encode(&mut self.bytes)?;
-        let (key, value) = (kvsd_v1::Key::new(key.text)?, Value::new(self.bytes.as_slice())?);
+        let (key, value) = (kvsd_v1::Key::new(key.text())?, Value::new(self.bytes.as_slice())?);
         Ok(self.client.lock().await.set(key, value).await?)
     }
 }

@@ -131,14 +131,14 @@ pub(crate) struct RedisClient {
 
 /// With the encoding that kvsd uses by default.
 impl Client for RedisClient {
-    async fn get(&mut self, key: Key<'_>) -> Result<Option<Profile>, Error> {
-        let found: Option<Vec<u8>> = self.connection.get(key.text).await?;
+    async fn get(&mut self, key: Key) -> Result<Option<Profile>, Error> {
+        let found: Option<Vec<u8>> = self.connection.get(key.text()).await?;
         found.map(|bytes| Profile::decode(&bytes)).transpose()
     }
 
-    async fn set(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+    async fn set(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
         profile.encode(&mut self.bytes)?;
-        let _: () = self.connection.set(key.text, self.bytes.as_slice()).await?;
+        let _: () = self.connection.set(key.text(), self.bytes.as_slice()).await?;
         Ok(())
     }
 
@@ -169,10 +169,10 @@ impl Client for RedisClient {
     }
 
     /// Sets the record and publishes it, in one request.
-    async fn announce(&mut self, key: Key<'_>, profile: &Profile) -> Result<(), Error> {
+    async fn announce(&mut self, key: Key, profile: &Profile) -> Result<(), Error> {
         profile.encode(&mut self.bytes)?;
         let mut both = redis::pipe();
-        both.set(key.text, self.bytes.as_slice()).ignore();
+        both.set(key.text(), self.bytes.as_slice()).ignore();
         both.publish(CHANNEL, self.bytes.as_slice()).ignore();
         Ok(both.query_async::<()>(&mut self.connection).await?)
     }
