@@ -47,6 +47,8 @@ pub mod engine;
 #[cfg(feature = "cli")]
 mod init;
 pub mod log;
+#[cfg(feature = "cli")]
+mod record_line;
 mod secret_file;
 mod server;
 mod session;

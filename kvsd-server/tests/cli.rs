@@ -210,7 +210,21 @@ fn mistakes_in_the_usage_end_with_2_and_reach_no_server() {
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    let commands = ["ping", "set", "get", "delete", "exists", "bench"];
+    let commands = [
+        "ping",
+        "set",
+        "get",
+        "delete",
+        "exists",
+        "scan",
+        "watch",
+        "export",
+        "import",
+        "tables",
+        "stats",
+        "bench",
+        "completions",
+    ];
     let help = String::from_utf8(kvsd(["--help"]).output().unwrap().stdout).unwrap();
     for command in commands {
         assert!(help.contains(&format!("\n  {command}")), "{command}");

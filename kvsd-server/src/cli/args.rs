@@ -5,20 +5,51 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use kvsd::TableName;
 use kvsd::types::check_key;
 
 use super::bench::{self, BenchArgs};
+use super::export::{self, ExportArgs};
 use super::failure::Failure;
+use super::import::{self, ImportArgs};
+use super::output::Format;
+use super::scan::{self, ScanArgs};
+use super::tables::{self, TablesCommand};
+use super::watch::{self, WatchArgs};
+use super::{completions, stats};
 
 /// Read and write the values of a kvsd server.
 #[derive(Debug, Parser)]
 #[command(name = "kvsd", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(super) struct Cli {
+    /// Print text for people, or for programs an object of JSON in each line
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        help_heading = "Output"
+    )]
+    pub(super) output: Format,
     #[command(flatten)]
     pub(super) server: ServerFlags,
     #[command(subcommand)]
-    pub(super) command: Command,
+    pub(super) word: Word,
+}
+
+/// What the command line can begin with.
+#[derive(Debug, Subcommand)]
+pub(super) enum Word {
+    #[command(flatten)]
+    Command(Command),
+    /// Print a script that lets a shell complete our commands and flags
+    #[command(after_help = completions::EXAMPLES)]
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Default, Args)]
@@ -49,12 +80,14 @@ pub(super) struct ServerFlags {
     pub(super) table: Option<TableName>,
 }
 
+/// What a server is needed for.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Ask the server for a sign of life and print how long its answer took
     ///
     /// Prints `OK` and the time in milliseconds. Opening the connection, logging in included, is
     /// not part of it.
+    #[command(after_help = PING_EXAMPLES)]
     Ping,
     /// Store a value
     ///
@@ -72,21 +105,23 @@ pub(super) enum Command {
     },
     /// Print the value at a key
     ///
-    /// Prints the value's bytes and one line feed. Without a value there, standard output stays
-    /// empty and the exit code is 1.
+    /// Prints the value's bytes and one line feed; of a value of a derived type its type, version,
+    /// codec and size, and all of it if the codec is JSON. Without a value there, standard output
+    /// stays empty and the exit code is 1.
     #[command(after_help = GET_EXAMPLES)]
     Get {
         /// The key
         #[arg(value_name = "KEY")]
         key: OsString,
-        /// Print the value alone, without the line feed
+        /// Print the stored bytes as they are, without the line feed
         #[arg(long)]
         raw: bool,
     },
     /// Remove the value at a key
     ///
     /// Prints `OK old value: ` and the value, or `OK` if there was none; the exit code is 0 either
-    /// way.
+    /// way. Of a value of a derived type it prints what `get` does.
+    #[command(after_help = DELETE_EXAMPLES)]
     Delete {
         /// The key
         #[arg(value_name = "KEY")]
@@ -95,11 +130,33 @@ pub(super) enum Command {
     /// Say whether there is a value at a key
     ///
     /// Prints `true` and ends with code 0, or prints `false` and ends with code 1.
+    #[command(after_help = EXISTS_EXAMPLES)]
     Exists {
         /// The key
         #[arg(value_name = "KEY")]
         key: OsString,
     },
+    /// Print the records of a range of keys, in their order
+    #[command(after_help = scan::EXAMPLES)]
+    Scan(ScanArgs),
+    /// Print what changes, as it does
+    #[command(after_help = watch::EXAMPLES)]
+    Watch(WatchArgs),
+    /// Write the records of a table as lines of JSON
+    #[command(after_help = export::EXAMPLES)]
+    Export(ExportArgs),
+    /// Store the records of lines of JSON
+    #[command(after_help = import::EXAMPLES)]
+    Import(ImportArgs),
+    /// List, make, remove and measure tables
+    #[command(after_help = tables::EXAMPLES)]
+    Tables {
+        #[command(subcommand)]
+        command: TablesCommand,
+    },
+    /// Print what the server and its tables say of themselves
+    #[command(after_help = stats::EXAMPLES)]
+    Stats,
     /// Put a load on the server and print how it bore it
     ///
     /// Tasks read and overwrite values, each one operation at a time; then the rate, the latencies
@@ -129,13 +186,26 @@ impl Command {
             | Command::Set { .. }
             | Command::Get { .. }
             | Command::Delete { .. }
-            | Command::Exists { .. } => 1,
+            | Command::Exists { .. }
+            | Command::Scan(_)
+            | Command::Watch(_)
+            | Command::Export(_)
+            | Command::Import(_)
+            | Command::Tables { .. }
+            | Command::Stats => 1,
         }
     }
 
     fn key(&self) -> Option<&OsStr> {
         match self {
-            Command::Ping | Command::Bench(_) => None,
+            Command::Ping
+            | Command::Scan(_)
+            | Command::Export(_)
+            | Command::Import(_)
+            | Command::Tables { .. }
+            | Command::Stats
+            | Command::Bench(_) => None,
+            Command::Watch(args) => args.key(),
             Command::Set { key, .. }
             | Command::Get { key, .. }
             | Command::Delete { key }
@@ -167,6 +237,12 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     })
 }
 
+/// Whether somebody wants errors for programs, though the arguments could not be parsed.
+pub(super) fn wants_json(args: &[OsString]) -> bool {
+    let follows = |pair: &[OsString]| matches!(pair, [flag, format] if flag == "--output" && format == "json");
+    args.iter().any(|arg| arg == "--output=json") || args.windows(2).any(follows)
+}
+
 fn is_flag(text: &str) -> bool {
     text.strip_prefix("--").or(text.strip_prefix('-')).is_some_and(is_word)
 }
@@ -191,17 +267,24 @@ Whom to trust (TLS): --ca, else the URL's, else KVSD_TLS_CA, else this machine's
 
 Exit codes:
   0  done; `exists`: there is a value
-  1  `get`, `exists`: there is no value
+  1  `get`, `exists`: there is no value; `tables drop`, `tables stats`: there is no such table
   2  the usage or a setting is wrong
   3  anything else: no connection, TLS, a wrong password, an error of the server; `bench`: some
      operation failed
 A reader that closes the pipe early (kvsd get big | head -c 1) changes none of them.
+
+For programs: with --output json each line is an object, on standard error too: {\"error\": ..} or
+{\"note\": ..}; only the progress of `bench` and of transfers stays what it is.
 
 Examples:
   kvsd set hello rust
   kvsd get hello
   KVSD_HOST=db.example KVSD_USERNAME=app KVSD_PASSWORD=... kvsd --ca ca.crt ping
   kvsd --url kvsd://localhost:7000/users exists user/7";
+
+const PING_EXAMPLES: &str = "\
+Example:
+  kvsd ping";
 
 const SET_EXAMPLES: &str = "\
 Examples:
@@ -213,6 +296,14 @@ const GET_EXAMPLES: &str = "\
 Examples:
   kvsd get hello
   kvsd get --raw photo > photo.jpg";
+
+const DELETE_EXAMPLES: &str = "\
+Example:
+  kvsd delete hello";
+
+const EXISTS_EXAMPLES: &str = "\
+Example:
+  kvsd exists hello && echo there";
 
 #[cfg(test)]
 mod tests {
@@ -248,8 +339,8 @@ mod tests {
     #[test]
     fn a_value_may_begin_with_a_hyphen() {
         for value in ["-5", "-", "-----BEGIN CERTIFICATE-----\nMIIB", "--x=y", "-v"] {
-            let Command::Set { value: parsed, .. } =
-                parse_words(&["set", "k", value]).unwrap().command
+            let Word::Command(Command::Set { value: parsed, .. }) =
+                parse_words(&["set", "k", value]).unwrap().word
             else {
                 panic!("not a set");
             };
@@ -294,7 +385,12 @@ mod tests {
     fn a_key_has_1_to_1024_bytes() {
         for (length, fits) in [(0, false), (1, true), (1024, true), (1025, false)] {
             let key = "k".repeat(length);
-            assert_eq!(parse_words(&["get", &key]).unwrap().command.check().is_ok(), fits);
+            for words in [["get", &key].as_slice(), &["watch", "--key", &key]] {
+                let Word::Command(command) = parse_words(words).unwrap().word else {
+                    panic!("no command");
+                };
+                assert_eq!(command.check().is_ok(), fits);
+            }
         }
     }
 }

@@ -1,14 +1,16 @@
-//! The commands: each one request to the server, but for `bench`.
+//! The commands: each one request to the server, but for those with a file of their own.
 
 use std::io::{self, Read};
 use std::time::Instant;
 
-use kvsd::{Client, TableName};
+use bytes::Bytes;
+use kvsd::{Client, Entry, TableName};
 
-use super::answer::Answer;
+use super::answer::{Answer, Form};
 use super::args::Command;
-use super::bench;
 use super::failure::Failure;
+use super::output::Format;
+use super::{bench, export, import, scan, tables, watch};
 
 /// Carries out a command over an open connection. `address` is the server's, for people; `table` is
 /// the one that was asked for on the spot.
@@ -17,6 +19,7 @@ pub(super) async fn carry_out(
     address: &str,
     table: Option<TableName>,
     command: Command,
+    format: Format,
 ) -> Result<Answer, Failure> {
     match command {
         Command::Ping => {
@@ -26,19 +29,23 @@ pub(super) async fn carry_out(
         }
         Command::Set { key, value } => {
             let key = key.as_encoded_bytes();
-            if value == "-" {
-                client.set(key, read_input(client.max_value_bytes()).await?).await?;
+            let version = if value == "-" {
+                client.set(key, read_input(client.max_value_bytes()).await?).await?
             } else {
-                client.set(key, value.as_encoded_bytes()).await?;
-            }
-            Ok(Answer::Stored)
+                client.set(key, value.as_encoded_bytes()).await?
+            };
+            Ok(Answer::Stored(version))
         }
         Command::Get { key, raw } => {
             let key = key.into_encoded_bytes();
-            Ok(match client.get(&key).await? {
+            let form = if raw { Form::Raw } else { Form::Shown };
+            Ok(match client.get::<Bytes>(&key).versioned().await? {
                 None => Answer::Missing(key),
-                Some(value) if raw => Answer::RawValue(value),
-                Some(value) => Answer::Value(value),
+                Some(found) => {
+                    let (version, expires_at) = (found.version, found.expires_at);
+                    let entry = Entry { key: key.into(), value: found.value, version, expires_at };
+                    Answer::Value { table: client.table_name().to_owned(), entry, form }
+                }
             })
         }
         Command::Delete { key } => Ok(Answer::Deleted(client.take(key.as_encoded_bytes()).await?)),
@@ -46,6 +53,22 @@ pub(super) async fn carry_out(
         Command::Bench(args) => {
             let report = bench::run(client, address, table, args).await?;
             Ok(Answer::Measured(Box::new(report)))
+        }
+        Command::Scan(args) => {
+            scan::run(client, &args, format).await?;
+            Ok(Answer::Streamed)
+        }
+        Command::Watch(args) => {
+            watch::run(client, &args, format).await?;
+            Ok(Answer::Streamed)
+        }
+        Command::Export(args) => export::run(client, &args).await,
+        Command::Import(args) => Ok(Answer::Imported(import::run(client, table, &args).await?)),
+        Command::Tables { command } => tables::run(client, table, command).await,
+        Command::Stats => {
+            let tables = tables::figures(client).await?;
+            let (address, info) = (address.to_owned(), client.server_info());
+            Ok(Answer::Server { address, info, tables })
         }
     }
 }

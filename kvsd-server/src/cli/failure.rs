@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use kvsd::ErrorKind;
+use serde_json::json;
+
+use super::output::{Format, write_json};
 
 /// Why a command failed, and the exit code that says so.
 #[derive(Debug)]
@@ -45,12 +48,26 @@ impl Failure {
         Self { code: code(error.kind()), message: format!("{error:#}"), hint }
     }
 
+    /// Says where it happened.
+    pub(super) fn in_place(self, place: &str) -> Self {
+        Self { message: format!("{place}: {}", self.message), ..self }
+    }
+
     /// Writes the error to standard error and tells the exit code.
-    pub(super) fn report(self) -> ExitCode {
+    pub(super) fn report(self, format: Format) -> ExitCode {
         let Self { code, message, hint } = self;
-        let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+        let mut stderr = io::stderr();
         // Nobody may be reading; the exit code still tells.
-        let _ = write!(io::stderr(), "error: {message}\n{hint}");
+        let _ = match format {
+            Format::Text => {
+                let hint = hint.map(|hint| format!("hint: {hint}\n")).unwrap_or_default();
+                write!(stderr, "error: {message}\n{hint}")
+            }
+            Format::Json => {
+                let error = json!({ "error": message, "hint": hint, "code": code });
+                write_json(&mut stderr, &error)
+            }
+        };
         ExitCode::from(code)
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
 use kvsd::TableName;
 
 use crate::config::{DEFAULT_PORT, keys};
@@ -116,6 +117,12 @@ pub(super) enum Command {
         /// The folder to make; it must not be there, or be empty
         #[arg(long, value_name = "NEWDIR")]
         to: PathBuf,
+    },
+    /// Print a script that lets a shell complete our commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
     },
 }
 

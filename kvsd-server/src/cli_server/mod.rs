@@ -6,6 +6,7 @@
 
 mod args;
 mod backup;
+mod completions;
 mod descriptors;
 mod dump;
 mod exit;
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
         Some(Command::Backup { name, folder }) => backup::run(&name, folder),
         Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
+        Some(Command::Completions { shell }) => completions::run(shell),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -160,6 +160,23 @@ impl Client {
         Ok(Self { inner: Arc::clone(&self.inner), table: Arc::new(table) })
     }
 
+    /// The name of the table that this handle acts on.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// # let client = server.client().await?;
+    /// assert_eq!(client.table_name(), "default");
+    /// assert_eq!(client.table("users")?.table_name(), "users");
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn table_name(&self) -> &str {
+        self.table.as_str()
+    }
+
     /// Asks the server for a sign of life.
     ///
     /// # Errors
@@ -251,10 +268,6 @@ impl Client {
 
     pub(crate) fn pool(&self) -> &Pool {
         &self.inner.pool
-    }
-
-    pub(crate) fn table_name(&self) -> &str {
-        self.table.as_str()
     }
 
     pub(crate) fn timeout(&self) -> Duration {

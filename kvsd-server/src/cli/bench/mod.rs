@@ -29,8 +29,8 @@ use self::phase::{End, Prospect, Signals};
 use self::pick::Pick;
 use self::place::{Job, Place};
 use self::progress::Progress;
-pub(super) use self::report::Report;
-use self::report::{Remains, grouped, millis};
+use self::report::{Remains, millis};
+pub(super) use self::report::{Report, grouped};
 use self::tally::{Tallies, Tally};
 use super::failure::Failure;
 

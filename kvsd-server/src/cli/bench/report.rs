@@ -1,4 +1,4 @@
-//! What a run came to, as text.
+//! What a run came to, as text and as an object.
 //!
 //! Latencies are in milliseconds throughout, so that a script can compare.
 
@@ -7,6 +7,7 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use serde_json::{Map, Value, json};
 
 use super::phase::End;
 use super::tally::{Operation, Tally};
@@ -51,6 +52,34 @@ impl Report {
         }
     }
 
+    /// The whole of it but for the histograms, for programs.
+    pub(in crate::cli) fn to_json(&self) -> Value {
+        let tally = &self.tally;
+        let (count, seconds) = (tally.success_count(), self.time.as_secs_f64());
+        let errors: Vec<_> = tally
+            .errors()
+            .map(|(kind, errors)| {
+                json!({ "kind": kind, "count": errors.count, "example": errors.example })
+            })
+            .collect();
+        let latencies: Map<String, Value> = OPERATIONS
+            .into_iter()
+            .filter(|(_, operation)| !tally.latency(*operation).is_empty())
+            .map(|(name, operation)| (name.to_owned(), latency_json(tally.latency(operation))))
+            .collect();
+        json!({
+            "operations": count,
+            "seconds": seconds,
+            "per_second": count as f64 / seconds.max(f64::MIN_POSITIVE),
+            "due_per_second": self.rate,
+            "not_begun": self.missed,
+            "bytes_read": tally.read_bytes,
+            "bytes_written": tally.written_bytes,
+            "errors": errors,
+            "latency_ms": latencies,
+        })
+    }
+
     /// Writes the whole of it.
     pub(in crate::cli) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let tally = &self.tally;
@@ -93,6 +122,18 @@ impl Report {
         }
         Ok(())
     }
+}
+
+fn latency_json(latency: &Histogram<u64>) -> Value {
+    let at = |share| latency.value_at_quantile(share) as f64 / 1e6;
+    json!({
+        "operations": latency.len(),
+        "p50": at(0.5),
+        "p90": at(0.9),
+        "p99": at(0.99),
+        "p99.9": at(0.999),
+        "max": latency.max() as f64 / 1e6,
+    })
 }
 
 fn write_quantiles(out: &mut impl Write, tally: &Tally) -> io::Result<()> {
@@ -151,7 +192,7 @@ pub(super) fn millis(nanos: u64) -> String {
 }
 
 /// A number with a comma before every third digit.
-pub(super) fn grouped(number: u64) -> String {
+pub(in crate::cli) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (place, digit) in digits.chars().enumerate() {
