@@ -233,21 +233,24 @@ impl Engine for LogEngine {
     }
 
     async fn changed(&self, table: &str, since: Position) {
-        let Some(table) = self.tables.find(table) else {
-            if since == NOTHING {
-                self.made(table).await;
+        // Who writes is answered before those who wait are woken, and they may have come in between.
+        loop {
+            let Some(table) = self.tables.find(table) else {
+                if since == NOTHING {
+                    self.made(table).await;
+                }
+                return;
+            };
+            let published = Arc::clone(table.published());
+            let woken = published.notified();
+            // After the line above, so that nothing happens unseen between the look and the wait.
+            if self.is_closed() || table.has_changed(since) {
+                return;
             }
-            return;
-        };
-        let published = Arc::clone(table.published());
-        let woken = published.notified();
-        // After the line above, so that nothing happens unseen between the look and the wait.
-        if self.is_closed() || table.has_changed(since) {
-            return;
+            // Its files must be free to go if it is dropped meanwhile.
+            drop(table);
+            woken.await;
         }
-        // Its files must be free to go if it is dropped meanwhile.
-        drop(table);
-        woken.await;
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
