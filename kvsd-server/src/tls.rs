@@ -10,37 +10,50 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::secret_file::{self, SecretFileError};
 
-/// The TLS configuration for a certificate chain and its key, both PEM: TLS 1.3, no client
-/// certificates. The crypto provider is named here and never the process's default, which another
-/// part of an embedding program may have set.
-///
-/// # Errors
-///
-/// [`TlsError`] names the file and what is wrong with it.
-pub(crate) fn server_config(
-    cert: &Path,
-    key: &Path,
-) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-    let chain = read_chain(cert)?;
-    let private_key = read_key(key)?;
-    let rejected = |source: rustls::Error| match source {
-        rustls::Error::InconsistentKeys(_) => {
-            TlsError::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
-        }
-        source => TlsError::Rejected {
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-            source: Box::new(source),
-        },
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .map_err(rejected)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private_key)
-        .map_err(rejected)?;
-    Ok(Arc::new(config))
+/// Where the server's certificate and key are.
+#[derive(Debug, Clone)]
+pub(crate) struct TlsFiles {
+    /// The chain, PEM, the server's own first.
+    pub(crate) cert: PathBuf,
+    /// Its private key, PEM.
+    pub(crate) key: PathBuf,
+}
+
+impl TlsFiles {
+    /// Reads the files and makes a configuration of them: TLS 1.3, no client certificates. The
+    /// crypto provider is named here and never the process's default, which another part of an
+    /// embedding program may have set. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] names the file and what is wrong with it.
+    pub(crate) fn load(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        let chain = read_chain(&self.cert)?;
+        let private_key = read_key(&self.key)?;
+        let rejected = |source: rustls::Error| match source {
+            rustls::Error::InconsistentKeys(_) => {
+                TlsError::Mismatch { cert: self.cert.clone(), key: self.key.clone() }
+            }
+            source => TlsError::Rejected {
+                cert: self.cert.clone(),
+                key: self.key.clone(),
+                source: Box::new(source),
+            },
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(rejected)?
+            .with_no_client_auth()
+            .with_single_cert(chain, private_key)
+            .map_err(rejected)?;
+        Ok(Arc::new(config))
+    }
+
+    /// The files that it reads.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        vec![self.cert.clone(), self.key.clone()]
+    }
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -158,15 +171,19 @@ mod tests {
             self.folder.path().join(name)
         }
 
+        fn load(&self, cert: &str, key: &str) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+            TlsFiles { cert: self.path(cert), key: self.path(key) }.load()
+        }
+
         fn refusal(&self, cert: &str, key: &str) -> TlsError {
-            server_config(&self.path(cert), &self.path(key)).unwrap_err()
+            self.load(cert, key).unwrap_err()
         }
     }
 
     #[test]
     fn a_certificate_and_its_key_are_taken() {
         let files = Files::new();
-        assert!(server_config(&files.path("one.pem"), &files.path("one.key")).is_ok());
+        assert!(files.load("one.pem", "one.key").is_ok());
     }
 
     #[test]

@@ -69,7 +69,7 @@ const SERVER: &[Row] = &[
     Row { modules: &["tls"], uses: &["secret_file"],
         crates: &["std", "thiserror", "tokio_rustls"] },
     Row { modules: &["auth"], uses: &["users"],
-        crates: &["std", "thiserror", "tokio", "tracing"] },
+        crates: &["std", "blake2", "getrandom", "thiserror", "tokio"] },
     Row { modules: &["engine"], uses: &[],
         crates: &["std", "async_trait", "bytes", "kvsd::TableName", "kvsd::UnixMillis",
             "kvsd::Version", "kvsd::types", "thiserror"] },

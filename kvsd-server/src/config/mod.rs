@@ -11,6 +11,7 @@ mod error;
 pub mod keys;
 mod layers;
 mod settings;
+mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::log::LogConfig;
 pub use error::ConfigError;
 pub use layers::Layers;
 pub use settings::{Settings, SyncPolicy};
+pub(crate) use sources::Sources;
 
 /// All settings, typed but not yet checked against each other.
 ///

@@ -13,11 +13,12 @@ use std::time::Duration;
 use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
+use super::sources::{Sources, Watch};
 use super::{Config, ConfigError, SyncMode};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
-use crate::tls;
+use crate::tls::TlsFiles;
 use crate::units;
 use crate::users::Users;
 
@@ -39,6 +40,7 @@ pub struct Settings {
     pub(crate) open_files: usize,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) sources: Sources,
 }
 
 impl Settings {
@@ -87,10 +89,8 @@ impl Config {
     pub fn check(&self) -> Result<Settings, ConfigError> {
         self.check_bounds()?;
         self.check_backups()?;
-        let tls = match self.tls_files()? {
-            Some((cert, key)) => Some(tls::server_config(cert, key)?),
-            None => None,
-        };
+        let sources = self.sources()?;
+        let tls = sources.tls.as_ref().map(|(files, _)| files.load()).transpose()?;
         let authenticator = if self.dev { self.check_dev() } else { self.check_strict() }?;
         Ok(Settings {
             listen: self.listen,
@@ -112,6 +112,7 @@ impl Config {
             open_files: LogConfig::DEFAULT_OPEN_FILES,
             tls,
             authenticator,
+            sources,
         })
     }
 
@@ -146,9 +147,16 @@ impl Config {
         }
     }
 
-    fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
+    /// The files as they are now, before they are read.
+    fn sources(&self) -> Result<Sources, ConfigError> {
+        let tls = self.tls_files()?.map(|files| (files.clone(), Watch::new(files.paths())));
+        let users = self.users.clone().map(|file| (file.clone(), Watch::new([file])));
+        Ok(Sources { tls, users })
+    }
+
+    fn tls_files(&self) -> Result<Option<TlsFiles>, ConfigError> {
         match (&self.tls_cert, &self.tls_key) {
-            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.clone(), key: key.clone() })),
             (None, None) => Ok(None),
             (Some(_), None) => {
                 Err(ConfigError::TlsHalf { given: "--tls-cert", missing: "--tls-key" })
