@@ -67,7 +67,7 @@ const SERVER: &[Row] = &[
     Row { modules: &["users"], uses: &["secret_file"],
         crates: &["std", "argon2", "getrandom", "kvsd::protocol", "thiserror"] },
     Row { modules: &["tls"], uses: &["secret_file"],
-        crates: &["std", "thiserror", "tokio_rustls"] },
+        crates: &["std", "thiserror", "tokio_rustls", "webpki"] },
     Row { modules: &["auth"], uses: &["users"],
         crates: &["std", "blake2", "getrandom", "thiserror", "tokio"] },
     Row { modules: &["engine"], uses: &[],

@@ -87,6 +87,14 @@ impl Authenticator {
 }
 
 impl Authenticator {
+    /// Lets in the user whom a client's certificate names, if there is one of that name.
+    pub(crate) fn admit(&self, user: &[u8]) -> Option<Login> {
+        match &self.0 {
+            Mode::Anyone => Some(Login::of_anyone()),
+            Mode::Listed(listed) => listed.list().users.get(user).map(|user| user.login()),
+        }
+    }
+
     /// Lets in these users from now on, who may be none. Whoever is not among them, or has another
     /// password, has its logins ended; tells how many were added, removed and changed.
     pub(crate) fn replace(&self, users: &Users) -> usize {

@@ -18,7 +18,7 @@ use super::{Config, ConfigError, SyncMode};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
-use crate::tls::TlsFiles;
+use crate::tls::{ClientAuth, Clients, TlsFiles};
 use crate::units;
 use crate::users::Users;
 
@@ -155,8 +155,17 @@ impl Config {
     }
 
     fn tls_files(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let clients = self.clients()?;
         match (&self.tls_cert, &self.tls_key) {
-            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.clone(), key: key.clone() })),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                min_version: self.tls_min_version,
+                clients,
+            })),
+            (None, None) if !matches!(clients, Clients::Unasked) => {
+                Err(ConfigError::ClientAuthWithoutTls)
+            }
             (None, None) => Ok(None),
             (Some(_), None) => {
                 Err(ConfigError::TlsHalf { given: "--tls-cert", missing: "--tls-key" })
@@ -164,6 +173,19 @@ impl Config {
             (None, Some(_)) => {
                 Err(ConfigError::TlsHalf { given: "--tls-key", missing: "--tls-cert" })
             }
+        }
+    }
+
+    fn clients(&self) -> Result<Clients, ConfigError> {
+        let half = |given, missing| Err(ConfigError::ClientAuthHalf { given, missing });
+        match (self.tls_client_auth, self.tls_client_ca.clone()) {
+            (ClientAuth::None, None) => Ok(Clients::Unasked),
+            (ClientAuth::None, Some(_)) => half("--tls-client-ca", "--tls-client-auth"),
+            (ClientAuth::Optional | ClientAuth::Required, None) => {
+                half("--tls-client-auth", "--tls-client-ca")
+            }
+            (ClientAuth::Optional, Some(ca)) => Ok(Clients::Optional(ca)),
+            (ClientAuth::Required, Some(ca)) => Ok(Clients::Required(ca)),
         }
     }
 
@@ -312,6 +334,19 @@ mod tests {
         assert_eq!(error.to_string(), "--tls-cert is given without --tls-key; TLS needs both");
         let error = refusal(&Config { tls_key: Some("k".into()), ..dev() });
         assert_eq!(error.to_string(), "--tls-key is given without --tls-cert; TLS needs both");
+    }
+
+    #[test]
+    fn client_certificates_need_tls_a_ca_and_the_choice_to_ask() {
+        let asked = |tls_client_auth, ca: Option<&str>| {
+            refusal(&Config { tls_client_auth, tls_client_ca: ca.map(Into::into), ..dev() })
+        };
+        let error = asked(ClientAuth::Required, None).to_string();
+        assert!(error.contains("--tls-client-auth is given without --tls-client-ca"), "{error}");
+        let error = asked(ClientAuth::None, Some("ca")).to_string();
+        assert!(error.contains("--tls-client-ca is given without --tls-client-auth"), "{error}");
+        let error = asked(ClientAuth::Optional, Some("ca"));
+        assert!(matches!(error, ConfigError::ClientAuthWithoutTls), "{error}");
     }
 
     #[test]

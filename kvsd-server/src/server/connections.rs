@@ -22,6 +22,7 @@ use super::stop::{Stop, Stopper};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::session::{self, Ended, Newcomer, Service};
+use crate::tls;
 
 /// All connections of a server.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Connections {
         tls: Option<TlsAcceptor>,
     ) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let newcomer = Newcomer { from: Some(peer.ip()), deadline };
+        let newcomer = Newcomer { from: Some(peer.ip()), certified: None, deadline };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
         self.spawn(slot, peer, async move {
@@ -82,6 +83,9 @@ impl Connections {
             };
             match encrypt(socket, tls, deadline, &mut stop).await {
                 Ok(mut stream) => {
+                    let shown = stream.get_ref().1.peer_certificates();
+                    let certified = shown.and_then(|chain| tls::user_of(chain.first()?));
+                    let newcomer = Newcomer { certified, ..newcomer };
                     session::run_and_close(&mut stream, &service, newcomer, &mut stop).await
                 }
                 Err(ended) => ended,
@@ -94,7 +98,11 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let newcomer = Newcomer { from: None, deadline: Instant::now() + self.handshake_timeout };
+        let newcomer = Newcomer {
+            from: None,
+            certified: None,
+            deadline: Instant::now() + self.handshake_timeout,
+        };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
         self.spawn(slot, "embedded", async move {

@@ -75,6 +75,9 @@ impl Reload {
 
     /// Keeps an eye on the files for as long as it is polled.
     pub(super) async fn watch(&self) -> Infallible {
+        if self.inner.has_no_files() {
+            return std::future::pending().await;
+        }
         loop {
             let which = match timeout(PERIOD, self.asked.notified()).await {
                 Ok(()) => Which::All,
@@ -90,6 +93,11 @@ impl Reload {
 }
 
 impl Inner {
+    fn has_no_files(&self) -> bool {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.tls.is_none() && sources.users.is_none()
+    }
+
     /// Reads what has changed, or all of it. Blocks.
     fn read(&self, which: Which) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);

@@ -49,10 +49,12 @@ pub(crate) struct Service {
 }
 
 /// Where a session's client comes from.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Newcomer {
     /// None for a client in this process.
     pub(crate) from: Option<IpAddr>,
+    /// The user whom its certificate names, which was checked.
+    pub(crate) certified: Option<String>,
     /// Until when the client has to have said who it is. That the server looks into it does not
     /// count.
     pub(crate) deadline: Instant,
@@ -93,7 +95,7 @@ where
     let opened = tokio::select! {
         biased;
         () = stop.draining() => Err(Ended::Dismissed),
-        opened = opening::open(stream, &mut input, service, newcomer) => opened,
+        opened = opening::open(stream, &mut input, service, &newcomer) => opened,
     };
     let (dialect, login) = match opened {
         Ok(opened) => opened,

@@ -29,7 +29,7 @@ pub(super) async fn open<S>(
     stream: &mut S,
     input: &mut Input,
     service: &Service,
-    newcomer: Newcomer,
+    newcomer: &Newcomer,
 ) -> Result<(Dialect, Login), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -71,7 +71,7 @@ async fn in_time<T>(
 async fn answer(
     message: &Message<'_>,
     service: &Service,
-    newcomer: Newcomer,
+    newcomer: &Newcomer,
     out: &mut BytesMut,
 ) -> Result<(Dialect, Login), Ended> {
     let of = |dialect| move |login| (dialect, login);
@@ -96,7 +96,7 @@ async fn answer(
 async fn answer_hello(
     message: &Message<'_>,
     service: &Service,
-    newcomer: Newcomer,
+    newcomer: &Newcomer,
     out: &mut BytesMut,
 ) -> Result<Login, Ended> {
     let (id, hello) = match Hello::parse(message) {
@@ -132,21 +132,39 @@ async fn answer_hello(
 async fn admit(
     hello: Hello<'_>,
     service: &Service,
-    newcomer: Newcomer,
+    newcomer: &Newcomer,
 ) -> Result<Login, (FailCode, &'static str)> {
     let Some(credentials) = hello.credentials else {
         if service.authenticator.accepts_anyone() {
             return Ok(Login::of_anyone());
         }
-        return Err((FailCode::Unauthenticated, NOBODY));
+        let Some(user) = &newcomer.certified else {
+            return Err((FailCode::Unauthenticated, NOBODY));
+        };
+        let login = service.authenticator.admit(user.as_bytes());
+        return login.ok_or((FailCode::Unauthenticated, STRANGER));
     };
-    let (user, password) = (credentials.user, credentials.password);
-    match service.authenticator.verify(user, password, newcomer.from).await {
+    match identify(credentials.user, credentials.password, service, newcomer).await {
         Ok(login) => Ok(login),
         Err(Denied::Credentials) => Err((FailCode::Unauthenticated, WRONG)),
         Err(Denied::Failures) => Err((FailCode::Busy, FAILURES)),
         Err(Denied::Busy) => Err((FailCode::Busy, CROWDED)),
     }
+}
+
+/// Checks a user and its password. The user whom the client's certificate names needs none; whoever
+/// gives another name needs that one's password.
+async fn identify(
+    user: &[u8],
+    password: &[u8],
+    service: &Service,
+    newcomer: &Newcomer,
+) -> Result<Login, Denied> {
+    let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
+    if password.is_empty() && is_certified {
+        return service.authenticator.admit(user).ok_or(Denied::Credentials);
+    }
+    service.authenticator.verify(user, password, newcomer.from).await
 }
 
 fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
@@ -164,7 +182,7 @@ fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
 async fn answer_authenticate(
     message: &Message<'_>,
     service: &Service,
-    newcomer: Newcomer,
+    newcomer: &Newcomer,
     out: &mut BytesMut,
 ) -> Result<Login, Ended> {
     let (user, password) = match authenticate_fields(message) {
@@ -175,7 +193,7 @@ async fn answer_authenticate(
             return Err(Ended::Misplaced("a malformed Authenticate"));
         }
     };
-    let (code, reason) = match service.authenticator.verify(user, password, newcomer.from).await {
+    let (code, reason) = match identify(user, password, service, newcomer).await {
         Ok(login) => {
             v1::Reply::Success { value: None }.encode(out);
             return Ok(login);
@@ -222,6 +240,8 @@ fn v1_fail(code: v1::FailCode, message: &str, out: &mut BytesMut) {
 }
 
 const NOBODY: &str = "this server has users: give a user name and a password";
+const STRANGER: &str =
+    "the client's certificate names no user of this server: give a user name and a password";
 const WRONG: &str = "the user or the password is wrong";
 const CROWDED: &str = "too many clients log in at once, try again later";
 const FAILURES: &str =

@@ -1,12 +1,17 @@
 //! Who gets in over a network: failures and whom they concern.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kvsd_server::Config;
+use kvsd_server::config::MinVersion;
 use kvsd_server::users::{Password, StoredHash, UserName, Users, UsersError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::{TlsConnector, rustls};
 
 use super::support::{Running, ask, encrypt, expect, rest};
 
@@ -96,6 +101,33 @@ async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
     in_time(rest(&mut eve)).await;
     assert!(server.try_tls(&second).await.is_ok());
     ask(&mut before, GET, NOTHING).await;
+}
+
+#[tokio::test]
+async fn tls_1_2_is_spoken_by_choice_only() {
+    for (oldest, is_spoken) in [(MinVersion::Tls13, false), (MinVersion::Tls12, true)] {
+        let keys = tempfile::tempdir().unwrap();
+        let mut new = None;
+        let server = Running::start(|config| {
+            new = Some(encrypt(keys.path(), config));
+            config.tls_min_version = oldest;
+        })
+        .await;
+        let old = only_tls_1_2(&keys.path().join("cert.pem"));
+        assert_eq!(server.try_tls(&old).await.is_ok(), is_spoken, "{oldest:?}");
+        let stream = server.try_tls(&new.unwrap()).await.unwrap();
+        let version = stream.get_ref().1.protocol_version();
+        assert_eq!(version, Some(rustls::ProtocolVersion::TLSv1_3));
+    }
+}
+
+/// A client that trusts this certificate and knows TLS 1.2 only.
+fn only_tls_1_2(cert: &Path) -> TlsConnector {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(cert).unwrap()).unwrap();
+    let versions = [&rustls::version::TLS12];
+    let client = rustls::ClientConfig::builder_with_protocol_versions(&versions);
+    TlsConnector::from(Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
 }
 
 /// Has a server know the users `app` (password `one`), `ops` (`two`) and `eve` (`three`).

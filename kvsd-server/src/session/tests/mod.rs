@@ -215,7 +215,7 @@ impl Peer {
 
 /// A client in this process that has so long to say who it is.
 fn arriving(patience: Duration) -> Newcomer {
-    Newcomer { from: None, deadline: Instant::now() + patience }
+    Newcomer { from: None, certified: None, deadline: Instant::now() + patience }
 }
 
 fn id_of(number: u64) -> RequestId {
