@@ -3,7 +3,7 @@
 //! Knows users and passwords; never connections or what a user may do. Hashing is what an attacker
 //! would have us do all day, so it runs on a few threads at most, behind a queue with an end, and
 //! an unknown name costs what a known one does. Only failures are limited, for each user from each
-//! address; what was right is remembered for ten minutes.
+//! address; what was right is remembered for ten minutes and then forgotten.
 //!
 //! ```text
 //! turn of user and address --> too many failures? --> remembered? --> place in the pool --> argon2
@@ -92,6 +92,14 @@ impl Authenticator {
         match &self.0 {
             Mode::Anyone => Some(Login::of_anyone()),
             Mode::Listed(listed) => listed.list().users.get(user).map(|user| user.login()),
+        }
+    }
+
+    /// Lets go of what was right too long ago to be taken any more.
+    pub(crate) fn forget(&self) {
+        if let Mode::Listed(listed) = &self.0 {
+            let now = Instant::now();
+            listed.list().users.values().for_each(|user| user.forget(now));
         }
     }
 
@@ -197,6 +205,11 @@ impl User {
     fn remembers(&self, sealed: &Sealed, now: Instant) -> bool {
         let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.as_ref().is_some_and(|memory| memory.holds(sealed, now))
+    }
+
+    fn forget(&self, now: Instant) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.take_if(|memory| memory.is_over(now));
     }
 
     fn remember(&self, sealed: Sealed, now: Instant) {
@@ -514,6 +527,19 @@ mod tests {
         assert_eq!(listed.lets_in(b"app", b"one", OFFICE).await, Err(Denied::Busy));
         drop(taken);
         assert_eq!(listed.lets_in(b"app", b"one", OFFICE).await, Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_of_a_password_is_kept_for_longer() {
+        let listed = Arc::new(listed(&[("app", "one")]));
+        let authenticator = Authenticator(Mode::Listed(Arc::clone(&listed)));
+        assert_eq!(listed.lets_in(b"app", b"one", OFFICE).await, Ok(()));
+        let is_kept = || listed.list().users[&b"app"[..]].memory.lock().unwrap().is_some();
+        for (wait, kept) in [(1, true), (598, true), (2, false)] {
+            tokio::time::advance(Duration::from_secs(wait)).await;
+            authenticator.forget();
+            assert_eq!(is_kept(), kept, "{wait}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -50,7 +50,12 @@ impl Memory {
 
     /// Whether this is what was right, and that not long ago.
     pub(super) fn holds(&self, sealed: &Sealed, now: Instant) -> bool {
-        now < self.until && self.sealed.0 == sealed.0
+        !self.is_over(now) && self.sealed.0 == sealed.0
+    }
+
+    /// Whether it is to be forgotten.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now >= self.until
     }
 }
 

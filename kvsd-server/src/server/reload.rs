@@ -73,7 +73,7 @@ impl Reload {
         self.inner.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps an eye on the files for as long as it is polled.
+    /// Keeps an eye on the files, and on what is remembered of users, for as long as it is polled.
     pub(super) async fn watch(&self) -> Infallible {
         if self.inner.has_no_files() {
             return std::future::pending().await;
@@ -88,6 +88,7 @@ impl Reload {
             if read.await.is_err() {
                 warn!("reading the files again has failed; what was read before stays in force");
             }
+            self.inner.authenticator.forget();
         }
     }
 }
