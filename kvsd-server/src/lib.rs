@@ -58,7 +58,7 @@ pub mod users;
 
 pub use config::Config;
 pub use embedded::{Embedded, EmbeddedOptions, EmbeddedTransport};
-pub use server::{ServeError, Server};
+pub use server::{Reloader, ServeError, Server};
 
 /// The code in the README is compiled and run with the doc tests.
 #[cfg(doctest)]

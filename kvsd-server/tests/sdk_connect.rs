@@ -5,8 +5,13 @@
 
 mod support;
 
+use std::ffi::OsStr;
+use std::path::Path;
+use std::time::Duration;
+
 use kvsd::{Client, Error, ErrorKind, Outcome};
 use support::{Certificates, Server, binary, run_with_input};
+use tempfile::TempDir;
 
 async fn fails(url: &str) -> Error {
     let error = Client::connect(url).await.unwrap_err();
@@ -22,7 +27,7 @@ fn says(error: &Error, kind: ErrorKind, words: &str) {
 
 fn tls_server(certificates: &Certificates) -> Server {
     let args = ["--dev", "--listen", "127.0.0.1:0", "--tls-cert"].map(String::from);
-    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
     let key = ["--tls-key".into(), path(&certificates.server_key)];
     let args = args.into_iter().chain([path(&certificates.server)]).chain(key);
     Server::start(tempfile::tempdir().unwrap(), args)
@@ -62,7 +67,7 @@ async fn an_untrusted_certificate_and_one_of_another_host_are_told_apart() {
     let others = Certificates::make(folder.path(), "others", &["localhost"]);
     let server = tls_server(&certificates);
     let port = server.address.port();
-    let ca = |file: &std::path::Path| file.to_str().unwrap().replace(' ', "%20");
+    let ca = |file: &Path| file.to_str().unwrap().replace(' ', "%20");
     let (ca, other_ca) = (ca(&certificates.ca), ca(&others.ca));
 
     says(&fails(&format!("kvsds://localhost:{port}")).await, ErrorKind::Tls, "not trusted here");
@@ -73,6 +78,111 @@ async fn an_untrusted_certificate_and_one_of_another_host_are_told_apart() {
     let client = Client::connect(&format!("kvsds://localhost:{port}?ca={ca}")).await.unwrap();
     client.set("k", "v").await.unwrap();
     assert_eq!(client.get::<String>("k").await.unwrap().as_deref(), Some("v"));
+}
+
+/// A server with the users `app` (password `right`) and `ops` (`other`), two CAs of clients, and
+/// clients with certificates.
+struct Certified {
+    server: Server,
+    ca: String,
+    app: String,
+    nobody: String,
+    forged: String,
+    /// What the files lie in.
+    _folder: TempDir,
+}
+
+impl Certified {
+    fn start(client_auth: &str) -> Self {
+        let keys = tempfile::tempdir().unwrap();
+        let make = |ca: &str, host: &str| Certificates::make(keys.path(), ca, &[host]);
+        let ours = make("ours", "localhost");
+        let (app, nobody, forged) =
+            (make("one", "app"), make("two", "nobody"), make("forger", "app"));
+        let both = [&app.ca, &nobody.ca].map(|file| std::fs::read(file).unwrap()).concat();
+        std::fs::write(keys.path().join("clients.pem"), both).unwrap();
+
+        let folder = tempfile::tempdir().unwrap();
+        for (user, password) in [("app", &b"right\n"[..]), ("ops", b"other\n")] {
+            let mut add = binary(env!("CARGO_BIN_EXE_kvsd-server"));
+            add.args(["user", "add", user, "--users"]).arg(folder.path().join("users"));
+            assert!(run_with_input(&mut add, password).status.success());
+        }
+        let clients = keys.path().join("clients.pem");
+        let args = [
+            ("--listen", "127.0.0.1:0".as_ref()),
+            ("--users", "users".as_ref()),
+            ("--tls-cert", ours.server.as_os_str()),
+            ("--tls-key", ours.server_key.as_os_str()),
+            ("--tls-client-ca", clients.as_os_str()),
+            ("--tls-client-auth", client_auth.as_ref()),
+        ];
+        let args = args.into_iter().flat_map(|(flag, value)| [flag.as_ref(), value]);
+        let server = Server::start(folder, args.collect::<Vec<&OsStr>>());
+        let text = |file: &Path| file.to_str().unwrap().replace(' ', "%20");
+        let own = |made: &Certificates| {
+            format!("&cert={}&key={}", text(&made.server), text(&made.server_key))
+        };
+        let (app, nobody, forged) = (own(&app), own(&nobody), own(&forged));
+        Self { server, ca: text(&ours.ca), app, nobody, forged, _folder: keys }
+    }
+
+    /// The URL of a client with this login and this certificate.
+    fn url(&self, login: &str, certificate: &str) -> String {
+        let port = self.server.address.port();
+        format!("kvsds://{login}localhost:{port}?pool=1&ca={}{certificate}", self.ca)
+    }
+}
+
+#[tokio::test]
+async fn the_user_whom_a_certificate_names_needs_no_password_and_others_do() {
+    let all = Certified::start("optional");
+    for (login, certificate) in
+        [("", &*all.app), ("app@", &all.app), ("ops:other@", &all.app), ("app:right@", "")]
+    {
+        let client = Client::connect(&all.url(login, certificate)).await;
+        client.unwrap_or_else(|error| panic!("{login} {certificate}: {error:#}"));
+    }
+    for (login, certificate, words) in [
+        ("ops@", &*all.app, "wrong"),
+        ("app:wrong@", &all.app, "wrong"),
+        ("app@", &all.nobody, "wrong"),
+        ("", &all.nobody, "names no user"),
+        ("", "", "give a user name"),
+        ("nobody@", &all.nobody, "wrong"),
+    ] {
+        let error = fails(&all.url(login, certificate)).await;
+        says(&error, ErrorKind::Unauthenticated, words);
+    }
+    // Not of a CA that vouches for clients.
+    let error = Client::connect(&all.url("", &all.forged)).await.unwrap_err();
+    assert_ne!(error.kind(), ErrorKind::Unauthenticated, "{error:#}");
+}
+
+#[tokio::test]
+async fn where_certificates_are_required_a_password_alone_does_not_do() {
+    let all = Certified::start("required");
+    Client::connect(&all.url("", &all.app)).await.unwrap();
+    Client::connect(&all.url("ops:other@", &all.nobody)).await.unwrap();
+    let error = Client::connect(&all.url("app:right@", "")).await.unwrap_err();
+    assert!(format!("{error:#}").contains("CertificateRequired"), "{error:#}");
+    Client::connect(&all.url("app:right@", &all.forged)).await.unwrap_err();
+
+    // Whose user goes has no use for a certificate.
+    let client = Client::connect(&all.url("", &all.app)).await.unwrap();
+    let mut remove = binary(env!("CARGO_BIN_EXE_kvsd-server"));
+    remove.args(["user", "remove", "app", "--users"]).arg(all.server.folder().join("users"));
+    assert!(remove.output().unwrap().status.success());
+    let refused = async {
+        loop {
+            match client.ping().await {
+                Err(error) if error.kind() == ErrorKind::Unauthenticated => return error,
+                Ok(_) | Err(_) => {}
+            }
+        }
+    };
+    let error = tokio::time::timeout(Duration::from_secs(60), refused).await.unwrap();
+    says(&error, ErrorKind::Unauthenticated, "names no user");
 }
 
 #[tokio::test]

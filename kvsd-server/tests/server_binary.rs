@@ -282,6 +282,37 @@ fn init_makes_a_folder_that_just_starts() {
 }
 
 /// The address that `init` printed, for a server that took another port.
+#[test]
+fn sighup_reads_the_files_again_and_a_bad_one_is_named_in_one_line_that_shows_nothing_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init", "--data-dir", "data"]);
+    let args = ["--config", "data/kvsd.toml", "--listen", "127.0.0.1:0"];
+    let (server, _) = Running::serving(binary(folder.path()).args(args));
+    let hear = |words: &str| {
+        let heard = std::iter::from_fn(|| server.stderr.recv_timeout(PATIENCE).ok());
+        let heard = heard.inspect(|line| assert!(!line.contains("canary"), "{line}"));
+        let mut heard = heard.skip_while(|line| !line.contains(words));
+        heard.next().unwrap_or_else(|| panic!("never heard: {words}"))
+    };
+    server.signal(Signal::HUP);
+    assert!(hear("certificate read again").contains("server.pem"));
+    hear("users read again");
+
+    for (file, reason) in [
+        ("users", "users is not valid: line 1: "),
+        ("tls/server.key", "server.key holds no private key in PEM form"),
+        ("tls/server.pem", "server.pem holds no certificate in PEM form"),
+    ] {
+        // A password in the place of its hash, say.
+        std::fs::write(folder.path().join("data").join(file), "app:canary\n").unwrap();
+        server.signal(Signal::HUP);
+        let line = hear(reason);
+        assert!(line.contains("what was read before stays in force"), "{line}");
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(server.end().0, Some(0));
+}
+
 fn printed_url(output: &Output, address: SocketAddr) -> String {
     let line = stdout(output).lines().find(|line| line.contains("Client::connect(")).unwrap();
     let url = line.split('"').nth(1).unwrap();

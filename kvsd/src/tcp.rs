@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{CertificateError, ClientConfig, RootCertStore};
 
 use crate::error::ConfigError;
@@ -93,10 +93,14 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(tcp: Tcp, ca: Option<&Path>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(
+        tcp: Tcp,
+        ca: Option<&Path>,
+        identity: Option<&Identity>,
+    ) -> Result<Self, ConfigError> {
         let name = ServerName::try_from(tcp.host.clone())
             .map_err(|_| ConfigError::Host { host: tcp.host.clone() })?;
-        let connector = TlsConnector::from(Arc::new(client_config(ca)?));
+        let connector = TlsConnector::from(Arc::new(client_config(ca, identity)?));
         Ok(Self { tcp, name, connector })
     }
 }
@@ -121,7 +125,10 @@ impl fmt::Debug for Tls {
     }
 }
 
-fn client_config(ca: Option<&Path>) -> Result<ClientConfig, ConfigError> {
+fn client_config(
+    ca: Option<&Path>,
+    identity: Option<&Identity>,
+) -> Result<ClientConfig, ConfigError> {
     let roots = match ca {
         Some(file) => roots_from_file(file)?,
         None => platform_roots(),
@@ -130,7 +137,39 @@ fn client_config(ca: Option<&Path>) -> Result<ClientConfig, ConfigError> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| ConfigError::Tls { reason: error.to_string() })?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    let builder = builder.with_root_certificates(roots);
+    let Some(identity) = identity else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let (chain, key) = identity.read()?;
+    let problem = |error: rustls::Error| Identity::problem(&identity.cert, &error);
+    builder.with_client_auth_cert(chain, key).map_err(problem)
+}
+
+/// Where the client's own certificate and its key are.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) cert: PathBuf,
+    pub(crate) key: PathBuf,
+}
+
+impl Identity {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ConfigError> {
+        let pem = fs::read(&self.cert).map_err(|error| Self::problem(&self.cert, &error))?;
+        let chain = CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+        let chain = chain.map_err(|error| Self::problem(&self.cert, &error))?;
+        if chain.is_empty() {
+            return Err(Self::problem(&self.cert, &"it holds no PEM certificate"));
+        }
+        let pem = fs::read(&self.key).map_err(|error| Self::problem(&self.key, &error))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem);
+        Ok((chain, key.map_err(|error| Self::problem(&self.key, &error))?))
+    }
+
+    /// What is wrong with one of the files.
+    fn problem(file: &Path, reason: &dyn fmt::Display) -> ConfigError {
+        ConfigError::Cert { file: file.to_owned(), reason: reason.to_string() }
+    }
 }
 
 fn roots_from_file(file: &Path) -> Result<RootCertStore, ConfigError> {

@@ -11,7 +11,7 @@ use super::args::ServerArgs;
 use super::exit::Failure;
 use super::{descriptors, logging};
 use crate::config::{Layers, Settings};
-use crate::server::Server;
+use crate::server::{Reloader, Server};
 
 /// Serves until a signal.
 pub(super) fn run(args: ServerArgs) -> Result<(), Failure> {
@@ -65,6 +65,8 @@ fn config_variable() -> Option<PathBuf> {
 
 async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::other)?;
+    // From now on, and not only once the server serves: unheard, this signal ends a process.
+    let hangup = signal(SignalKind::hangup()).map_err(Failure::other)?;
     let server = tokio::select! {
         server = Server::bind(settings) => server.map_err(Failure::other)?,
         name = signals.next() => {
@@ -77,6 +79,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     if let Err(error) = announced.and_then(|()| stdout.flush()) {
         warn!(%error, "nobody reads standard output");
     }
+    tokio::spawn(reload(hangup, server.reloader()));
     let stop = async move {
         let name = signals.next().await;
         info!("{name}; a second one ends the server at once");
@@ -86,6 +89,14 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         });
     };
     server.serve(stop).await.map_err(Failure::other)
+}
+
+/// Has certificate and users read again at each SIGHUP.
+async fn reload(mut hangup: Signal, reloader: Reloader) {
+    while hangup.recv().await.is_some() {
+        info!("SIGHUP: reading certificate and users again");
+        reloader.reload();
+    }
 }
 
 /// The signals that stop the server.

@@ -54,7 +54,7 @@ fn add(name: UserName, file: PathBuf, source: Source) -> Result<(), UserError> {
         line.push(b'\n');
         io::stdout().write_all(&line).map_err(UserError::Print)?;
     }
-    note(&format!("user {name} added; a running server must be restarted to know"));
+    note(&format!("user {name} added; a running server knows within a second"));
     Ok(())
 }
 
@@ -62,7 +62,7 @@ fn remove(name: &UserName, file: PathBuf) -> Result<(), UserError> {
     // A removal makes no file.
     Users::load(&file)?;
     Users::edit(&file, |users| users.remove(name))?;
-    note(&format!("user {name} removed; a running server must be restarted to know"));
+    note(&format!("user {name} removed; a running server knows within a second"));
     Ok(())
 }
 

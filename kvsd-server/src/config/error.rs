@@ -115,6 +115,17 @@ pub enum ConfigError {
         /// The flag that is not.
         missing: &'static str,
     },
+    /// CAs of clients without the choice to ask for certificates, or the reverse.
+    #[error("{given} is given without {missing}; certificates of clients need both")]
+    ClientAuthHalf {
+        /// The flag that is there.
+        given: &'static str,
+        /// The flag that is not.
+        missing: &'static str,
+    },
+    /// Certificates of clients over plain TCP.
+    #[error("--tls-client-auth needs TLS; give --tls-cert and --tls-key")]
+    ClientAuthWithoutTls,
     /// No users file.
     #[error(
         "no users are configured; give --users FILE, made with \

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use super::{Config, SyncMode};
+use super::{ClientAuth, Config, MinVersion, SyncMode};
 use crate::units;
 
 /// One setting.
@@ -92,7 +92,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 19] = &[
+pub const SETTINGS: &[Setting; 22] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -159,6 +159,49 @@ pub const SETTINGS: &[Setting; 19] = &[
         help: "The certificate's private key (PEM, mode 0600)",
         apply: |config, given| {
             config.tls_key = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls_min_version",
+        group: SECURITY,
+        value: Some("VERSION"),
+        default: Some("1.3"),
+        help: "The oldest version of TLS that is spoken, 1.2 or 1.3",
+        apply: |config, given| {
+            config.tls_min_version = match given.text {
+                "1.2" => MinVersion::Tls12,
+                "1.3" => MinVersion::Tls13,
+                _ => return Err("write 1.2 or 1.3".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls_client_ca",
+        group: SECURITY,
+        value: Some("FILE"),
+        default: None,
+        help: "With --tls-client-auth, the CAs that vouch for clients (PEM)",
+        apply: |config, given| {
+            config.tls_client_ca = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "tls_client_auth",
+        group: SECURITY,
+        value: Some("WHEN"),
+        default: Some("none"),
+        help: "Ask clients for a certificate: none, optional or required; the user whom it names, \
+               by its only DNS name or else its common name, needs no password",
+        apply: |config, given| {
+            config.tls_client_auth = match given.text {
+                "none" => ClientAuth::None,
+                "optional" => ClientAuth::Optional,
+                "required" => ClientAuth::Required,
+                _ => return Err("write none, optional or required".to_owned()),
+            };
             Ok(())
         },
     },

@@ -12,6 +12,7 @@ pub mod keys;
 mod layers;
 mod memory;
 mod settings;
+mod sources;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -22,6 +23,9 @@ use crate::log::LogConfig;
 pub use error::ConfigError;
 pub use layers::Layers;
 pub use settings::{Settings, SyncPolicy};
+pub(crate) use sources::Sources;
+
+pub use crate::tls::{ClientAuth, MinVersion};
 
 /// All settings, typed but not yet checked against each other.
 ///
@@ -74,6 +78,14 @@ pub struct Config {
     pub tls_cert: Option<PathBuf>,
     /// The file with the certificate's private key, PEM, mode 0600. Default none.
     pub tls_key: Option<PathBuf>,
+    /// The oldest version of TLS that is spoken. Default [`MinVersion::Tls13`].
+    pub tls_min_version: MinVersion,
+    /// The file with the CAs that vouch for clients, PEM. Default none.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients show a certificate that one of these CAs signed; whose name it has needs no
+    /// password. The name is the only DNS name among the certificate's alternative names, or where
+    /// there is none of those the common name of its subject. Default [`ClientAuth::None`].
+    pub tls_client_auth: ClientAuth,
     /// The file with the users, see [`crate::users`]. Default none.
     pub users: Option<PathBuf>,
     /// Serve plain TCP, on a loopback address only. Default false.
@@ -103,6 +115,9 @@ impl Default for Config {
             history_time: LogConfig::DEFAULT_HISTORY_TIME,
             tls_cert: None,
             tls_key: None,
+            tls_min_version: MinVersion::Tls13,
+            tls_client_ca: None,
+            tls_client_auth: ClientAuth::None,
             users: None,
             insecure: false,
             dev: false,

@@ -13,11 +13,12 @@ use std::time::Duration;
 use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
+use super::sources::{Sources, Watch};
 use super::{Config, ConfigError, SyncMode, memory};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
-use crate::tls;
+use crate::tls::{ClientAuth, Clients, TlsFiles};
 use crate::units;
 use crate::users::Users;
 
@@ -39,6 +40,7 @@ pub struct Settings {
     pub(crate) open_files: usize,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) sources: Sources,
 }
 
 impl Settings {
@@ -87,10 +89,8 @@ impl Config {
     pub fn check(&self) -> Result<Settings, ConfigError> {
         self.check_bounds()?;
         self.check_backups()?;
-        let tls = match self.tls_files()? {
-            Some((cert, key)) => Some(tls::server_config(cert, key)?),
-            None => None,
-        };
+        let sources = self.sources()?;
+        let tls = sources.tls.as_ref().map(|(files, _)| files.load()).transpose()?;
         let authenticator = if self.dev { self.check_dev() } else { self.check_strict() }?;
         Ok(Settings {
             listen: self.listen,
@@ -112,6 +112,7 @@ impl Config {
             open_files: LogConfig::DEFAULT_OPEN_FILES,
             tls,
             authenticator,
+            sources,
         })
     }
 
@@ -146,9 +147,25 @@ impl Config {
         }
     }
 
-    fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ConfigError> {
+    /// The files as they are now, before they are read.
+    fn sources(&self) -> Result<Sources, ConfigError> {
+        let tls = self.tls_files()?.map(|files| (files.clone(), Watch::new(files.paths())));
+        let users = self.users.clone().map(|file| (file.clone(), Watch::new([file])));
+        Ok(Sources { tls, users })
+    }
+
+    fn tls_files(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let clients = self.clients()?;
         match (&self.tls_cert, &self.tls_key) {
-            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                min_version: self.tls_min_version,
+                clients,
+            })),
+            (None, None) if !matches!(clients, Clients::Unasked) => {
+                Err(ConfigError::ClientAuthWithoutTls)
+            }
             (None, None) => Ok(None),
             (Some(_), None) => {
                 Err(ConfigError::TlsHalf { given: "--tls-cert", missing: "--tls-key" })
@@ -156,6 +173,19 @@ impl Config {
             (None, Some(_)) => {
                 Err(ConfigError::TlsHalf { given: "--tls-key", missing: "--tls-cert" })
             }
+        }
+    }
+
+    fn clients(&self) -> Result<Clients, ConfigError> {
+        let half = |given, missing| Err(ConfigError::ClientAuthHalf { given, missing });
+        match (self.tls_client_auth, self.tls_client_ca.clone()) {
+            (ClientAuth::None, None) => Ok(Clients::Unasked),
+            (ClientAuth::None, Some(_)) => half("--tls-client-ca", "--tls-client-auth"),
+            (ClientAuth::Optional | ClientAuth::Required, None) => {
+                half("--tls-client-auth", "--tls-client-ca")
+            }
+            (ClientAuth::Optional, Some(ca)) => Ok(Clients::Optional(ca)),
+            (ClientAuth::Required, Some(ca)) => Ok(Clients::Required(ca)),
         }
     }
 
@@ -304,6 +334,19 @@ mod tests {
         assert_eq!(error.to_string(), "--tls-cert is given without --tls-key; TLS needs both");
         let error = refusal(&Config { tls_key: Some("k".into()), ..dev() });
         assert_eq!(error.to_string(), "--tls-key is given without --tls-cert; TLS needs both");
+    }
+
+    #[test]
+    fn client_certificates_need_tls_a_ca_and_the_choice_to_ask() {
+        let asked = |tls_client_auth, ca: Option<&str>| {
+            refusal(&Config { tls_client_auth, tls_client_ca: ca.map(Into::into), ..dev() })
+        };
+        let error = asked(ClientAuth::Required, None).to_string();
+        assert!(error.contains("--tls-client-auth is given without --tls-client-ca"), "{error}");
+        let error = asked(ClientAuth::None, Some("ca")).to_string();
+        assert!(error.contains("--tls-client-ca is given without --tls-client-auth"), "{error}");
+        let error = asked(ClientAuth::Optional, Some("ca"));
+        assert!(matches!(error, ConfigError::ClientAuthWithoutTls), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Next file to read: [`crate::session`].
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use super::ServeError;
 use super::stop::{Stop, Stopper};
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::session::{self, Ended, Service};
+use crate::session::{self, Ended, Newcomer, Service};
+use crate::tls;
 
 /// All connections of a server.
 #[derive(Debug)]
@@ -66,21 +68,25 @@ impl Connections {
         &self,
         slot: Slot,
         mut socket: TcpStream,
-        peer: impl fmt::Display + Send + 'static,
+        peer: SocketAddr,
         tls: Option<TlsAcceptor>,
     ) {
         let deadline = Instant::now() + self.handshake_timeout;
+        let newcomer = Newcomer { from: Some(peer.ip()), certified: None, deadline };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
         self.spawn(slot, peer, async move {
             // Answers leave when they are written. A socket that refuses is served all the same.
             let _ = socket.set_nodelay(true);
             let Some(tls) = tls else {
-                return session::run_and_close(&mut socket, &service, deadline, &mut stop).await;
+                return session::run_and_close(&mut socket, &service, newcomer, &mut stop).await;
             };
             match encrypt(socket, tls, deadline, &mut stop).await {
                 Ok(mut stream) => {
-                    session::run_and_close(&mut stream, &service, deadline, &mut stop).await
+                    let shown = stream.get_ref().1.peer_certificates();
+                    let certified = shown.and_then(|chain| tls::user_of(chain.first()?));
+                    let newcomer = Newcomer { certified, ..newcomer };
+                    session::run_and_close(&mut stream, &service, newcomer, &mut stop).await
                 }
                 Err(ended) => ended,
             }
@@ -92,11 +98,15 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let deadline = Instant::now() + self.handshake_timeout;
+        let newcomer = Newcomer {
+            from: None,
+            certified: None,
+            deadline: Instant::now() + self.handshake_timeout,
+        };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
         self.spawn(slot, "embedded", async move {
-            session::run(&mut pipe, &service, deadline, &mut stop).await
+            session::run(&mut pipe, &service, newcomer, &mut stop).await
         });
     }
 
@@ -173,7 +183,9 @@ async fn encrypt(
 
 fn log(peer: &impl fmt::Display, ended: &Ended, seen_tls: &AtomicBool) {
     let refused = match ended {
-        Ended::Left | Ended::Stopped | Ended::Dismissed | Ended::Broken(_) => false,
+        Ended::Left | Ended::Stopped | Ended::Revoked | Ended::Dismissed | Ended::Broken(_) => {
+            false
+        }
         Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
         Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,

@@ -8,6 +8,7 @@ mod accept;
 pub(crate) mod admin;
 pub(crate) mod connections;
 mod error;
+mod reload;
 pub(crate) mod stop;
 
 use std::convert::Infallible;
@@ -18,16 +19,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
-use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use self::admin::AdminSocket;
 use self::connections::Connections;
+use self::reload::Reload;
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::log::{LogConfig, LogEngine};
 
 pub use self::error::ServeError;
+pub use self::reload::Reloader;
 
 /// A server that listens.
 ///
@@ -52,7 +54,7 @@ pub use self::error::ServeError;
 pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    reload: Reload,
     shutdown_timeout: Duration,
     connections: Connections,
     /// None where it could not be made.
@@ -81,7 +83,7 @@ impl Server {
                 admin: admin_socket(&settings, &engine),
                 listener,
                 local_addr,
-                tls: settings.tls.clone().map(TlsAcceptor::from),
+                reload: Reload::new(&settings),
                 shutdown_timeout: settings.shutdown_timeout,
                 connections: Connections::new(engine, &settings),
             }),
@@ -96,6 +98,31 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// What tells this server to read its certificate and its users again.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let runtime = tokio::runtime::Runtime::new()?;
+    /// # runtime.block_on(async {
+    /// # let mut config = kvsd_server::Config::default();
+    /// # config.dev = true;
+    /// # config.listen = "127.0.0.1:0".parse()?;
+    /// # config.data_dir = folder.path().to_path_buf();
+    /// let server = kvsd_server::Server::bind(config.check()?).await?;
+    /// let reloader = server.reloader();
+    /// let serving = server.serve(async move {
+    ///     reloader.reload(); // on a signal, say
+    /// });
+    /// serving.await?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn reloader(&self) -> Reloader {
+        self.reload.reloader()
     }
 
     /// Serves clients until `shutdown` is ready, then stops: no client is accepted any more,
@@ -113,12 +140,13 @@ impl Server {
     /// Dropping the future cuts all sessions; what the engine had acknowledged is as durable as
     /// its sync policy says.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-        info!(address = %self.local_addr, tls = self.tls.is_some(), "serving");
+        info!(address = %self.local_addr, tls = self.reload.tls().is_some(), "serving");
         tokio::select! {
             biased;
             () = shutdown => {}
             never = self.accept() => match never {},
             never = self.administer() => match never {},
+            never = self.reload.watch() => match never {},
         }
         info!("stopping");
         drop(self.listener);
@@ -139,7 +167,7 @@ impl Server {
         loop {
             let slot = self.connections.slot().await;
             let (socket, peer) = accept::next(|| self.listener.accept()).await;
-            self.connections.spawn_tcp(slot, socket, peer, self.tls.clone());
+            self.connections.spawn_tcp(slot, socket, peer, self.reload.tls());
         }
     }
 }
@@ -148,7 +176,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("local_addr", &self.local_addr)
-            .field("tls", &self.tls.is_some())
+            .field("tls", &self.reload.tls().is_some())
             .field("connections", &self.connections)
             .finish_non_exhaustive()
     }

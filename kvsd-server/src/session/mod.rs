@@ -12,6 +12,7 @@
 mod fail;
 mod farewell;
 mod input;
+mod leave;
 mod opening;
 mod output;
 mod v1;
@@ -19,17 +20,20 @@ mod v2;
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kvsd::protocol::BEFORE_AUTHENTICATION;
 use kvsd::protocol::frame::FrameError;
 use kvsd::protocol::v2::part::PartError;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep};
 
 use self::farewell::hang_up;
 pub(crate) use self::farewell::linger;
 use self::input::Input;
+use self::leave::Leave;
 use self::opening::Dialect;
 use crate::auth::Authenticator;
 use crate::engine::Engine;
@@ -44,19 +48,31 @@ pub(crate) struct Service {
     pub(crate) max_value_bytes: usize,
 }
 
+/// Where a session's client comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Newcomer {
+    /// None for a client in this process.
+    pub(crate) from: Option<IpAddr>,
+    /// The user whom its certificate names, which was checked.
+    pub(crate) certified: Option<String>,
+    /// Until when the client has to have said who it is. That the server looks into it does not
+    /// count.
+    pub(crate) deadline: Instant,
+}
+
 /// As [`run`], and closes the stream so that what was said last gets across a network. Whoever was
 /// told nothing is not waited for: a stop, or a slot for others, would wait with it.
 pub(crate) async fn run_and_close<S>(
     stream: &mut S,
     service: &Service,
-    deadline: Instant,
+    newcomer: Newcomer,
     stop: &mut Stop,
 ) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let ended = run(stream, service, deadline, stop).await;
-    if matches!(ended, Ended::Dismissed | Ended::TimedOut) {
+    let ended = run(stream, service, newcomer, stop).await;
+    if matches!(ended, Ended::Dismissed | Ended::TimedOut | Ended::Revoked) {
         hang_up(stream).await;
     } else {
         linger(stream).await;
@@ -64,12 +80,12 @@ where
     ended
 }
 
-/// Serves one stream to its end. Until `deadline` the client must have authenticated itself. The
-/// stream is left for the caller to close.
+/// Serves one stream to its end. The client must authenticate itself in time. The stream is left
+/// for the caller to close.
 pub(crate) async fn run<S>(
     stream: &mut S,
     service: &Service,
-    deadline: Instant,
+    newcomer: Newcomer,
     stop: &mut Stop,
 ) -> Ended
 where
@@ -79,14 +95,28 @@ where
     let opened = tokio::select! {
         biased;
         () = stop.draining() => Err(Ended::Dismissed),
-        opened = timeout_at(deadline, opening::open(stream, &mut input, service)) => {
-            opened.unwrap_or(Err(Ended::TimedOut))
+        opened = opening::open(stream, &mut input, service, &newcomer) => opened,
+    };
+    let (dialect, login) = match opened {
+        Ok(opened) => opened,
+        Err(ended) => return ended,
+    };
+    let mut user = login.clone();
+    let leave = Leave { stop, login };
+    let served = async {
+        match dialect {
+            Dialect::V1 => v1::serve(stream, input, service, leave).await,
+            Dialect::V2 => v2::serve(stream, input, service, leave).await,
         }
     };
-    match opened {
-        Ok(Dialect::V1) => v1::serve(stream, input, service, stop).await,
-        Ok(Dialect::V2) => v2::serve(stream, input, service, stop).await,
-        Err(ended) => ended,
+    let cut = async {
+        user.revoked().await;
+        sleep(LAST_WORD).await;
+    };
+    tokio::select! {
+        biased;
+        ended = served => ended,
+        () = cut => Ended::Revoked,
     }
 }
 
@@ -97,6 +127,8 @@ pub(crate) enum Ended {
     Left,
     /// The server stops.
     Stopped,
+    /// The client's user is no more, or has another password.
+    Revoked,
     /// The server stops, and the client had not authenticated itself.
     Dismissed,
     /// TLS did not come about.
@@ -120,6 +152,7 @@ impl fmt::Display for Ended {
         match self {
             Ended::Left => f.write_str("the client closed"),
             Ended::Stopped | Ended::Dismissed => f.write_str("the server stops"),
+            Ended::Revoked => f.write_str("its user has gone or has changed"),
             Ended::Unencrypted(error) => write!(f, "TLS failed: {error}"),
             Ended::TimedOut => f.write_str("not authenticated in time"),
             Ended::Denied(reason) => write!(f, "not let in: {reason}"),
@@ -138,6 +171,9 @@ fn tidy(scratch: &mut Vec<u8>) {
     }
 }
 
+/// How long a client whose user has gone may take to read what is left for it. With the time until
+/// the change is noticed, less than a second.
+const LAST_WORD: Duration = Duration::from_millis(400);
 /// What an idle session keeps to read values into, in bytes.
 const MAX_SCRATCH_BYTES: usize = 4 * 1024;
 

@@ -1,18 +1,21 @@
 //! A session's first message: which dialect it speaks, and who is there.
 //!
 //! Answers exactly one message, with a welcome or with a Fail behind which the connection ends.
-//! The deadline is the caller's. Next file to read: `v1` or `v2`.
+//! What the client does has a deadline, and what the server does has its own bounds. Next file to read: `v1` or `v2`.
+
+use std::io;
 
 use bytes::BytesMut;
 use kvsd::protocol::frame::{FieldError, FrameError, Message};
 use kvsd::protocol::v1;
 use kvsd::protocol::v2::{self, FailCode, Hello, Reply, RequestId, Welcome, hello};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout_at};
 
 use super::input::Input;
 use super::output::Output;
-use super::{Ended, Service};
-use crate::auth::Denied;
+use super::{Ended, Newcomer, Service};
+use crate::auth::{Denied, Login};
 
 /// What a session speaks from its first message on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,36 +29,57 @@ pub(super) async fn open<S>(
     stream: &mut S,
     input: &mut Input,
     service: &Service,
-) -> Result<Dialect, Ended>
+    newcomer: &Newcomer,
+) -> Result<(Dialect, Login), Ended>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let mut output = Output::default();
+    let mut deadline = newcomer.deadline;
     let opened = loop {
         match input.next() {
-            Ok(Some(message)) => break answer(&message, service, output.buffer()).await,
+            Ok(Some(message)) => {
+                let begun = Instant::now();
+                let opened = answer(&message, service, newcomer, output.buffer()).await;
+                deadline += begun.elapsed();
+                break opened;
+            }
             Ok(None) => {}
             Err(error) => {
                 garbled(error, dialect_of(input.rest()), output.buffer());
                 break Err(Ended::Garbled(error));
             }
         }
-        if input.read(stream).await.map_err(Ended::Broken)? == 0 {
+        if in_time(deadline, input.read(stream)).await? == 0 {
             return Err(Ended::Left);
         }
     };
-    output.flush(stream).await.map_err(Ended::Broken)?;
+    in_time(deadline, output.flush(stream)).await?;
     opened
+}
+
+async fn in_time<T>(
+    deadline: Instant,
+    work: impl Future<Output = io::Result<T>>,
+) -> Result<T, Ended> {
+    match timeout_at(deadline, work).await {
+        Ok(done) => done.map_err(Ended::Broken),
+        Err(_) => Err(Ended::TimedOut),
+    }
 }
 
 async fn answer(
     message: &Message<'_>,
     service: &Service,
+    newcomer: &Newcomer,
     out: &mut BytesMut,
-) -> Result<Dialect, Ended> {
+) -> Result<(Dialect, Login), Ended> {
+    let of = |dialect| move |login| (dialect, login);
     match message.kind() {
-        hello::HELLO => answer_hello(message, service, out).await.map(|()| Dialect::V2),
-        v1::AUTHENTICATE => answer_authenticate(message, service, out).await.map(|()| Dialect::V1),
+        hello::HELLO => answer_hello(message, service, newcomer, out).await.map(of(Dialect::V2)),
+        v1::AUTHENTICATE => {
+            answer_authenticate(message, service, newcomer, out).await.map(of(Dialect::V1))
+        }
         kind if v1::is_type(kind) => {
             let reason = "the first message must be Authenticate";
             v1_fail(v1::FailCode::UnexpectedMessage, reason, out);
@@ -72,8 +96,9 @@ async fn answer(
 async fn answer_hello(
     message: &Message<'_>,
     service: &Service,
+    newcomer: &Newcomer,
     out: &mut BytesMut,
-) -> Result<(), Ended> {
+) -> Result<Login, Ended> {
     let (id, hello) = match Hello::parse(message) {
         Ok(parsed) => parsed,
         Err(error) => {
@@ -91,27 +116,55 @@ async fn answer_hello(
         Reply::Fail { code: FailCode::Version, message: &text }.encode(id, out);
         return Err(Ended::Denied("no common version of the protocol"));
     }
-    if let Err((code, reason)) = admit(hello, service).await {
-        Reply::Fail { code, message: reason }.encode(id, out);
-        return Err(Ended::Denied(reason));
+    match admit(hello, service, newcomer).await {
+        Ok(login) => {
+            welcome(id, service, out);
+            Ok(login)
+        }
+        Err((code, reason)) => {
+            Reply::Fail { code, message: reason }.encode(id, out);
+            Err(Ended::Denied(reason))
+        }
     }
-    welcome(id, service, out);
-    Ok(())
 }
 
 /// Decides whether the client comes in.
-async fn admit(hello: Hello<'_>, service: &Service) -> Result<(), (FailCode, &'static str)> {
+async fn admit(
+    hello: Hello<'_>,
+    service: &Service,
+    newcomer: &Newcomer,
+) -> Result<Login, (FailCode, &'static str)> {
     let Some(credentials) = hello.credentials else {
         if service.authenticator.accepts_anyone() {
-            return Ok(());
+            return Ok(Login::of_anyone());
         }
-        return Err((FailCode::Unauthenticated, NOBODY));
+        let Some(user) = &newcomer.certified else {
+            return Err((FailCode::Unauthenticated, NOBODY));
+        };
+        let login = service.authenticator.admit(user.as_bytes());
+        return login.ok_or((FailCode::Unauthenticated, STRANGER));
     };
-    match service.authenticator.verify(credentials.user, credentials.password).await {
-        Ok(()) => Ok(()),
+    match identify(credentials.user, credentials.password, service, newcomer).await {
+        Ok(login) => Ok(login),
         Err(Denied::Credentials) => Err((FailCode::Unauthenticated, WRONG)),
+        Err(Denied::Failures) => Err((FailCode::Busy, FAILURES)),
         Err(Denied::Busy) => Err((FailCode::Busy, CROWDED)),
     }
+}
+
+/// Checks a user and its password. The user whom the client's certificate names needs none; whoever
+/// gives another name needs that one's password.
+async fn identify(
+    user: &[u8],
+    password: &[u8],
+    service: &Service,
+    newcomer: &Newcomer,
+) -> Result<Login, Denied> {
+    let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
+    if password.is_empty() && is_certified {
+        return service.authenticator.admit(user).ok_or(Denied::Credentials);
+    }
+    service.authenticator.verify(user, password, newcomer.from).await
 }
 
 fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
@@ -129,8 +182,9 @@ fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
 async fn answer_authenticate(
     message: &Message<'_>,
     service: &Service,
+    newcomer: &Newcomer,
     out: &mut BytesMut,
-) -> Result<(), Ended> {
+) -> Result<Login, Ended> {
     let (user, password) = match authenticate_fields(message) {
         Ok(fields) => fields,
         Err(error) => {
@@ -139,13 +193,14 @@ async fn answer_authenticate(
             return Err(Ended::Misplaced("a malformed Authenticate"));
         }
     };
-    let (code, reason) = match service.authenticator.verify(user, password).await {
-        Ok(()) => {
+    let (code, reason) = match identify(user, password, service, newcomer).await {
+        Ok(login) => {
             v1::Reply::Success { value: None }.encode(out);
-            return Ok(());
+            return Ok(login);
         }
         Err(Denied::Credentials) => (v1::FailCode::Unauthenticated, WRONG),
-        // That client knows no code for it; the text says that another try may succeed.
+        // That client knows no code for these; the text says that another try may succeed.
+        Err(Denied::Failures) => (v1::FailCode::Undefined, FAILURES),
         Err(Denied::Busy) => (v1::FailCode::Undefined, CROWDED),
     };
     v1_fail(code, reason, out);
@@ -185,6 +240,10 @@ fn v1_fail(code: v1::FailCode, message: &str, out: &mut BytesMut) {
 }
 
 const NOBODY: &str = "this server has users: give a user name and a password";
+const STRANGER: &str =
+    "the client's certificate names no user of this server: give a user name and a password";
 const WRONG: &str = "the user or the password is wrong";
 const CROWDED: &str = "too many clients log in at once, try again later";
+const FAILURES: &str =
+    "too many failed logins of this user from this address, try again in some seconds";
 const PLAIN_PORT: &str = "this port speaks plain TCP, not TLS: use a kvsd:// URL";

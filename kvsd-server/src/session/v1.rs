@@ -12,20 +12,20 @@ use kvsd::types::check_key;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::Input;
+use super::leave::Leave;
 use super::output::Output;
 use super::{Ended, Service, fail, tidy};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
-use crate::server::stop::Stop;
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
     stream: &mut S,
     mut input: Input,
     service: &Service,
-    stop: &mut Stop,
+    mut leave: Leave<'_>,
 ) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -45,7 +45,7 @@ where
                 tidy(&mut session.scratch);
                 let read = tokio::select! {
                     biased;
-                    () = stop.draining() => return Ended::Stopped,
+                    ended = leave.asked() => return ended,
                     read = input.read(stream) => read,
                 };
                 match read {

@@ -123,6 +123,11 @@ impl Users {
         self.names().any(|other| other == name)
     }
 
+    /// Whether the file has no line at all.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.lines.is_empty()
+    }
+
     fn from_bytes(path: &Path, bytes: Vec<u8>) -> Result<Self, UsersError> {
         let text =
             String::from_utf8(bytes).map_err(|_| UsersError::NotText { path: path.to_owned() })?;
@@ -199,6 +204,12 @@ pub enum UsersError {
     /// The file is not UTF-8.
     #[error("the users file {} is not UTF-8 text", path.display())]
     NotText {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file has no line at all, not even a comment.
+    #[error("the users file {} is empty", path.display())]
+    Blank {
         /// The file.
         path: PathBuf,
     },

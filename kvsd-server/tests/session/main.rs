@@ -5,6 +5,7 @@
 mod embedded;
 mod hostile;
 mod limits;
+mod logins;
 mod stop;
 mod support;
 mod v1;

@@ -1,5 +1,6 @@
 //! A server on a free port with a folder of its own, and raw clients for it.
 
+use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -79,8 +80,13 @@ impl Running {
     /// A client that has shaken hands, on a server that speaks TLS.
     pub(crate) async fn connect_tls(&self) -> TlsStream<TcpStream> {
         let tls = self.tls.as_ref().unwrap();
+        self.try_tls(tls).await.unwrap()
+    }
+
+    /// A client that shakes hands like this.
+    pub(crate) async fn try_tls(&self, tls: &TlsConnector) -> io::Result<TlsStream<TcpStream>> {
         let name = "localhost".try_into().unwrap();
-        tls.connect(name, self.connect().await).await.unwrap()
+        tls.connect(name, self.connect().await).await
     }
 
     /// A client of version 1 that has been let in.
@@ -120,7 +126,7 @@ pub(crate) async fn rest(stream: &mut (impl AsyncRead + Unpin)) -> String {
 }
 
 /// Has a configuration use a new certificate for `localhost`; a client that trusts it.
-fn encrypt(folder: &Path, config: &mut Config) -> TlsConnector {
+pub(crate) fn encrypt(folder: &Path, config: &mut Config) -> TlsConnector {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();

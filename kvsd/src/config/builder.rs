@@ -13,7 +13,7 @@ use crate::connection::Credentials;
 use crate::error::{ConfigError, Error};
 use crate::pool::{Pool, PoolConfig, YEAR};
 use crate::protocol::{MAX_PASSWORD_BYTES, MAX_USER_BYTES};
-use crate::tcp::{Tcp, Tls};
+use crate::tcp::{Identity, Tcp, Tls};
 #[cfg(feature = "testing")]
 use crate::testing::Faults;
 use crate::transport::Transport;
@@ -74,7 +74,7 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     /// Takes address, encryption and all else that a URL can say from `url`:
     /// `kvsd://` (plain TCP) or `kvsds://` (TLS), then `[user[:password]@]host[:port][/table]` and
-    /// `?pool=4&timeout=2s&ca=FILE`, each part percent-decoded. The port defaults to 7379. In a
+    /// `?pool=4&timeout=2s&ca=FILE&cert=FILE&key=FILE`, each part percent-decoded. The port defaults to 7379. In a
     /// user name or password `/` is written `%2F`, `?` is `%3F`, `@` is `%40`, `%` is `%25`, and in
     /// a user name `:` is `%3A`. Times have the unit `ms`, `s` or `m`.
     ///
@@ -232,6 +232,33 @@ impl ClientBuilder {
         self
     }
 
+    /// The certificate that the client shows, and its private key: PEM files, the certificate first
+    /// in its own and not the CA's. A server that asks for it knows the user by it and needs no
+    /// password; one that does not, never sees it. Takes the place of the URL's `cert=FILE&key=FILE`.
+    /// Default: none. Beside a `kvsd://` URL, which is plain TCP, it is an error.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use kvsd::{Client, ErrorKind};
+    ///
+    /// // The files are read when the client connects.
+    /// let builder = Client::builder().url("kvsds://db.example")?;
+    /// let error = builder.client_cert("no/such.pem", "no/such.key").connect().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Config);
+    /// assert!(format!("{error:#}").contains("no/such.pem"));
+    ///
+    /// let builder = Client::builder().url("kvsds://db.example?cert=app.pem")?;
+    /// let error = builder.connect().await.unwrap_err();
+    /// assert!(format!("{error:#}").contains("needs both"));
+    /// # Ok(()) }
+    /// ```
+    pub fn client_cert(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
+        self.settings.cert = Some(cert.into());
+        self.settings.key = Some(key.into());
+        self
+    }
+
     /// The table that the client's operations act on. Default: the URL's, else `default`.
     ///
     /// ```
@@ -348,13 +375,23 @@ impl ClientBuilder {
         let settings = self.settings.or(settings).or(self.defaults);
         let credentials = credentials(settings.user, settings.password)?;
         let tcp = Tcp { host, port };
+        let identity = match (settings.cert, settings.key) {
+            (Some(cert), Some(key)) => Some(Identity { cert, key }),
+            (None, None) => None,
+            _ => return Err(ConfigError::CertHalf.into()),
+        };
         let transport: Box<dyn Transport> = match (self.transport, scheme) {
             (Some(transport), _) => transport,
             (None, Scheme::Plain) if settings.ca.is_some() => {
                 return Err(ConfigError::CaWithoutTls.into());
             }
+            (None, Scheme::Plain) if identity.is_some() => {
+                return Err(ConfigError::CertWithoutTls.into());
+            }
             (None, Scheme::Plain) => Box::new(tcp),
-            (None, Scheme::Tls) => Box::new(Tls::new(tcp, settings.ca.as_deref())?),
+            (None, Scheme::Tls) => {
+                Box::new(Tls::new(tcp, settings.ca.as_deref(), identity.as_ref())?)
+            }
         };
         #[cfg(feature = "testing")]
         let transport = match self.faults {
@@ -398,7 +435,7 @@ mod tests {
 
     #[test]
     fn what_is_said_counts_whatever_the_order() {
-        let url = "kvsds://ann:url@host/urls?pool=7&timeout=7s&ca=url.pem";
+        let url = "kvsds://ann:url@host/urls?pool=7&timeout=7s&ca=url.pem&cert=c&key=k";
         let orders = |says: fn(ClientBuilder) -> ClientBuilder, url: &str| {
             [says(Client::builder()).url(url).unwrap(), says(Client::builder().url(url).unwrap())]
         };
@@ -408,7 +445,7 @@ mod tests {
             let table = TableName::parse("said").unwrap();
             let timeout = Duration::from_secs(3);
             let builder = builder.credentials("bob", "said").table(table).pool_size(3);
-            builder.timeout(timeout).ca_file("said.pem")
+            builder.timeout(timeout).ca_file("said.pem").client_cert("said.crt", "said.key")
         };
         for settings in orders(said, url).map(merged) {
             let expected = Settings {
@@ -418,6 +455,8 @@ mod tests {
                 pool: Some(3),
                 timeout: Some(Duration::from_secs(3)),
                 ca: Some("said.pem".into()),
+                cert: Some("said.crt".into()),
+                key: Some("said.key".into()),
             };
             assert!(settings == expected, "{settings:?}");
         }

@@ -33,6 +33,8 @@ pub(super) struct Settings {
     pub(super) pool: Option<u32>,
     pub(super) timeout: Option<Duration>,
     pub(super) ca: Option<PathBuf>,
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 /// A server on this machine, without TLS.
@@ -89,6 +91,11 @@ impl Url {
 impl Settings {
     /// These settings, and where they say nothing the `others`.
     pub(super) fn or(self, others: Self) -> Self {
+        // A key belongs to its certificate: both are of one source.
+        let (cert, key) = match (self.cert, self.key) {
+            (None, None) => (others.cert, others.key),
+            own => own,
+        };
         Self {
             user: self.user.or(others.user),
             password: self.password.or(others.password),
@@ -96,6 +103,8 @@ impl Settings {
             pool: self.pool.or(others.pool),
             timeout: self.timeout.or(others.timeout),
             ca: self.ca.or(others.ca),
+            cert,
+            key,
         }
     }
 
@@ -121,6 +130,16 @@ impl Settings {
                 return Err(ConfigError::Setting { name: "ca", wants: "a file" });
             }
             "ca" => self.ca = Some(value.into()),
+            "cert" if self.cert.is_some() => return Err(ConfigError::Twice { name: "cert" }),
+            "key" if self.key.is_some() => return Err(ConfigError::Twice { name: "key" }),
+            "cert" if value.is_empty() => {
+                return Err(ConfigError::Setting { name: "cert", wants: "a file" });
+            }
+            "key" if value.is_empty() => {
+                return Err(ConfigError::Setting { name: "key", wants: "a file" });
+            }
+            "cert" => self.cert = Some(value.into()),
+            "key" => self.key = Some(value.into()),
             _ => return Err(ConfigError::UnknownSetting { name: name.into() }),
         }
         Ok(())
@@ -185,6 +204,8 @@ impl fmt::Debug for Settings {
             .field("pool", &self.pool)
             .field("timeout", &self.timeout)
             .field("ca", &self.ca)
+            .field("cert", &self.cert)
+            .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
@@ -197,7 +218,8 @@ mod tests {
     #[test]
     fn a_full_url_says_everything() {
         let url = Url::parse(
-            "kvsds://app:p%40ss%3Aw@db.example:1234/users?pool=4&timeout=250ms&ca=%2Fetc%2Fca.pem",
+            "kvsds://app:p%40ss%3Aw@db.example:1234/users?pool=4&timeout=250ms&ca=%2Fetc%2Fca.pem\
+             &cert=app.pem&key=app.key",
         )
         .unwrap();
         let expected = Url {
@@ -211,6 +233,8 @@ mod tests {
                 pool: Some(4),
                 timeout: Some(Duration::from_millis(250)),
                 ca: Some("/etc/ca.pem".into()),
+                cert: Some("app.pem".into()),
+                key: Some("app.key".into()),
             },
         };
         assert!(url == expected, "{url:?}");
@@ -283,6 +307,8 @@ mod tests {
             ("kvsd://host?pool=2&pool=4", ConfigError::Twice { name: "pool" }),
             ("kvsd://host?timeout=1s&timeout=1s", ConfigError::Twice { name: "timeout" }),
             ("kvsd://host?ca=a&ca=b", ConfigError::Twice { name: "ca" }),
+            ("kvsd://host?cert=a&cert=b", ConfigError::Twice { name: "cert" }),
+            ("kvsd://host?key=a&key=b", ConfigError::Twice { name: "key" }),
         ];
         for (text, error) in cases {
             assert_eq!(Url::parse(text).unwrap_err(), error, "{text}");
@@ -290,7 +316,9 @@ mod tests {
         for text in ["kvsd://host/a%2Fb", "kvsd://host/.."] {
             assert!(matches!(Url::parse(text), Err(ConfigError::Table(_))), "{text}");
         }
-        for text in ["pool=0", "pool=x", "timeout=5", "timeout=0s", "timeout=1h", "ca="] {
+        for text in
+            ["pool=0", "pool=x", "timeout=5", "timeout=0s", "timeout=1h", "ca=", "cert=", "key="]
+        {
             let result = Url::parse(&format!("kvsd://host?{text}"));
             assert!(matches!(result, Err(ConfigError::Setting { .. })), "{text}");
         }

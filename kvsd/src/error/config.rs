@@ -48,7 +48,7 @@ pub enum ConfigError {
     )]
     Unescaped,
     /// A setting in the URL that there is none of.
-    #[error("unknown setting {name:?} in the URL; there are: pool, timeout, ca")]
+    #[error("unknown setting {name:?} in the URL; there are: pool, timeout, ca, cert, key")]
     UnknownSetting {
         /// The name.
         name: String,
@@ -81,6 +81,22 @@ pub enum ConfigError {
     /// A CA for a connection without TLS.
     #[error("a CA is given, but the URL says kvsd://, which is plain TCP; use kvsds://")]
     CaWithoutTls,
+    /// The client's certificate or its key cannot be used.
+    #[error("cannot use the client's certificate or key {}: {reason}", file.display())]
+    Cert {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A client's certificate without its key, or the reverse.
+    #[error("a client's certificate needs both cert=FILE and key=FILE")]
+    CertHalf,
+    /// A client's certificate for a connection without TLS.
+    #[error(
+        "a client's certificate is given, but the URL says kvsd://, which is plain TCP; use kvsds://"
+    )]
+    CertWithoutTls,
     /// A user name or a password that is too long.
     #[error("{what} has at most {limit} bytes")]
     TooLong {

@@ -7,6 +7,7 @@ mod batches;
 mod closing;
 mod engine;
 mod hostile;
+mod logins;
 mod parts;
 mod pipeline;
 mod points;
@@ -30,7 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::engine::MapEngine;
-use super::{Ended, Service, run};
+use super::{Ended, Newcomer, Service, run};
 use crate::auth::Authenticator;
 use crate::server::stop::Stopper;
 use crate::users::{Password, StoredHash, UserName, Users};
@@ -75,9 +76,9 @@ impl Bench {
         let (ours, mut theirs) = tokio::io::duplex(pipe_bytes);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        let deadline = Instant::now() + Duration::from_secs(3600);
+        let newcomer = arriving(Duration::from_secs(3600));
         let session =
-            tokio::spawn(async move { run(&mut theirs, &service, deadline, &mut stop).await });
+            tokio::spawn(async move { run(&mut theirs, &service, newcomer, &mut stop).await });
         let decoder = Decoder::new(ANY);
         let assembler = Assembler::new(Sender::Server, ANY);
         Peer { stream: ours, buffer: BytesMut::new(), decoder, assembler, session }
@@ -210,6 +211,11 @@ impl Peer {
         self.stream.shutdown().await.unwrap();
         self.rest().await
     }
+}
+
+/// A client in this process that has so long to say who it is.
+fn arriving(patience: Duration) -> Newcomer {
+    Newcomer { from: None, certified: None, deadline: Instant::now() + patience }
 }
 
 fn id_of(number: u64) -> RequestId {

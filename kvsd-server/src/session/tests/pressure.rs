@@ -22,8 +22,8 @@ impl Bench {
         let (ours, mut theirs) = tokio::io::duplex(PIPE_BYTES);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        let deadline = Instant::now() + Duration::from_secs(3600);
-        let session = async move { run(&mut theirs, &service, deadline, &mut stop).await };
+        let newcomer = arriving(Duration::from_secs(3600));
+        let session = async move { run(&mut theirs, &service, newcomer, &mut stop).await };
         (ours, task::spawn(session))
     }
 }
@@ -370,9 +370,9 @@ async fn a_busy_session_lets_others_have_the_thread() {
     let service = Arc::clone(&bench.service);
     let mut stop = bench.stopper.subscribe();
     let mut endless = Endless { bytes: bytes.to_vec(), at: 0 };
-    let deadline = Instant::now() + Duration::from_secs(3600);
+    let newcomer = arriving(Duration::from_secs(3600));
     let mut session =
-        task::spawn(async move { run(&mut endless, &service, deadline, &mut stop).await });
+        task::spawn(async move { run(&mut endless, &service, newcomer, &mut stop).await });
     assert!(session.poll().is_pending() && session.is_woken(), "it never gives way");
 }
 
@@ -398,9 +398,9 @@ async fn a_session_that_has_read_much_on_the_spot_lets_others_have_the_thread() 
         let service = Arc::clone(&bench.service);
         let mut stop = bench.stopper.subscribe();
         let mut endless = Endless { bytes: bytes.to_vec(), at: 0 };
-        let deadline = Instant::now() + Duration::from_secs(3600);
+        let newcomer = arriving(Duration::from_secs(3600));
         let mut session =
-            task::spawn(async move { run(&mut endless, &service, deadline, &mut stop).await });
+            task::spawn(async move { run(&mut endless, &service, newcomer, &mut stop).await });
         for poll in 0..5 {
             let before = done();
             assert!(session.poll().is_pending(), "it never gives way");

@@ -38,16 +38,16 @@ use self::in_flight::InFlight;
 use self::parts::Parts;
 use self::requests::Requests;
 use super::input::Input;
+use super::leave::Leave;
 use super::output::{Output, Written};
 use super::{Ended, Service};
-use crate::server::stop::Stop;
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
     stream: &mut S,
     mut input: Input,
     service: &Service,
-    stop: &mut Stop,
+    mut leave: Leave<'_>,
 ) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -63,8 +63,8 @@ where
         output: Output::default(),
         phase: Phase::Open,
     };
-    let mut draining = pin!(stop.draining());
-    std::future::poll_fn(|cx| session.poll(cx, draining.as_mut())).await
+    let mut asked = pin!(leave.asked());
+    std::future::poll_fn(|cx| session.poll(cx, asked.as_mut())).await
 }
 
 struct Session<'s, S> {
@@ -100,10 +100,15 @@ where
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        draining: Pin<&mut impl Future<Output = ()>>,
+        asked: Pin<&mut impl Future<Output = Ended>>,
     ) -> Poll<Ended> {
-        if matches!(self.phase, Phase::Open) && draining.poll(cx).is_ready() {
-            self.phase = Phase::Draining;
+        if matches!(self.phase, Phase::Open)
+            && let Poll::Ready(ended) = asked.poll(cx)
+        {
+            self.phase = match ended {
+                Ended::Stopped => Phase::Draining,
+                ended => Phase::Finishing(ended),
+            };
         }
         self.requests.rest();
         for _ in 0..MAX_ROUNDS {
@@ -182,6 +187,7 @@ where
                 let out = self.output.last();
                 match &ended {
                     Ended::Stopped => Reply::encode_last(FailCode::Closing, STOPPING, out),
+                    Ended::Revoked => Reply::encode_last(FailCode::Unauthenticated, REVOKED, out),
                     Ended::Garbled(error) => {
                         Reply::encode_last(FailCode::Protocol, &error.to_string(), out);
                     }
@@ -226,6 +232,7 @@ fn give_way(cx: &mut Context<'_>) {
 }
 
 const STOPPING: &str = "the server is shutting down";
+const REVOKED: &str = "this user has gone or has another password: log in again";
 
 /// How much may wait to be written before a client is no longer read from: 1 MiB, and the answer
 /// that passes it.

@@ -496,7 +496,8 @@ impl Lifetime {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FailCode {
-    /// `UNAUTHENTICATED`: user or password are wrong, or were not given. The connection is closed.
+    /// `UNAUTHENTICATED`: user or password are wrong, or were not given; of a connection that was
+    /// open: its user has gone or has another password. The connection is closed.
     Unauthenticated,
     /// `PROTOCOL`: the message is not one of this protocol, or not at this point. The connection is
     /// closed.

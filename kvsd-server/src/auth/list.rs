@@ -1,0 +1,102 @@
+//! The users as their file names them, and who of them is logged in.
+//!
+//! A user whose line changes is another user: its logins end with the old one, and so does what was
+//! remembered of its password. Next file to read: `attempts`.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::seal::{Memory, Sealed};
+use crate::users::{StoredHash, UserName, Users};
+
+/// The users of one reading of their file.
+#[derive(Default)]
+pub(super) struct List {
+    pub(super) users: HashMap<Box<[u8]>, Arc<User>>,
+    /// What unknown users' passwords are compared with: the hashes of the known ones, at least one.
+    pub(super) decoys: Vec<StoredHash>,
+}
+
+/// One user, with one password.
+pub(super) struct User {
+    pub(super) hash: StoredHash,
+    /// Dropped with the user, which ends its logins.
+    here: watch::Sender<()>,
+    /// The password, if it was right lately.
+    pub(super) memory: Mutex<Option<Memory>>,
+}
+
+impl List {
+    /// These users; those of the list before that are the same remain who they are.
+    pub(super) fn new(users: &Users, before: &Self) -> Self {
+        let entry = |(name, hash): (&UserName, &StoredHash)| {
+            let name: Box<[u8]> = name.as_str().as_bytes().into();
+            let same = before.users.get(&name).filter(|user| user.hash.as_str() == hash.as_str());
+            let user = same.map_or_else(|| Arc::new(User::new(hash)), Arc::clone);
+            (name, user)
+        };
+        let decoys: Vec<_> = users.iter().map(|(_, hash)| hash.clone()).collect();
+        Self {
+            users: users.iter().map(entry).collect(),
+            // Where nobody is known, being unknown costs what it did.
+            decoys: if decoys.is_empty() { before.decoys.clone() } else { decoys },
+        }
+    }
+
+    /// How many users one of the two lists has and the other has not.
+    pub(super) fn differences(&self, other: &Self) -> usize {
+        let new = self.users.iter().filter(|(name, user)| {
+            other.users.get(*name).is_none_or(|same| !Arc::ptr_eq(same, user))
+        });
+        let gone = other.users.keys().filter(|name| !self.users.contains_key(*name));
+        new.count() + gone.count()
+    }
+}
+
+impl User {
+    fn new(hash: &StoredHash) -> Self {
+        Self { hash: hash.clone(), here: watch::Sender::new(()), memory: Mutex::default() }
+    }
+
+    pub(super) fn login(&self) -> Login {
+        Login(Some(self.here.subscribe()))
+    }
+
+    pub(super) fn remembers(&self, sealed: &Sealed, now: Instant) -> bool {
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.as_ref().is_some_and(|memory| memory.holds(sealed, now))
+    }
+
+    pub(super) fn forget(&self, now: Instant) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.take_if(|memory| memory.is_over(now));
+    }
+
+    pub(super) fn remember(&self, sealed: Sealed, now: Instant) {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        *memory = Some(Memory::new(sealed, now));
+    }
+}
+
+/// That a client was let in.
+#[derive(Debug, Clone)]
+pub(crate) struct Login(Option<watch::Receiver<()>>);
+
+impl Login {
+    /// Of a client that need not say who it is: it never ends.
+    pub(crate) fn of_anyone() -> Self {
+        Self(None)
+    }
+
+    /// Waits until the user has gone or has another password.
+    pub(crate) async fn revoked(&mut self) {
+        match &mut self.0 {
+            // Nothing is ever sent; what ends is the user's entry in the list.
+            Some(user) => while user.changed().await.is_ok() {},
+            None => std::future::pending().await,
+        }
+    }
+}

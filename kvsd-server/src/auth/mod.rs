@@ -1,0 +1,153 @@
+//! Checks who a client is.
+//!
+//! Knows users and passwords; never connections or what a user may do. Hashing is what an attacker
+//! would have us do all day, so it runs on a few threads at most, behind a queue with an end, and
+//! an unknown name costs what a known one does. Only failures are limited, for each user from each
+//! address; what was right is remembered for ten minutes and then forgotten.
+//!
+//! ```text
+//! turn of user and address --> too many failures? --> remembered? --> place in the pool --> argon2
+//! ```
+//!
+//! The order matters: whoever has failed too often is not told either what would have been right.
+//! Next file to read: `listed`.
+
+mod attempts;
+mod list;
+mod listed;
+mod seal;
+mod turns;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::time::Instant;
+
+pub(crate) use self::list::Login;
+use self::listed::Listed;
+use crate::users::Users;
+
+/// Checks users and passwords. Cheap to clone; all clones share one bounded pool.
+#[derive(Clone)]
+pub struct Authenticator(Mode);
+
+#[derive(Clone)]
+enum Mode {
+    /// Development: whoever comes is let in.
+    Anyone,
+    Listed(Arc<Listed>),
+}
+
+impl Authenticator {
+    /// Lets in whoever comes: for development, on an address that only this machine reaches.
+    pub(crate) fn accept_anyone() -> Self {
+        Self(Mode::Anyone)
+    }
+
+    /// Lets in these users; `None` if there are none.
+    pub(crate) fn from_users(users: &Users) -> Option<Self> {
+        Listed::new(users).map(|listed| Self(Mode::Listed(Arc::new(listed))))
+    }
+
+    /// Whether a client need not say who it is.
+    pub(crate) fn accepts_anyone(&self) -> bool {
+        matches!(self.0, Mode::Anyone)
+    }
+
+    /// Checks a user and its password, said by a client of this address (`None`: of this process).
+    /// Takes some 20 ms of another thread, nothing when the same was right lately, and up to ten
+    /// seconds when many ask at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Credentials`] for an unknown user and for a wrong password alike;
+    /// [`Denied::Failures`] when there were too many of these; [`Denied::Busy`] when too many wait
+    /// already, or it took too long.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future gives up its place in the queue; a check that runs already runs on, and
+    /// keeps its share of the pool until it ends.
+    pub(crate) async fn verify(
+        &self,
+        user: &[u8],
+        password: &[u8],
+        from: Option<IpAddr>,
+    ) -> Result<Login, Denied> {
+        match &self.0 {
+            Mode::Anyone => Ok(Login::of_anyone()),
+            Mode::Listed(listed) => listed.verify(user, password, from).await,
+        }
+    }
+}
+
+impl Authenticator {
+    /// Lets in the user whom a client's certificate names, if there is one of that name.
+    pub(crate) fn admit(&self, user: &[u8]) -> Option<Login> {
+        match &self.0 {
+            Mode::Anyone => Some(Login::of_anyone()),
+            Mode::Listed(listed) => listed.list().users.get(user).map(|user| user.login()),
+        }
+    }
+
+    /// Lets go of what was right too long ago to be taken any more.
+    pub(crate) fn forget(&self) {
+        if let Mode::Listed(listed) = &self.0 {
+            listed.forget(Instant::now());
+        }
+    }
+
+    /// Lets in these users from now on, who may be none. Whoever is not among them, or has another
+    /// password, has its logins ended; tells how many were added, removed and changed.
+    pub(crate) fn replace(&self, users: &Users) -> usize {
+        match &self.0 {
+            Mode::Anyone => 0,
+            Mode::Listed(listed) => listed.replace(users),
+        }
+    }
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Mode::Anyone => f.write_str("Authenticator(anyone)"),
+            Mode::Listed(listed) => {
+                write!(f, "Authenticator({} users)", listed.list().users.len())
+            }
+        }
+    }
+}
+
+/// Why a client is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Denied {
+    /// The user is unknown or the password is wrong; which of the two is not told.
+    #[error("user or password is wrong")]
+    Credentials,
+    /// This user failed too often from this address lately; nothing was checked, and trying again
+    /// after some seconds may succeed.
+    #[error("too many failed logins of this user from this address, try again in some seconds")]
+    Failures,
+    /// Too many are being checked; nothing was decided, and trying again later may succeed.
+    #[error("too many logins at once, try again later")]
+    Busy,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn development_lets_anyone_in() {
+        let anyone = Authenticator::accept_anyone();
+        assert!(anyone.verify(b"", b"", None).await.is_ok());
+    }
+
+    #[test]
+    fn without_users_there_is_no_authenticator() {
+        assert!(Authenticator::from_users(&Users::default()).is_none());
+    }
+}

@@ -1,0 +1,266 @@
+//! Reading certificate and users again while the server serves: when the files change, and when it
+//! is told to.
+//!
+//! A file that cannot be used changes nothing: what was read last stays in force, and the log says
+//! why. Connections are not touched, except for those of users who have gone or have another
+//! password. Next file to read: [`crate::auth`].
+
+use std::convert::Infallible;
+use std::error::Error;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tracing::{info, warn};
+
+use crate::auth::Authenticator;
+use crate::config::{Settings, Sources};
+use crate::users::{Users, UsersError};
+
+/// Has a server read its certificate and its users again.
+///
+/// It does so by itself within a second of a change. What a change of time and size does not show,
+/// as on some network file systems, needs a word: the binary gives it on SIGHUP.
+#[derive(Debug, Clone)]
+pub struct Reloader(Arc<Notify>);
+
+impl Reloader {
+    /// Asks the server to read the files again. What comes of it stands in the log.
+    pub fn reload(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// What is in force, and where it came from.
+#[derive(Debug)]
+pub(super) struct Reload {
+    asked: Arc<Notify>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    tls: RwLock<Option<TlsAcceptor>>,
+    authenticator: Authenticator,
+    sources: Mutex<Sources>,
+}
+
+/// Which files are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    Changed,
+}
+
+impl Reload {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let inner = Inner {
+            tls: RwLock::new(settings.tls.clone().map(TlsAcceptor::from)),
+            authenticator: settings.authenticator.clone(),
+            sources: Mutex::new(settings.sources.clone()),
+        };
+        Self { asked: Arc::default(), inner: Arc::new(inner) }
+    }
+
+    pub(super) fn reloader(&self) -> Reloader {
+        Reloader(Arc::clone(&self.asked))
+    }
+
+    /// What the next connection is encrypted by; `None` for plain TCP.
+    pub(super) fn tls(&self) -> Option<TlsAcceptor> {
+        self.inner.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps an eye on the files, and on what is remembered of users, for as long as it is polled.
+    pub(super) async fn watch(&self) -> Infallible {
+        if self.inner.has_no_files() {
+            return std::future::pending().await;
+        }
+        loop {
+            let which = match timeout(PERIOD, self.asked.notified()).await {
+                Ok(()) => Which::All,
+                Err(_) => Which::Changed,
+            };
+            let inner = Arc::clone(&self.inner);
+            let read = tokio::task::spawn_blocking(move || inner.read(which));
+            if read.await.is_err() {
+                warn!("reading the files again has failed; what was read before stays in force");
+            }
+            self.inner.authenticator.forget();
+        }
+    }
+}
+
+impl Inner {
+    fn has_no_files(&self) -> bool {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.tls.is_none() && sources.users.is_none()
+    }
+
+    /// Reads what has changed, or all of it. Blocks.
+    fn read(&self, which: Which) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let Sources { tls, users } = &mut *sources;
+        if let Some((files, watch)) = tls
+            && (watch.has_changed() || which == Which::All)
+        {
+            match files.load() {
+                Ok(config) => {
+                    *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config.into());
+                    info!(file = %files.cert.display(), "certificate read again");
+                }
+                Err(error) => keep(&files.cert, &error),
+            }
+        }
+        if let Some((file, watch)) = users
+            && (watch.has_changed() || which == Which::All)
+        {
+            match load_users(file) {
+                Ok(users) => {
+                    let changed = self.authenticator.replace(&users);
+                    info!(file = %file.display(), changed, "users read again");
+                }
+                Err(error) => keep(file, &error),
+            }
+        }
+    }
+}
+
+/// A file of no bytes is being written, or has lost them: that all users have gone is said by one
+/// with a comment.
+fn load_users(file: &Path) -> Result<Users, UsersError> {
+    let users = Users::load(file)?;
+    if users.is_blank() {
+        return Err(UsersError::Blank { path: file.to_owned() });
+    }
+    Ok(users)
+}
+
+fn keep(file: &Path, error: &dyn Error) {
+    let mut reason = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        reason.push_str(": ");
+        reason.push_str(&error.to_string());
+        cause = error.source();
+    }
+    warn!(file = %file.display(), %reason, "not read again; what was read before stays in force");
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inner").field("authenticator", &self.authenticator).finish_non_exhaustive()
+    }
+}
+
+/// How often the files are looked at: what has changed in them acts within a second.
+const PERIOD: Duration = Duration::from_millis(400);
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::PathBuf;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::users::{Password, StoredHash, UserName};
+
+    struct Bench {
+        folder: TempDir,
+        reload: Reload,
+    }
+
+    impl Bench {
+        /// A certificate and the user `app`.
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let path = |name: &str| folder.path().join(name);
+            let hash = StoredHash::of(&Password::new(b"one".to_vec()).unwrap()).unwrap();
+            Users::edit(&path("users"), |users| users.add(name("app"), hash)).unwrap();
+            new_certificate(&path("cert"), &path("key"));
+            let config = Config {
+                users: Some(path("users")),
+                tls_cert: Some(path("cert")),
+                tls_key: Some(path("key")),
+                ..Config::default()
+            };
+            let reload = Reload::new(&config.check().unwrap());
+            Self { folder, reload }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// Reads again; whether there is another certificate now, and how many users.
+        fn read(&self, which: Which) -> (bool, String) {
+            let config = || Arc::clone(self.reload.tls().unwrap().config());
+            let before = config();
+            self.reload.inner.read(which);
+            let is_new = !Arc::ptr_eq(&before, &config());
+            (is_new, format!("{:?}", self.reload.inner.authenticator))
+        }
+    }
+
+    fn name(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    fn new_certificate(cert: &Path, key: &Path) {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        fs::write(cert, made.cert.pem()).unwrap();
+        fs::write(key, made.signing_key.serialize_pem()).unwrap();
+        fs::set_permissions(key, Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn users(count: u32) -> String {
+        format!("Authenticator({count} users)")
+    }
+
+    #[test]
+    fn what_has_not_changed_is_read_on_a_word_only() {
+        let bench = Bench::new();
+        assert_eq!(bench.read(Which::Changed), (false, users(1)));
+        assert_eq!(bench.read(Which::All), (true, users(1)));
+        new_certificate(&bench.path("cert"), &bench.path("key"));
+        assert_eq!(bench.read(Which::Changed), (true, users(1)));
+        assert_eq!(bench.read(Which::Changed), (false, users(1)));
+    }
+
+    #[test]
+    fn what_cannot_be_used_changes_nothing_and_is_taken_once_it_can() {
+        let bench = Bench::new();
+        for (file, bad) in [
+            ("users", &b""[..]),
+            ("users", b"app:plain\n"),
+            ("users", b"\xff"),
+            ("cert", b""),
+            ("cert", b"-----BEGIN CERTIFICATE-----\n!\n"),
+            ("key", b"other"),
+        ] {
+            let good = fs::read(bench.path(file)).unwrap();
+            fs::write(bench.path(file), bad).unwrap();
+            for which in [Which::Changed, Which::All] {
+                let is_new = which == Which::All && file == "users";
+                assert_eq!(bench.read(which), (is_new, users(1)), "{file} {bad:?}");
+            }
+            fs::write(bench.path(file), &good).unwrap();
+            assert_eq!(bench.read(Which::Changed).0, file != "users", "{file} {bad:?}");
+        }
+        let mode = |file: &str, mode| {
+            fs::set_permissions(bench.path(file), Permissions::from_mode(mode)).unwrap();
+        };
+        fs::write(bench.path("users"), "# nobody\n").unwrap();
+        mode("users", 0o640);
+        mode("key", 0o640);
+        assert_eq!(bench.read(Which::Changed), (false, users(1)), "readable by others");
+        mode("users", 0o600);
+        mode("key", 0o600);
+        assert_eq!(bench.read(Which::Changed), (true, users(0)), "the last user has gone");
+    }
+}
