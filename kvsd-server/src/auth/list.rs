@@ -23,8 +23,8 @@ pub(super) struct List {
 /// One user, with one password.
 pub(super) struct User {
     pub(super) hash: StoredHash,
-    /// Dropped with the user, which ends its logins.
-    here: watch::Sender<()>,
+    /// True once the user has gone from the list, which ends its logins.
+    gone: watch::Sender<bool>,
     /// The password, if it was right lately.
     pub(super) memory: Mutex<Option<Memory>>,
 }
@@ -46,6 +46,16 @@ impl List {
         }
     }
 
+    /// Logs out whoever is not in the list that follows. A check that is under way may hold on to
+    /// this list; whom it lets in then is logged out as well.
+    pub(super) fn end(&self, next: &Self) {
+        for (name, user) in &self.users {
+            if next.users.get(name).is_none_or(|same| !Arc::ptr_eq(same, user)) {
+                user.gone.send_replace(true);
+            }
+        }
+    }
+
     /// How many users one of the two lists has and the other has not.
     pub(super) fn differences(&self, other: &Self) -> usize {
         let new = self.users.iter().filter(|(name, user)| {
@@ -58,11 +68,11 @@ impl List {
 
 impl User {
     fn new(hash: &StoredHash) -> Self {
-        Self { hash: hash.clone(), here: watch::Sender::new(()), memory: Mutex::default() }
+        Self { hash: hash.clone(), gone: watch::Sender::new(false), memory: Mutex::default() }
     }
 
     pub(super) fn login(&self) -> Login {
-        Login(Some(self.here.subscribe()))
+        Login(Some(self.gone.subscribe()))
     }
 
     pub(super) fn remembers(&self, sealed: &Sealed, now: Instant) -> bool {
@@ -83,7 +93,7 @@ impl User {
 
 /// That a client was let in.
 #[derive(Debug, Clone)]
-pub(crate) struct Login(Option<watch::Receiver<()>>);
+pub(crate) struct Login(Option<watch::Receiver<bool>>);
 
 impl Login {
     /// Of a client that need not say who it is: it never ends.
@@ -94,8 +104,7 @@ impl Login {
     /// Waits until the user has gone or has another password.
     pub(crate) async fn revoked(&mut self) {
         match &mut self.0 {
-            // Nothing is ever sent; what ends is the user's entry in the list.
-            Some(user) => while user.changed().await.is_ok() {},
+            Some(user) => drop(user.wait_for(|gone| *gone).await),
             None => std::future::pending().await,
         }
     }

@@ -66,6 +66,7 @@ impl Listed {
         let mut current = self.list.write().unwrap_or_else(PoisonError::into_inner);
         let list = List::new(users, &current);
         let differences = list.differences(&current);
+        current.end(&list);
         *current = Arc::new(list);
         differences
     }

@@ -34,8 +34,9 @@ impl Turns {
             let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(lines.entry(who).or_default())
         };
-        let place = Place { turns: self, who, line };
-        let head = Arc::clone(&place.line).lock_owned().await;
+        let waits = Arc::clone(&line).lock_owned();
+        let place = Place { turns: self, who, line: Some(line) };
+        let head = waits.await;
         Turn { _head: head, _place: place }
     }
 }
@@ -45,14 +46,15 @@ impl Turns {
 struct Place<'t> {
     turns: &'t Turns,
     who: Who,
-    line: Arc<Line<()>>,
+    line: Option<Arc<Line<()>>>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let mut lines = self.turns.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The table's and ours: nobody else is in this line, and nobody comes while we look.
-        if Arc::strong_count(&self.line) == 2 {
+        drop(self.line.take());
+        // The table's alone: nobody else is in this line, and nobody comes while we look.
+        if lines.get(&self.who).is_some_and(|line| Arc::strong_count(line) == 1) {
             lines.remove(&self.who);
         }
     }

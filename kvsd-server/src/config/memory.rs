@@ -9,10 +9,31 @@ use super::LEAST_CACHE_BYTES;
 pub(super) fn default_cache_bytes() -> usize {
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let machine = total_of(&text("/proc/meminfo"));
-    // Of the control group that a container or a unit is in, as it is seen from inside.
-    let group = text("/sys/fs/cgroup/memory.max").trim().parse().ok();
-    let most = [machine, group].into_iter().flatten().min();
-    share_of(most.unwrap_or_default())
+    // What the control groups may have that a container or a unit is in, from the inmost out.
+    let limits = limits_of(&text("/proc/self/cgroup"));
+    let limits = limits.iter().filter_map(|file| text(file).trim().parse().ok());
+    share_of(limits.chain(machine).min().unwrap_or_default())
+}
+
+/// The files that may hold a limit, of this process's groups of either version.
+fn limits_of(groups: &str) -> Vec<String> {
+    let mut files = Vec::new();
+    for line in groups.lines() {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (Some(controllers), Some(path)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => continue,
+        };
+        for group in std::path::Path::new(path).ancestors() {
+            let group = group.to_string_lossy();
+            files.push(format!("{root}{}/{file}", group.trim_end_matches('/')));
+        }
+    }
+    files
 }
 
 fn share_of(memory: u64) -> usize {
@@ -43,6 +64,17 @@ mod tests {
         assert_eq!(share_of(0), 32 << 20);
         assert_eq!(share_of(8 << 30), 512 << 20);
         assert_eq!(share_of(1 << 50), 1 << 30);
+        let files = limits_of("0::/system.slice/kvsd.service\n5:memory:/box\n1:cpu:/other\n");
+        assert_eq!(
+            files,
+            [
+                "/sys/fs/cgroup/system.slice/kvsd.service/memory.max",
+                "/sys/fs/cgroup/system.slice/memory.max",
+                "/sys/fs/cgroup/memory.max",
+                "/sys/fs/cgroup/memory/box/memory.limit_in_bytes",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+            ]
+        );
         assert!((32 << 20..=1 << 30).contains(&default_cache_bytes()));
     }
 }

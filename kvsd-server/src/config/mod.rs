@@ -23,7 +23,7 @@ use crate::log::LogConfig;
 pub use error::ConfigError;
 pub use layers::Layers;
 pub use settings::{Settings, SyncPolicy};
-pub(crate) use sources::Sources;
+pub(crate) use sources::{Sources, Watch};
 
 pub use crate::tls::{ClientAuth, MinVersion};
 

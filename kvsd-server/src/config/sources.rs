@@ -19,6 +19,8 @@ pub(crate) struct Sources {
 #[derive(Debug, Clone)]
 pub(crate) struct Watch {
     files: Vec<(PathBuf, Option<Stamp>)>,
+    /// They could not be read when they had changed.
+    pub(crate) is_unread: bool,
 }
 
 /// What differs when a file was written, replaced, or opened to others. Behind a link: of the file.
@@ -37,7 +39,7 @@ impl Watch {
             let stamp = Stamp::of(&file);
             (file, stamp)
         };
-        Self { files: files.into_iter().map(look).collect() }
+        Self { files: files.into_iter().map(look).collect(), is_unread: false }
     }
 
     /// Looks again; whether anything has changed.

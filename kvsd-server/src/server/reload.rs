@@ -17,7 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
 use crate::auth::Authenticator;
-use crate::config::{Settings, Sources};
+use crate::config::{Settings, Sources, Watch};
 use crate::users::{Users, UsersError};
 
 /// Has a server read its certificate and its users again.
@@ -93,6 +93,25 @@ impl Reload {
     }
 }
 
+/// Whether a file that cannot be read is told of in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Why,
+    /// It was told of before.
+    Nothing,
+}
+
+impl Which {
+    /// Whether to read these files. One that could not be read may be readable now: a descriptor was
+    /// missing, or the disk.
+    fn to_read(self, watch: &mut Watch) -> Option<Says> {
+        match (watch.has_changed(), self) {
+            (true, _) | (false, Self::All) => Some(Says::Why),
+            (false, Self::Changed) => watch.is_unread.then_some(Says::Nothing),
+        }
+    }
+}
+
 impl Inner {
     fn has_no_files(&self) -> bool {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,25 +123,29 @@ impl Inner {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let Sources { tls, users } = &mut *sources;
         if let Some((files, watch)) = tls
-            && (watch.has_changed() || which == Which::All)
+            && let Some(says) = which.to_read(watch)
         {
-            match files.load() {
+            let loaded = files.load();
+            watch.is_unread = loaded.is_err();
+            match loaded {
                 Ok(config) => {
                     *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config.into());
                     info!(file = %files.cert.display(), "certificate read again");
                 }
-                Err(error) => keep(&files.cert, &error),
+                Err(error) => keep(&files.cert, &error, says),
             }
         }
         if let Some((file, watch)) = users
-            && (watch.has_changed() || which == Which::All)
+            && let Some(says) = which.to_read(watch)
         {
-            match load_users(file) {
+            let loaded = load_users(file);
+            watch.is_unread = loaded.is_err();
+            match loaded {
                 Ok(users) => {
                     let changed = self.authenticator.replace(&users);
                     info!(file = %file.display(), changed, "users read again");
                 }
-                Err(error) => keep(file, &error),
+                Err(error) => keep(file, &error, says),
             }
         }
     }
@@ -138,7 +161,10 @@ fn load_users(file: &Path) -> Result<Users, UsersError> {
     Ok(users)
 }
 
-fn keep(file: &Path, error: &dyn Error) {
+fn keep(file: &Path, error: &dyn Error, says: Says) {
+    if says == Says::Nothing {
+        return;
+    }
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

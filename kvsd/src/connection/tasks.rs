@@ -222,8 +222,9 @@ impl Shared {
             Phase::Ended(_) | Phase::HalfClosed => return Take::Ended,
             Phase::Open | Phase::Draining => {}
         }
-        if let Some(cut) = state.outbox.take(batch) {
-            self.tell_crowding(&state);
+        let taken = state.outbox.take(batch);
+        self.tell_crowding(&state);
+        if let Some(cut) = taken {
             let number = state.taken;
             state.taken += 1;
             if let Cut::Last(id) = cut {

@@ -32,7 +32,8 @@ impl Actor {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
-            let (writes, started) = (demand.records, Instant::now());
+            let writes = batch.writes();
+            let started = Instant::now();
             let mut taken = Taken::Answered;
             let prepared = match turn.needs_preparation(&demand) {
                 true => turn.prepare(&batch, &demand),

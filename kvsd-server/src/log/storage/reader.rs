@@ -259,9 +259,11 @@ impl Reader {
         access: Access,
         extent: Extent,
     ) -> Result<Option<Hit>, ReadError> {
-        // Before the index is asked: what is found there may be this owner's or a later one's.
+        let candidates = self.index.candidates(hash);
+        // After the index was asked: whoever published a location had this owner or one before it,
+        // and a location of a slot that was given back since counts for nothing.
         let owner = self.owner();
-        for location in self.index.candidates(hash).iter() {
+        for location in candidates.iter() {
             let place = Place::new(hash, owner, location);
             let hit = match (self.cache.get(place, buffer), extent) {
                 (Some(bytes), _) => at_hand(buffer.get(..bytes).unwrap_or_default(), location, key),

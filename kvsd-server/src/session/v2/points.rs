@@ -136,30 +136,40 @@ pub(super) struct Room<'s> {
     /// For the engine, one after the other.
     scratch: &'s mut Vec<u8>,
     /// All of them that are small: one allocation is for many.
-    values: BytesMut,
+    values: Values,
+}
+
+#[derive(Debug)]
+struct Values {
+    room: BytesMut,
+    /// How much is allocated next: few values must not hold much.
+    next: usize,
 }
 
 impl<'s> Room<'s> {
     pub(super) fn new(scratch: &'s mut Vec<u8>) -> Self {
-        Self { scratch, values: BytesMut::new() }
+        let values = Values { room: BytesMut::new(), next: LARGEST_SHARED_BYTES };
+        Self { scratch, values }
     }
 }
 
 /// A record whose value stood in a buffer that is wanted for more.
-fn record_of(found: Found<'_>, values: &mut BytesMut) -> Record {
+fn record_of(found: Found<'_>, values: &mut Values) -> Record {
     let Found { version, expires_at, value } = found;
-    if value.len() > SHARED_BYTES / 16 {
+    if value.len() > LARGEST_SHARED_BYTES {
         return Record { version, expires_at, value: Bytes::copy_from_slice(value) };
     }
-    if values.capacity() < value.len() {
+    if values.room.capacity() < value.len() {
         // What is full belongs to the values in it.
-        *values = BytesMut::with_capacity(SHARED_BYTES);
+        values.room = BytesMut::with_capacity(values.next);
+        values.next = (2 * values.next).min(SHARED_BYTES);
     }
-    values.extend_from_slice(value);
-    Record { version, expires_at, value: values.split().freeze() }
+    values.room.extend_from_slice(value);
+    Record { version, expires_at, value: values.room.split().freeze() }
 }
 
-/// How much is allocated for small values at a time, in bytes.
+/// How much is allocated for small values at a time, at first and at most, in bytes.
+const LARGEST_SHARED_BYTES: usize = 1024;
 const SHARED_BYTES: usize = 16 * 1024;
 
 fn presence(head: Option<Head>) -> Answer {
