@@ -370,6 +370,8 @@ mod tests {
         let mut eve = listed.verify(b"eve", b"three", None).await.unwrap();
         change(&mut users, "ops", Some("new"));
         change(&mut users, "eve", None);
+        // A check that is under way holds on to the list that it has asked.
+        let _asked = listed.list();
         assert_eq!(listed.replace(&users), 2);
         ops.revoked().await;
         eve.revoked().await;
