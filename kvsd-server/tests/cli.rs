@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use support::{Server, assert_fails, assert_prints, kvsd, outcome, run_with_input};
+use support::{COMMANDS, Server, assert_fails, assert_prints, kvsd, outcome, run_with_input};
 
 /// Every byte, and what a terminal, a line reader or a decoder would stumble over.
 fn odd_bytes() -> Vec<u8> {
@@ -210,23 +210,8 @@ fn mistakes_in_the_usage_end_with_2_and_reach_no_server() {
 
 #[test]
 fn help_and_version_go_to_standard_output() {
-    let commands = [
-        "ping",
-        "set",
-        "get",
-        "delete",
-        "exists",
-        "scan",
-        "watch",
-        "export",
-        "import",
-        "tables",
-        "stats",
-        "bench",
-        "completions",
-    ];
     let help = String::from_utf8(kvsd(["--help"]).output().unwrap().stdout).unwrap();
-    for command in commands {
+    for command in COMMANDS {
         assert!(help.contains(&format!("\n  {command}")), "{command}");
         let (code, stdout, stderr) = outcome(&kvsd([command, "--help"]).output().unwrap());
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{command}");

@@ -12,7 +12,9 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use support::{Server, assert_fails, assert_prints, binary, kvsd, outcome, run_with_input};
+use support::{
+    COMMANDS, Server, assert_fails, assert_prints, binary, kvsd, outcome, run_with_input,
+};
 
 #[derive(Debug, Serialize, Deserialize, kvsd::Value)]
 struct User {
@@ -390,25 +392,10 @@ fn a_key_that_is_no_text_can_be_a_prefix_and_a_bound() {
 
 #[test]
 fn completions_name_every_command_and_need_no_server() {
-    let commands = [
-        "ping",
-        "set",
-        "get",
-        "delete",
-        "exists",
-        "scan",
-        "watch",
-        "export",
-        "import",
-        "tables",
-        "stats",
-        "bench",
-        "completions",
-    ];
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let (code, stdout, stderr) = outcome(&kvsd(["completions", shell]).output().unwrap());
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{shell}");
-        for word in commands.iter().chain(&["create", "drop", "keys-only", "output", "table"]) {
+        for word in COMMANDS.iter().chain(&["create", "drop", "keys-only", "output", "table"]) {
             assert!(stdout.contains(word), "{shell}: {word}");
         }
         let (reader, writer) = io::pipe().unwrap();

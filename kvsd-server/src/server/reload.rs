@@ -196,6 +196,21 @@ mod tests {
     use crate::config::Config;
     use crate::users::{Password, StoredHash, UserName};
 
+    #[test]
+    fn a_file_that_could_not_be_read_is_tried_again_and_told_of_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users");
+        let mut watch = Watch::new([path.clone()]);
+        assert_eq!(Which::Changed.to_read(&mut watch), None);
+        fs::write(&path, "new").unwrap();
+        assert_eq!(Which::Changed.to_read(&mut watch), Some(Says::Why));
+        watch.is_unread = true;
+        assert_eq!(Which::Changed.to_read(&mut watch), Some(Says::Nothing));
+        assert_eq!(Which::All.to_read(&mut watch), Some(Says::Why));
+        watch.is_unread = false;
+        assert_eq!(Which::Changed.to_read(&mut watch), None);
+    }
+
     struct Bench {
         folder: TempDir,
         reload: Reload,

@@ -25,6 +25,23 @@ pub(crate) fn binary(path: &str) -> Command {
     command
 }
 
+/// Every command of `kvsd`.
+pub(crate) const COMMANDS: [&str; 13] = [
+    "ping",
+    "set",
+    "get",
+    "delete",
+    "exists",
+    "scan",
+    "watch",
+    "export",
+    "import",
+    "tables",
+    "stats",
+    "bench",
+    "completions",
+];
+
 /// The command line `kvsd`, without a server to talk to.
 pub(crate) fn kvsd(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
     let mut command = binary(env!("CARGO_BIN_EXE_kvsd"));

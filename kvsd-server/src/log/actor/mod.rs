@@ -1,11 +1,11 @@
 //! The actor of a table: the task that takes its writes, batch by batch.
 //!
-//! It takes everything that is queued, without an artificial delay, and answers it together: group
-//! commit. Only what waits for the disk leaves the runtime (syncs, rotation, records that are not
-//! in memory); meanwhile the next batch collects in the queue. There is at most one sync of a
-//! table at a time. A submission that is too much for one group lets what others wait for in between,
-//! but nothing of the task that waits for it. The actor closes the table when it is told to, or when
-//! the last handle is gone; when the table is dropped, it hands back the writes that are left.
+//! It takes everything that is queued and answers it together: group commit. Only what waits for
+//! the disk leaves the runtime (syncs, rotation, records that are not in memory); meanwhile the next
+//! batch collects in the queue. There is at most one sync of a table at a time. A submission that is
+//! too much for one group lets what others wait for in between, but nothing of the task that waits
+//! for it. The actor closes the table when it is told to, or when the last handle is gone; when the
+//! table is dropped, it hands back the writes that are left.
 //!
 //! Where each write is synced before it is acknowledged, the whole actor goes to a thread that may
 //! wait ([`commit`]).
@@ -249,13 +249,15 @@ impl Actor {
         mut turn: Box<Turn>,
     ) -> Result<(Box<Self>, Box<Turn>), Lost> {
         let batch = self.next_batch();
-        let shared = Arc::clone(&self.shared);
+        let (shared, version) = (Arc::clone(&self.shared), turn.writer.version());
         let work = move || {
             let left = self.commit(&mut turn, batch);
             (self, turn, left)
         };
         let (mut actor, turn, left) = shared.sync_pool.run(work).await?;
-        actor.last_write = Instant::now();
+        if turn.writer.version() != version {
+            actor.last_write = Instant::now();
+        }
         actor.put_back(left);
         if !actor.armed {
             actor.arm(&turn);

@@ -55,6 +55,7 @@ pub(crate) mod rotation;
 mod segment;
 #[cfg(test)]
 pub(crate) mod sim;
+mod slots;
 mod space;
 pub(crate) mod store;
 mod usage;

@@ -13,9 +13,10 @@ use super::cache::{Cache, Owner, Place};
 use super::disk::{CachedRead, read_full};
 use super::error::StorageError;
 use super::figures::Figures;
-use super::index::{HashBits, Index, KeyHash, Location, SEGMENT_SLOTS};
+use super::index::{HashBits, Index, KeyHash, Location};
 use super::record::{HEADER_BYTES, Header, Kind};
 use super::segment::Segment;
+use super::slots::{Added, Slots};
 use super::view::View;
 
 /// What readers of a table share.
@@ -127,9 +128,7 @@ impl Reader {
     pub(super) fn release_segment(&self, slot: u32) {
         self.released.fetch_add(1, Ordering::SeqCst);
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(segment) = segments.by_slot.get_mut(slot as usize) {
-            *segment = None;
-        }
+        segments.release(slot);
     }
 
     /// Keeps a record at hand that was just written, in the place of the one before it.
@@ -341,7 +340,7 @@ impl Reader {
 
     fn segment(&self, location: Location) -> Result<Arc<Segment>, ReadError> {
         let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-        segments.by_slot.get(location.slot()).cloned().flatten().ok_or_else(|| {
+        segments.get(location).ok_or_else(|| {
             let error = StorageError::corrupt(
                 &PathBuf::from("index"),
                 location.offset(),
@@ -349,45 +348,6 @@ impl Reader {
             );
             ReadError::Storage(error)
         })
-    }
-}
-
-/// The open segments.
-#[derive(Debug, Default)]
-struct Slots {
-    /// A slot without a segment is free.
-    by_slot: Vec<Option<Arc<Segment>>>,
-    next: u32,
-}
-
-/// Which slot a segment was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Added {
-    /// One that no other segment has had.
-    First(u32),
-    Again(u32),
-}
-
-impl Slots {
-    /// Slots are used in turn, so that one is seldom used twice: after 64 TiB, as segments are.
-    fn add(&mut self, segment: Arc<Segment>) -> Added {
-        let is_free =
-            |slot: &u32| self.by_slot.get(*slot as usize).is_none_or(|segment| segment.is_none());
-        let Some(slot) = (self.next..SEGMENT_SLOTS).chain(0..self.next).find(is_free) else {
-            // A slot past what a location holds is refused when a location is made.
-            return Added::First(u32::MAX);
-        };
-        self.next = slot + 1;
-        match self.by_slot.get_mut(slot as usize) {
-            Some(free) => {
-                *free = Some(segment);
-                Added::Again(slot)
-            }
-            None => {
-                self.by_slot.push(Some(segment));
-                Added::First(slot)
-            }
-        }
     }
 }
 
@@ -475,7 +435,6 @@ mod tests {
     use crate::log::storage::load::TableOptions;
     use crate::log::storage::record::NEVER;
     use crate::log::storage::rotation::Demand;
-    use crate::log::storage::segment::SegmentIdentity;
     use crate::log::storage::sim::SimDisk;
     use crate::log::storage::store::Store;
     use crate::log::storage::writer::Reserve;
@@ -509,20 +468,5 @@ mod tests {
         });
         assert!(find(b"a").is_some() && find(b"b").is_some());
         assert_eq!(reader.publications.load(Ordering::SeqCst), 2, "a batch is shown as one");
-    }
-
-    #[test]
-    fn a_slot_is_used_twice_only_after_all_others() {
-        let disk = SimDisk::new(1);
-        let identity = SegmentIdentity { incarnation: 1, id: 1, salt: 1 };
-        let segment = Arc::new(Segment::create(&disk, Path::new("/"), identity).unwrap());
-        let mut slots = Slots::default();
-        let add = |slots: &mut Slots| slots.add(Arc::clone(&segment));
-        assert_eq!([add(&mut slots), add(&mut slots)], [Added::First(0), Added::First(1)]);
-        slots.by_slot[0] = None;
-        assert_eq!(add(&mut slots), Added::First(2));
-        slots.next = SEGMENT_SLOTS;
-        assert_eq!(add(&mut slots), Added::Again(0));
-        assert_eq!(add(&mut slots), Added::First(3));
     }
 }

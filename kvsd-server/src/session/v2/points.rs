@@ -188,3 +188,33 @@ fn lifetime(head: Option<Head>, engine: &dyn Engine, table: &str) -> Answer {
 fn left(end: UnixMillis, now: UnixMillis) -> Lifetime {
     Lifetime::Left { millis: end.get().saturating_sub(now.get()).max(1) }
 }
+
+#[cfg(test)]
+mod tests {
+    use kvsd::Version;
+
+    use super::*;
+
+    #[test]
+    fn few_values_hold_little_and_many_share_what_they_hold() {
+        let mut scratch = Vec::new();
+        let mut room = Room::new(&mut scratch);
+        let version = Version::new(1).unwrap();
+        let mut keep = |value: &[u8]| {
+            record_of(Found { version, expires_at: None, value }, &mut room.values).value
+        };
+        let first = keep(b"one");
+        let records: Vec<_> = (0..200_u8).map(|byte| keep(&[byte; 100])).collect();
+        assert_eq!(first, "one");
+        for (byte, value) in (0..).zip(&records) {
+            assert_eq!(value[..], [byte; 100]);
+        }
+        let large = vec![7; LARGEST_SHARED_BYTES + 1];
+        assert_eq!(keep(&large), large);
+
+        let mut scratch = Vec::new();
+        let mut room = Room::new(&mut scratch);
+        record_of(Found { version, expires_at: None, value: b"one" }, &mut room.values);
+        assert!(room.values.room.capacity() <= LARGEST_SHARED_BYTES, "more than is counted");
+    }
+}

@@ -167,7 +167,7 @@ async fn who_asks_and_waits_in_turns_misses_no_write_that_comes_in_between() {
 
 #[tokio::test]
 async fn who_writes_is_answered_before_those_who_wait_for_changes_wake() {
-    let engine = Arc::new(open(&SimDisk::new(1)));
+    let engine = Arc::new(open_on(&SimDisk::new(1), SyncPolicy::Never));
     version_of(&engine, set(b"a", b"1")).await;
     let (_, now) = told(&engine, START).await;
     let (woken, mut order) = tokio::sync::mpsc::channel(2);
