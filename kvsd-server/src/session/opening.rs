@@ -142,7 +142,9 @@ async fn admit(
             return Err((FailCode::Unauthenticated, NOBODY));
         };
         let login = service.authenticator.admit(user.as_bytes());
-        return login.ok_or((FailCode::Unauthenticated, STRANGER));
+        let login = login.ok_or((FailCode::Unauthenticated, STRANGER))?;
+        newcomer.entry.belongs_to(user);
+        return Ok(login);
     };
     match identify(credentials.user, credentials.password, service, newcomer).await {
         Ok(login) => Ok(login),
@@ -161,10 +163,16 @@ async fn identify(
     newcomer: &Newcomer,
 ) -> Result<Login, Denied> {
     let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
-    if password.is_empty() && is_certified {
-        return service.authenticator.admit(user).ok_or(Denied::Credentials);
+    let login = if password.is_empty() && is_certified {
+        service.authenticator.admit(user).ok_or(Denied::Credentials)
+    } else {
+        service.authenticator.verify(user, password, newcomer.address()).await
+    }?;
+    // Where anyone is let in, a name says nothing.
+    if !service.authenticator.accepts_anyone() {
+        newcomer.entry.belongs_to(&String::from_utf8_lossy(user));
     }
-    service.authenticator.verify(user, password, newcomer.from).await
+    Ok(login)
 }
 
 fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
