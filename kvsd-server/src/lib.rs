@@ -48,6 +48,7 @@ pub mod engine;
 #[cfg(feature = "cli")]
 mod init;
 pub mod log;
+mod metrics;
 #[cfg(feature = "cli")]
 mod record_line;
 mod secret_file;
