@@ -255,7 +255,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("DIR"),
         default: None,
-        help: "Let `kvsd-server backup` put backups into this folder; on the data folder's file \
+        help: "Let `kvsd admin backup` put backups into this folder; on the data folder's file \
                system they share files with it",
         apply: |config, given| {
             config.backups = Some(given.base.join(given.text));

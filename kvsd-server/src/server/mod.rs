@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
-use self::admin::AdminSocket;
+use self::admin::{AdminSocket, Administration};
 use self::connections::Connections;
 use self::reload::Reload;
 use crate::audit::Audit;
@@ -83,14 +83,25 @@ impl Server {
         let audit = Arc::new(Audit::open(settings.audit_log.as_deref())?);
         let engine = open_engine(&settings).await?;
         match listen(socket) {
-            Ok((listener, local_addr)) => Ok(Self {
-                admin: admin_socket(&settings, &engine, &audit),
-                listener,
-                local_addr,
-                reload: Reload::new(&settings),
-                shutdown_timeout: settings.shutdown_timeout,
-                connections: Connections::new(engine, &settings, Arc::default()),
-            }),
+            Ok((listener, local_addr)) => {
+                let reload = Reload::new(&settings);
+                let connections = Connections::new(Arc::clone(&engine), &settings, Arc::default());
+                let administration = Administration {
+                    engine,
+                    audit,
+                    reload: reload.clone(),
+                    roster: Arc::clone(connections.roster()),
+                    log_filter: settings.log_filter.clone(),
+                };
+                Ok(Self {
+                    admin: admin_socket(&settings, administration),
+                    listener,
+                    local_addr,
+                    reload,
+                    shutdown_timeout: settings.shutdown_timeout,
+                    connections,
+                })
+            }
             Err(source) => {
                 engine.close().await?;
                 Err(ServeError::Listen { address: settings.listen, source })
@@ -187,14 +198,12 @@ impl fmt::Debug for Server {
 }
 
 /// Makes the administrators' socket. A server whose folder can have none serves without it.
-fn admin_socket(
-    settings: &Settings,
-    engine: &Arc<dyn Engine>,
-    audit: &Arc<Audit>,
-) -> Option<AdminSocket> {
-    let made = AdminSocket::bind(&settings.data_dir, Arc::clone(engine), Arc::clone(audit));
-    made.inspect_err(|error| warn!(%error, "no socket for administrators: there are no backups"))
-        .ok()
+fn admin_socket(settings: &Settings, administration: Administration) -> Option<AdminSocket> {
+    let made = AdminSocket::bind(&settings.data_dir, administration);
+    made.inspect_err(
+        |error| warn!(%error, "no socket for administrators: `kvsd admin` cannot come"),
+    )
+    .ok()
 }
 
 /// Opens the engine that the settings ask for.

@@ -34,8 +34,8 @@ impl Reloader {
     }
 }
 
-/// What is in force, and where it came from.
-#[derive(Debug)]
+/// What is in force, and where it came from. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) struct Reload {
     asked: Arc<Notify>,
     inner: Arc<Inner>,
@@ -119,7 +119,8 @@ impl Inner {
     }
 
     /// Reads what has changed, or all of it. Blocks.
-    fn read(&self, which: Which) {
+    fn read(&self, which: Which) -> Reread {
+        let mut reread = Reread::default();
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let Sources { tls, users } = &mut *sources;
         if let Some((files, watch)) = tls
@@ -132,7 +133,7 @@ impl Inner {
                     *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config.into());
                     info!(file = %files.cert.display(), "certificate read again");
                 }
-                Err(error) => keep(&files.cert, &error, says),
+                Err(error) => reread.kept.push(keep(&files.cert, &error, says)),
             }
         }
         if let Some((file, watch)) = users
@@ -144,10 +145,96 @@ impl Inner {
                 Ok(users) => {
                     let changed = self.authenticator.replace(&users);
                     info!(file = %file.display(), changed, "users read again");
+                    reread.users = changed;
                 }
-                Err(error) => keep(file, &error, says),
+                Err(error) => reread.kept.push(keep(file, &error, says)),
             }
         }
+        reread
+    }
+
+    /// Changes the users file, and puts in force what stands there then. Blocks.
+    fn edit_users<T>(
+        &self,
+        change: impl FnOnce(&mut Users) -> Result<T, UsersError>,
+    ) -> Result<T, ReadAgainError> {
+        let edited = {
+            let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
+            Users::edit(file, change)?
+        };
+        // The file differs from what was seen, and so it is read.
+        self.read(Which::Changed);
+        Ok(edited)
+    }
+
+    /// The users as their file names them. Blocks.
+    fn users(&self) -> Result<Users, ReadAgainError> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
+        Ok(Users::load(file)?)
+    }
+}
+
+/// What reading again has come to.
+#[derive(Debug, Default)]
+struct Reread {
+    /// How many users were added, removed or changed.
+    users: usize,
+    /// Why files were not read.
+    kept: Vec<String>,
+}
+
+impl Reload {
+    /// Reads all files again, now; how many users were added, removed or changed.
+    pub(super) async fn now(&self) -> Result<usize, ReadAgainError> {
+        let reread = self.blocking(|inner| Ok(inner.read(Which::All))).await?;
+        match reread.kept.is_empty() {
+            true => Ok(reread.users),
+            false => Err(ReadAgainError::Kept(reread.kept.join("; "))),
+        }
+    }
+
+    /// Changes the users file; what stands there then is in force once this is ready.
+    pub(super) async fn edit_users<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Users) -> Result<T, UsersError> + Send + 'static,
+    ) -> Result<T, ReadAgainError> {
+        self.blocking(|inner| inner.edit_users(change)).await
+    }
+
+    /// The users as their file names them.
+    pub(super) async fn users(&self) -> Result<Users, ReadAgainError> {
+        self.blocking(Inner::users).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Inner) -> Result<T, ReadAgainError> + Send + 'static,
+    ) -> Result<T, ReadAgainError> {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || job(&inner)).await;
+        done.unwrap_or(Err(ReadAgainError::Lost))
+    }
+}
+
+/// Why files were not read again or not changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadAgainError {
+    #[error("this server has no users file: it lets in whoever comes")]
+    NoUsersFile,
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    #[error("not read again; what was read before stays in force: {0}")]
+    Kept(String),
+    #[error("the server has failed to do it; its log says more")]
+    Lost,
+}
+
+impl ReadAgainError {
+    /// With its causes, in a line.
+    pub(super) fn with_causes(&self) -> String {
+        with_causes(self)
     }
 }
 
@@ -161,10 +248,17 @@ fn load_users(file: &Path) -> Result<Users, UsersError> {
     Ok(users)
 }
 
-fn keep(file: &Path, error: &dyn Error, says: Says) {
-    if says == Says::Nothing {
-        return;
+/// Says why a file was not read, and returns it.
+fn keep(file: &Path, error: &dyn Error, says: Says) -> String {
+    let reason = with_causes(error);
+    if says == Says::Why {
+        let file = file.display();
+        warn!(%file, %reason, "not read again; what was read before stays in force");
     }
+    reason
+}
+
+fn with_causes(error: &dyn Error) -> String {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -172,7 +266,7 @@ fn keep(file: &Path, error: &dyn Error, says: Says) {
         reason.push_str(&error.to_string());
         cause = error.source();
     }
-    warn!(file = %file.display(), %reason, "not read again; what was read before stays in force");
+    reason
 }
 
 impl std::fmt::Debug for Inner {

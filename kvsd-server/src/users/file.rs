@@ -104,6 +104,20 @@ impl Users {
         Ok(())
     }
 
+    /// Gives a user another password.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError::Unknown`] if there is none of that name.
+    pub fn set_hash(&mut self, name: &UserName, hash: StoredHash) -> Result<(), UsersError> {
+        let of_user = self.lines.iter_mut().find_map(|line| match line {
+            Line::User(other, hash) if other == name => Some(hash),
+            Line::User(..) | Line::Comment(_) => None,
+        });
+        *of_user.ok_or_else(|| UsersError::Unknown { name: name.clone() })? = hash;
+        Ok(())
+    }
+
     /// The names, in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &UserName> {
         self.iter().map(|(name, _)| name)
