@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use kvsd::TableName;
 
-use crate::users::UserName;
+use crate::users::{Grant, UserName};
 
 /// What follows `kvsd admin`.
 #[derive(Debug, Args)]
@@ -64,7 +64,7 @@ pub(super) enum AdminCommand {
     /// cannot be used changes nothing.
     #[command(after_help = RELOAD_EXAMPLES)]
     Reload,
-    /// List, add, remove users, or give one another password
+    /// List, add and remove users, and change their passwords and what they may do
     #[command(after_help = USER_EXAMPLES)]
     User {
         #[command(subcommand)]
@@ -88,7 +88,7 @@ pub(super) enum AdminCommand {
 /// What to do with users. Each change stands in the users file and is in force when it is answered.
 #[derive(Debug, Subcommand)]
 pub(super) enum UserCommand {
-    /// Print the users' names, one in each line
+    /// Print the users, one in each line: the name, and behind a tab what it may do
     List,
     /// Let somebody log in
     ///
@@ -101,6 +101,32 @@ pub(super) enum UserCommand {
         name: UserName,
         #[command(flatten)]
         password: PasswordFlags,
+        /// What the user may do: read@TABLE, write@TABLE or admin@TABLE, where TABLE is a name, the
+        /// start of names and `*`, or `*`. May be given several times; without it the user may log in
+        /// and no more
+        #[arg(long, value_name = "ROLE@TABLE")]
+        grant: Vec<Grant>,
+    },
+    /// Let a user do more, which ends the user's connections
+    ///
+    /// A role includes those below it: admin (drop the table), write, read. One role on the same
+    /// TABLE takes the place of another.
+    Grant {
+        /// The user
+        #[arg(value_name = "NAME", value_parser = UserName::parse)]
+        name: UserName,
+        /// What the user may do: read@TABLE, write@TABLE or admin@TABLE
+        #[arg(value_name = "ROLE@TABLE", required = true)]
+        grants: Vec<Grant>,
+    },
+    /// Let a user do less, which ends the user's connections
+    Revoke {
+        /// The user
+        #[arg(value_name = "NAME", value_parser = UserName::parse)]
+        name: UserName,
+        /// What the user may do no more, as `list` shows it
+        #[arg(value_name = "ROLE@TABLE", required = true)]
+        grants: Vec<Grant>,
     },
     /// Give a user another password, which ends the user's connections
     ///
@@ -149,7 +175,7 @@ The socket is open to the user alone that the server runs as: whoever may open i
 
 Examples:
   kvsd admin tables
-  kvsd admin user add app
+  kvsd admin user add app --grant write@*
   sudo -u kvsd kvsd admin --socket /var/lib/kvsd/admin.sock backup monday";
 
 const BACKUP_EXAMPLES: &str = "\
@@ -170,7 +196,8 @@ Example:
 const USER_EXAMPLES: &str = "\
 Examples:
   kvsd admin user list
-  kvsd admin user add app --generate
+  kvsd admin user add app --generate --grant write@orders-* --grant read@default
+  kvsd admin user revoke app read@default
   kvsd admin user password app < password.txt
   kvsd admin user remove app";
 const CONNECTIONS_EXAMPLES: &str = "\

@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use kvsd::protocol::admin::Connection;
+use kvsd::protocol::admin::{Connection, User};
 use serde::Serialize;
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub(in crate::cli) enum Outcome {
     Compacted(Vec<CompactedTable>),
     Tables(Vec<TableRow>),
     Reloaded { users: u64 },
-    Users(Vec<String>),
+    Users(Vec<UserRow>),
     UserChanged { name: UserName, change: UserChange, generated: Option<Password> },
     Connections(Vec<ConnectionRow>),
     Killed(Vec<u64>),
@@ -67,10 +67,27 @@ pub(in crate::cli) struct ConnectionRow {
     memory_bytes: u64,
 }
 
+/// A user.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct UserRow {
+    #[serde(rename = "user")]
+    pub(super) name: String,
+    grants: Vec<String>,
+}
+
+impl UserRow {
+    pub(super) fn new(row: &User<'_>) -> Self {
+        let grants = row.grants.iter().map(|grant| (*grant).to_owned()).collect();
+        Self { name: row.name.to_owned(), grants }
+    }
+}
+
 /// What has become of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum UserChange {
     Added,
+    Granted,
+    Revoked,
     Password,
     Removed,
 }
@@ -79,6 +96,8 @@ impl UserChange {
     fn as_str(self) -> &'static str {
         match self {
             Self::Added => "added",
+            Self::Granted => "granted",
+            Self::Revoked => "revoked",
             Self::Password => "password",
             Self::Removed => "removed",
         }
@@ -134,9 +153,10 @@ impl Outcome {
             Self::Reloaded { users } => {
                 writeln!(out, "OK certificate and users read again, {users} users changed")
             }
-            Self::Users(users) => {
-                users.iter().try_for_each(|user| writeln!(out, "{}", Shown(user.as_bytes())))
-            }
+            Self::Users(users) => users.iter().try_for_each(|user| {
+                let grants = user.grants.join(",");
+                writeln!(out, "{}	{}", Shown(user.name.as_bytes()), Shown(grants.as_bytes()))
+            }),
             Self::UserChanged { generated: Some(password), .. } => {
                 out.write_all(password.expose())?;
                 out.write_all(b"\n")
@@ -179,9 +199,7 @@ impl Outcome {
             Self::Compacted(tables) => tables.iter().try_for_each(|it| write_json(out, it)),
             Self::Tables(tables) => tables.iter().try_for_each(|it| write_json(out, it)),
             Self::Reloaded { users } => write_json(out, &json!({ "users_changed": users })),
-            Self::Users(users) => {
-                users.iter().try_for_each(|user| write_json(out, &json!({ "user": user })))
-            }
+            Self::Users(users) => users.iter().try_for_each(|it| write_json(out, it)),
             Self::UserChanged { name, change, generated } => {
                 let mut object = json!({ "user": name.as_str(), "change": change.as_str() });
                 if let Some(password) = generated {
@@ -208,6 +226,8 @@ impl Outcome {
             }
             Self::UserChanged { name, change, .. } => Some(match change {
                 UserChange::Added => format!("user {name} added"),
+                UserChange::Granted => format!("user {name} may do more"),
+                UserChange::Revoked => format!("user {name} may do less"),
                 UserChange::Password => format!("user {name} has another password"),
                 UserChange::Removed => format!("user {name} removed"),
             }),

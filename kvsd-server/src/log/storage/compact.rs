@@ -179,12 +179,12 @@ impl Compaction {
         match self.purpose {
             Purpose::Free => plan.bytes + length / LEAST_FREED > length,
             Purpose::Join => false,
-            // What holds the copies together is no gain, nor are fewer segments: what was cleared
-            // is not copied again for it.
+            // What holds records together is no gain, nor are fewer segments: what was cleared is
+            // not copied again for it.
             Purpose::Clear => {
-                let segments = self.victims.len() as u64 * LEAST_BYTES;
+                let segments = (self.victims.len() as u64).saturating_sub(1) * LEAST_BYTES;
                 let commits = plan.bytes / GROUP_BYTES as u64 * COMMIT_BYTES as u64;
-                plan.bytes + segments + commits > length
+                plan.bytes + segments + commits >= length
             }
         }
     }

@@ -12,11 +12,12 @@ use kvsd::protocol::admin::{Reply, Request};
 use kvsd::protocol::v2::{FailCode, RequestId};
 
 use crate::audit::{Administrator, Audit};
+use crate::auth::access::Operation;
 use crate::config::LogFilter;
 use crate::engine::{BackupError, BackupName, BackupProgress, BackupSummary, Engine, EngineError};
 use crate::server::reload::Reload;
 use crate::server::roster::Roster;
-use crate::users::{StoredHash, UserName};
+use crate::users::{Grant, Grants, StoredHash, UserName};
 
 /// What administrators act on.
 #[derive(Debug)]
@@ -37,7 +38,9 @@ pub(super) enum Action {
     Tables { after: Option<String> },
     Reload,
     Users { after: Option<String> },
-    AddUser(UserName, StoredHash),
+    AddUser(UserName, StoredHash, Grants),
+    Grant(UserName, Vec<Grant>),
+    Revoke(UserName, Vec<Grant>),
     SetPassword(UserName, StoredHash),
     RemoveUser(UserName),
     Connections { after: u64 },
@@ -61,9 +64,22 @@ impl Action {
             Request::Tables { after } => Self::Tables { after: after.map(str::to_owned) },
             Request::Reload => Self::Reload,
             Request::Users { after } => Self::Users { after: after.map(str::to_owned) },
-            Request::AddUser { name, hash } => Self::AddUser(
+            Request::AddUser { name, hash, grants } => {
+                let name = UserName::parse(name).map_err(Refused::invalid)?;
+                let hash = StoredHash::parse(hash.0).map_err(Refused::invalid)?;
+                let mut all = Grants::default();
+                for grant in parse_grants(&grants)? {
+                    all.add(grant).map_err(Refused::invalid)?;
+                }
+                Self::AddUser(name, hash, all)
+            }
+            Request::Grant { name, grants } => Self::Grant(
                 UserName::parse(name).map_err(Refused::invalid)?,
-                StoredHash::parse(hash.0).map_err(Refused::invalid)?,
+                parse_grants(&grants)?,
+            ),
+            Request::Revoke { name, grants } => Self::Revoke(
+                UserName::parse(name).map_err(Refused::invalid)?,
+                parse_grants(&grants)?,
             ),
             Request::SetPassword { name, hash } => Self::SetPassword(
                 UserName::parse(name).map_err(Refused::invalid)?,
@@ -79,21 +95,23 @@ impl Action {
         })
     }
 
-    /// What the audit calls it.
-    fn name(&self) -> &'static str {
+    /// Which one it is in the table of all operations.
+    fn operation(&self) -> Operation {
         match self {
-            Self::Backup(..) => "backup",
-            Self::Compact(_) => "compact",
-            Self::Tables { .. } => "list tables",
-            Self::Reload => "reload",
-            Self::Users { .. } => "list users",
-            Self::AddUser(..) => "add user",
-            Self::SetPassword(..) => "set password",
-            Self::RemoveUser(_) => "remove user",
-            Self::Connections { .. } => "list connections",
-            Self::Kill { .. } => "kill connection",
-            Self::LogFilter => "show log filter",
-            Self::SetLogFilter(_) => "set log filter",
+            Self::Backup(..) => Operation::Backup,
+            Self::Compact(_) => Operation::Compact,
+            Self::Tables { .. } => Operation::TableHealth,
+            Self::Reload => Operation::Reload,
+            Self::Users { .. } => Operation::ListUsers,
+            Self::AddUser(..) => Operation::AddUser,
+            Self::SetPassword(..) => Operation::SetPassword,
+            Self::RemoveUser(_) => Operation::RemoveUser,
+            Self::Grant(..) => Operation::Grant,
+            Self::Revoke(..) => Operation::Revoke,
+            Self::Connections { .. } => Operation::ListConnections,
+            Self::Kill { .. } => Operation::KillConnection,
+            Self::LogFilter => Operation::LogFilter,
+            Self::SetLogFilter(_) => Operation::SetLogFilter,
         }
     }
 
@@ -102,9 +120,11 @@ impl Action {
         match self {
             Self::Backup(name, _) => Some(name.to_string()),
             Self::Compact(table) => Some(table.to_string()),
-            Self::AddUser(name, _) | Self::SetPassword(name, _) | Self::RemoveUser(name) => {
-                Some(name.to_string())
-            }
+            Self::AddUser(name, ..)
+            | Self::SetPassword(name, _)
+            | Self::RemoveUser(name)
+            | Self::Grant(name, _)
+            | Self::Revoke(name, _) => Some(name.to_string()),
             Self::Kill { connection } => Some(connection.to_string()),
             Self::SetLogFilter(filter) => Some(filter.clone()),
             Self::Tables { .. }
@@ -129,9 +149,9 @@ impl Administration {
         id: RequestId,
         action: Action,
     ) -> BytesMut {
-        let (name, of) = (action.name(), action.of());
+        let (operation, of) = (action.operation(), action.of());
         let result = self.act(id, action).await;
-        self.audit.administered(by, name, of.as_deref(), result.as_ref().map(|_| ()));
+        self.audit.administered(by, operation.name(), of.as_deref(), result.as_ref().map(|_| ()));
         result.unwrap_or_else(|refused| refused.encode(id))
     }
 
@@ -146,11 +166,17 @@ impl Administration {
             Action::Tables { after } => self.tables(id, after.as_deref()).await,
             Action::Reload => self.read_again(id).await,
             Action::Users { after } => self.users(id, after).await,
-            Action::AddUser(name, hash) => {
-                self.edit_users(id, move |users| users.add(name, hash)).await
+            Action::AddUser(name, hash, grants) => {
+                self.edit_users(id, move |users| users.add(name, hash, grants)).await
+            }
+            Action::Grant(name, grants) => {
+                self.edit_users(id, move |users| users.grant(&name, grants)).await
+            }
+            Action::Revoke(name, grants) => {
+                self.edit_users(id, move |users| users.revoke(&name, &grants)).await
             }
             Action::SetPassword(name, hash) => {
-                self.edit_users(id, move |users| users.set_hash(&name, hash)).await
+                self.edit_users(id, move |users| users.set_password(&name, hash)).await
             }
             Action::RemoveUser(name) => self.edit_users(id, move |users| users.remove(&name)).await,
             Action::Connections { after } => Ok(self.connections(id, after)),
@@ -159,6 +185,10 @@ impl Administration {
             Action::SetLogFilter(filter) => self.set_log_filter(id, &filter),
         }
     }
+}
+
+fn parse_grants(texts: &[&str]) -> Result<Vec<Grant>, Refused> {
+    texts.iter().map(|text| text.parse().map_err(Refused::invalid)).collect()
 }
 
 /// A reply as it goes out.

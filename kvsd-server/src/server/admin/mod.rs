@@ -14,6 +14,9 @@ mod session;
 mod tables;
 mod users;
 
+#[cfg(test)]
+mod tests;
+
 use std::convert::Infallible;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;

@@ -13,7 +13,9 @@
 //! | `T` | [Tables](Request::Tables) | the name to go on behind (string), or null |
 //! | `R` | [Reload](Request::Reload) | none |
 //! | `U` | [Users](Request::Users) | the name to go on behind (string), or null |
-//! | `A` | [AddUser](Request::AddUser) | name, hash (strings) |
+//! | `A` | [AddUser](Request::AddUser) | name, hash, and grants as `write@orders-*` (strings) |
+//! | `O` | [Grant](Request::Grant) | name, and grants (strings) |
+//! | `V` | [Revoke](Request::Revoke) | name, and grants (strings) |
 //! | `W` | [SetPassword](Request::SetPassword) | name, hash (strings) |
 //! | `X` | [RemoveUser](Request::RemoveUser) | name (string) |
 //! | `L` | [Connections](Request::Connections) | the id to go on behind, 0 for the first page (integer) |
@@ -28,7 +30,7 @@
 //! | `c` | [Compacted](Reply::Compacted) | bytes freed, dead bytes that are left (integers) |
 //! | `t` | [Tables](Reply::Tables) | whether there are more (0 or 1), and of each table its name (string) and its [statistics](super::v2::Statistics) |
 //! | `r` | [Reloaded](Reply::Reloaded) | how many users have changed (integer) |
-//! | `u` | [Users](Reply::Users) | whether there are more (0 or 1), and the names (strings) |
+//! | `u` | [Users](Reply::Users) | whether there are more (0 or 1), and of each user its [row](User) |
 //! | `l` | [Connections](Reply::Connections) | whether there are more (0 or 1), and of each connection its [row](Connection) |
 //! | `g` | [LogFilter](Reply::LogFilter) | the filter (string) |
 //! | `d` | [Done](Reply::Done) | none |
@@ -52,7 +54,7 @@ mod rows;
 
 pub use reply::Reply;
 pub use request::{PasswordHash, Request};
-pub use rows::{Connection, TableHealth};
+pub use rows::{Connection, TableHealth, User};
 
 use super::frame::{FieldError, Fields, FrameLimits};
 
@@ -62,11 +64,11 @@ use super::frame::{FieldError, Fields, FrameLimits};
 /// use kvsd::protocol::admin;
 /// use kvsd::protocol::frame::{Decoder, FrameError};
 ///
-/// let error = Decoder::new(admin::REQUEST_LIMITS).decode(b"*17\r\n").unwrap_err();
-/// assert_eq!(error, FrameError::TooManyFrames { limit: 16 });
+/// let error = Decoder::new(admin::REQUEST_LIMITS).decode(b"*97\r\n").unwrap_err();
+/// assert_eq!(error, FrameError::TooManyFrames { limit: 96 });
 /// ```
 pub const REQUEST_LIMITS: FrameLimits =
-    FrameLimits { message_bytes: 4096, frames: 16, line_bytes: 1024 };
+    FrameLimits { message_bytes: 16 * 1024, frames: 96, line_bytes: 1024 };
 
 /// What a reply may cost: enough for a page of the longest rows.
 ///
@@ -85,7 +87,7 @@ pub const REPLY_LIMITS: FrameLimits =
 /// ```
 /// use kvsd::protocol::admin::{MAX_PAGE_ROWS, REPLY_LIMITS};
 ///
-/// assert!(MAX_PAGE_ROWS * 10 + 3 <= REPLY_LIMITS.frames, "the longest rows have ten frames");
+/// assert!(MAX_PAGE_ROWS * 10 + 3 <= REPLY_LIMITS.frames, "a connection's row has ten frames");
 /// ```
 pub const MAX_PAGE_ROWS: usize = 64;
 

@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::{Connection, MAX_FILTER_BYTES, TableHealth, count, wire};
+use super::{Connection, MAX_FILTER_BYTES, TableHealth, User, count, wire};
 use crate::protocol::frame::{FieldError, Fields, FrameWriter, Message};
 use crate::protocol::v2::{FailCode, RequestId, flag};
 use crate::protocol::{cut, cut_fail_message};
@@ -77,8 +77,8 @@ pub enum Reply<'a> {
     Users {
         /// Whether there are more behind the last.
         more: bool,
-        /// At most [`MAX_PAGE_ROWS`](super::MAX_PAGE_ROWS).
-        names: Vec<&'a str>,
+        /// At most [`MAX_PAGE_ROWS`](super::MAX_PAGE_ROWS), and as many as fit the limits of a reply.
+        rows: Vec<User<'a>>,
     },
     /// To Connections: some of them.
     Connections {
@@ -141,7 +141,7 @@ impl<'a> Reply<'a> {
                 Reply::Tables { more: flag(fields)?, rows: rows(fields, TableHealth::parse)? }
             }
             RELOADED => Reply::Reloaded { users: count(fields)? },
-            USERS => Reply::Users { more: flag(fields)?, names: rows(fields, Fields::string)? },
+            USERS => Reply::Users { more: flag(fields)?, rows: rows(fields, User::parse)? },
             CONNECTIONS => {
                 Reply::Connections { more: flag(fields)?, rows: rows(fields, Connection::parse)? }
             }
@@ -193,11 +193,9 @@ impl<'a> Reply<'a> {
             Reply::Reloaded { users } => {
                 frames.integer(wire(*users));
             }
-            Reply::Users { more, names } => {
+            Reply::Users { more, rows } => {
                 frames.integer(i64::from(*more));
-                for name in names {
-                    frames.string(name);
-                }
+                rows.iter().for_each(|row| row.encode(&mut frames));
             }
             Reply::Connections { more, rows } => {
                 frames.integer(i64::from(*more));
@@ -221,7 +219,7 @@ impl<'a> Reply<'a> {
             Reply::Compacted { .. } => (COMPACTED, 2),
             Reply::Tables { rows, .. } => (TABLES, 1 + rows.len() * TableHealth::FRAMES),
             Reply::Reloaded { .. } => (RELOADED, 1),
-            Reply::Users { names, .. } => (USERS, 1 + names.len()),
+            Reply::Users { rows, .. } => (USERS, 1 + rows.iter().map(User::frames).sum::<usize>()),
             Reply::Connections { rows, .. } => (CONNECTIONS, 1 + rows.len() * Connection::FRAMES),
             Reply::LogFilter { .. } => (LOG_FILTER, 1),
             Reply::Done => (DONE, 0),

@@ -15,6 +15,8 @@ const TABLES: u8 = b'T';
 const RELOAD: u8 = b'R';
 const USERS: u8 = b'U';
 const ADD_USER: u8 = b'A';
+const GRANT: u8 = b'O';
+const REVOKE: u8 = b'V';
 const SET_PASSWORD: u8 = b'W';
 const REMOVE_USER: u8 = b'X';
 const CONNECTIONS: u8 = b'L';
@@ -40,7 +42,7 @@ const SET_LOG_FILTER: u8 = b'S';
 /// assert_eq!(Request::parse(&message), Ok((RequestId::ZERO, Some(request))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request<'a> {
     /// Make a backup.
     Backup {
@@ -72,6 +74,22 @@ pub enum Request<'a> {
         name: &'a str,
         /// What the password is checked by.
         hash: PasswordHash<'a>,
+        /// What the user may do, each as `write@orders-*`.
+        grants: Vec<&'a str>,
+    },
+    /// Let a user do more. It ends the user's connections, as every change of what it may do.
+    Grant {
+        /// The user's name.
+        name: &'a str,
+        /// What it may do beside what it may already.
+        grants: Vec<&'a str>,
+    },
+    /// Let a user do less.
+    Revoke {
+        /// The user's name.
+        name: &'a str,
+        /// What it may do no more, each as it was granted.
+        grants: Vec<&'a str>,
     },
     /// Give a user another password. It ends the user's connections.
     SetPassword {
@@ -164,9 +182,13 @@ impl<'a> Request<'a> {
             TABLES => Request::Tables { after: string_or_null(fields)? },
             RELOAD => Request::Reload,
             USERS => Request::Users { after: string_or_null(fields)? },
-            ADD_USER => {
-                Request::AddUser { name: fields.string()?, hash: PasswordHash(fields.string()?) }
-            }
+            ADD_USER => Request::AddUser {
+                name: fields.string()?,
+                hash: PasswordHash(fields.string()?),
+                grants: strings(fields)?,
+            },
+            GRANT => Request::Grant { name: fields.string()?, grants: strings(fields)? },
+            REVOKE => Request::Revoke { name: fields.string()?, grants: strings(fields)? },
             SET_PASSWORD => Request::SetPassword {
                 name: fields.string()?,
                 hash: PasswordHash(fields.string()?),
@@ -206,8 +228,16 @@ impl<'a> Request<'a> {
             Request::Tables { after } | Request::Users { after } => {
                 encode_string_or_null(&mut frames, *after);
             }
-            Request::AddUser { name, hash } | Request::SetPassword { name, hash } => {
+            Request::SetPassword { name, hash } => {
                 frames.string(name).string(hash.0);
+            }
+            Request::AddUser { name, hash, grants } => {
+                frames.string(name).string(hash.0);
+                encode_strings(&mut frames, grants);
+            }
+            Request::Grant { name, grants } | Request::Revoke { name, grants } => {
+                frames.string(name);
+                encode_strings(&mut frames, grants);
             }
             Request::Connections { after: id } | Request::Kill { connection: id } => {
                 frames.integer(wire(*id));
@@ -227,7 +257,9 @@ impl<'a> Request<'a> {
             Request::Tables { .. } => (TABLES, 1),
             Request::Reload => (RELOAD, 0),
             Request::Users { .. } => (USERS, 1),
-            Request::AddUser { .. } => (ADD_USER, 2),
+            Request::AddUser { grants, .. } => (ADD_USER, 2 + grants.len()),
+            Request::Grant { grants, .. } => (GRANT, 1 + grants.len()),
+            Request::Revoke { grants, .. } => (REVOKE, 1 + grants.len()),
             Request::SetPassword { .. } => (SET_PASSWORD, 2),
             Request::RemoveUser { .. } => (REMOVE_USER, 1),
             Request::Connections { .. } => (CONNECTIONS, 1),
@@ -235,5 +267,20 @@ impl<'a> Request<'a> {
             Request::LogFilter => (LOG_FILTER, 0),
             Request::SetLogFilter { .. } => (SET_LOG_FILTER, 1),
         }
+    }
+}
+
+/// Strings up to the last frame.
+fn strings<'a>(fields: &mut Fields<'a>) -> Result<Vec<&'a str>, FieldError> {
+    let mut strings = Vec::new();
+    while !fields.is_empty() {
+        strings.push(fields.string()?);
+    }
+    Ok(strings)
+}
+
+fn encode_strings(frames: &mut FrameWriter<'_>, strings: &[&str]) {
+    for string in strings {
+        frames.string(string);
     }
 }

@@ -33,6 +33,27 @@ pub struct TableHealth<'a> {
     pub statistics: Statistics<'a>,
 }
 
+/// A user, and what it may do.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::v2::RequestId;
+/// use kvsd::protocol::admin::{Reply, User};
+///
+/// # let mut wire = BytesMut::new();
+/// let row = User { name: "app", grants: vec!["write@orders-*", "read@default"] };
+/// Reply::Users { more: false, rows: vec![row] }.encode(Some(RequestId::ZERO), &mut wire);
+/// let row = b"+app\r\n:2\r\n+write@orders-*\r\n+read@default\r\n";
+/// assert!(wire.ends_with(row));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User<'a> {
+    /// The user's name.
+    pub name: &'a str,
+    /// What it may do, each as `write@orders-*`.
+    pub grants: Vec<&'a str>,
+}
+
 /// A connection that is open.
 ///
 /// ```
@@ -82,6 +103,53 @@ impl<'a> TableHealth<'a> {
     pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
         frames.string(self.name);
         self.statistics.encode(frames);
+    }
+}
+
+impl<'a> User<'a> {
+    /// How many frames the row has.
+    ///
+    /// ```
+    /// use kvsd::protocol::admin::User;
+    ///
+    /// assert_eq!(User { name: "app", grants: vec!["read@*"] }.frames(), 3);
+    /// ```
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        2 + self.grants.len()
+    }
+
+    /// How many bytes the row has, at most.
+    ///
+    /// ```
+    /// use kvsd::protocol::admin::User;
+    ///
+    /// assert!(User { name: "app", grants: vec!["read@*"] }.max_byte_len() >= 19);
+    /// ```
+    #[must_use]
+    pub fn max_byte_len(&self) -> usize {
+        // Prefix and line end of each string, and the number.
+        let grants: usize = self.grants.iter().map(|grant| grant.len() + 3).sum();
+        self.name.len() + 3 + 23 + grants
+    }
+
+    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+        let name = fields.string()?;
+        let mut left = count(fields)?;
+        let mut grants = Vec::new();
+        // Only what stands there is kept, whatever was promised.
+        while left > 0 {
+            grants.push(fields.string()?);
+            left -= 1;
+        }
+        Ok(Self { name, grants })
+    }
+
+    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+        frames.string(self.name).integer(wire(self.grants.len() as u64));
+        for grant in &self.grants {
+            frames.string(grant);
+        }
     }
 }
 

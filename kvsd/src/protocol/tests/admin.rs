@@ -9,7 +9,7 @@ use super::{decoder, id, whole};
 use crate::protocol::MAX_FAIL_MESSAGE_BYTES;
 use crate::protocol::admin::{
     Connection, MAX_FILTER_BYTES, MAX_PAGE_ROWS, PasswordHash, REPLY_LIMITS, REQUEST_LIMITS, Reply,
-    Request, TableHealth,
+    Request, TableHealth, User,
 };
 use crate::protocol::frame::{Decoder, FieldError};
 use crate::protocol::v2::{FailCode, Statistics};
@@ -30,8 +30,23 @@ fn every_request_has_its_golden_bytes() {
         (Request::Reload, b"*2\r\n#R:7\r\n"),
         (Request::Users { after: None }, b"*3\r\n#U:7\r\n|"),
         (Request::Users { after: Some("app") }, b"*3\r\n#U:7\r\n+app\r\n"),
-        (Request::AddUser { name: "app", hash: HASH }, &with_hash(b"*4\r\n#A:7\r\n+app\r\n")),
+        (
+            Request::AddUser { name: "app", hash: HASH, grants: Vec::new() },
+            &with_hash(b"*4\r\n#A:7\r\n+app\r\n"),
+        ),
         (Request::SetPassword { name: "app", hash: HASH }, &with_hash(b"*4\r\n#W:7\r\n+app\r\n")),
+        (
+            Request::AddUser { name: "app", hash: PasswordHash("h"), grants: vec!["read@*"] },
+            b"*5\r\n#A:7\r\n+app\r\n+h\r\n+read@*\r\n",
+        ),
+        (
+            Request::Grant { name: "app", grants: vec!["write@a", "read@b-*"] },
+            b"*5\r\n#O:7\r\n+app\r\n+write@a\r\n+read@b-*\r\n",
+        ),
+        (
+            Request::Revoke { name: "app", grants: vec!["write@a"] },
+            b"*4\r\n#V:7\r\n+app\r\n+write@a\r\n",
+        ),
         (Request::RemoveUser { name: "app" }, b"*3\r\n#X:7\r\n+app\r\n"),
         (Request::Connections { after: 0 }, b"*3\r\n#L:7\r\n:0\r\n"),
         (Request::Kill { connection: 12 }, b"*3\r\n#K:7\r\n:12\r\n"),
@@ -45,7 +60,7 @@ fn every_request_has_its_golden_bytes() {
         request.encode(id(7), &mut out);
         assert_eq!(out, bytes, "{}", out.escape_ascii());
         whole(&mut decoder(), bytes, |message| {
-            assert_eq!(Request::parse(message), Ok((id(7), Some(request))));
+            assert_eq!(Request::parse(message), Ok((id(7), Some(request.clone()))));
         });
     }
 }
@@ -62,6 +77,10 @@ fn table(name: &str) -> TableHealth<'_> {
         stopped: None,
     };
     TableHealth { name, statistics }
+}
+
+fn user<'a>(name: &'a str, grants: &[&'a str]) -> User<'a> {
+    User { name, grants: grants.to_vec() }
 }
 
 fn connection(user: Option<&str>) -> Connection<'_> {
@@ -103,8 +122,8 @@ fn every_reply_has_its_golden_bytes() {
         (Some(id(7)), Reply::Reloaded { users: 3 }, b"*3\r\n#r:7\r\n:3\r\n"),
         (
             Some(id(7)),
-            Reply::Users { more: true, names: vec!["app", "ops"] },
-            b"*5\r\n#u:7\r\n:1\r\n+app\r\n+ops\r\n",
+            Reply::Users { more: true, rows: vec![user("app", &["read@*"]), user("ops", &[])] },
+            b"*8\r\n#u:7\r\n:1\r\n+app\r\n:1\r\n+read@*\r\n+ops\r\n:0\r\n",
         ),
         (
             Some(id(7)),
@@ -157,7 +176,7 @@ fn surplus_frames_of_a_request_are_refused_and_those_of_a_reply_skipped() {
 #[test]
 fn a_hash_is_shown_nowhere() {
     for request in [
-        Request::AddUser { name: "app", hash: HASH },
+        Request::AddUser { name: "app", hash: HASH, grants: Vec::new() },
         Request::SetPassword { name: "app", hash: HASH },
     ] {
         let shown = format!("{request:?}");
@@ -192,6 +211,7 @@ fn the_longest_messages_are_within_their_limits() {
         requests: most,
         memory_bytes: most,
     };
+    let grant = "g".repeat(71);
     let filter = "\u{e4}".repeat(MAX_FILTER_BYTES);
     for reply in [
         Reply::Tables {
@@ -199,7 +219,8 @@ fn the_longest_messages_are_within_their_limits() {
             rows: vec![TableHealth { name: &name, statistics }; MAX_PAGE_ROWS],
         },
         Reply::Connections { more: true, rows: vec![row; MAX_PAGE_ROWS] },
-        Reply::Users { more: true, names: vec![&name; MAX_PAGE_ROWS] },
+        Reply::Users { more: true, rows: vec![user(&name, &[]); MAX_PAGE_ROWS] },
+        Reply::Users { more: true, rows: vec![user(&name, &[grant.as_str(); 64])] },
         Reply::LogFilter { filter: &filter },
     ] {
         let mut out = BytesMut::new();
@@ -209,7 +230,8 @@ fn the_longest_messages_are_within_their_limits() {
         assert!(matches!(Reply::parse(&message), Ok((Some(_), Some(_)))));
     }
     let hash = "h".repeat(REQUEST_LIMITS.line_bytes);
-    let request = Request::AddUser { name: &name, hash: PasswordHash(&hash) };
+    let request =
+        Request::AddUser { name: &name, hash: PasswordHash(&hash), grants: vec![&grant; 64] };
     let mut out = BytesMut::new();
     request.encode(id(i64::MAX as u64), &mut out);
     assert!(Decoder::new(REQUEST_LIMITS).decode(&out).unwrap().is_some());
@@ -275,8 +297,11 @@ proptest! {
             },
         });
         check_reply(&Reply::Tables { more, rows: tables.collect() })?;
-        let names = rows.iter().map(|(name, ..)| name.as_str());
-        check_reply(&Reply::Users { more, names: names.collect() })?;
+        let users = rows.iter().map(|(name, grant, ..)| User {
+            name,
+            grants: grant.iter().map(String::as_str).collect(),
+        });
+        check_reply(&Reply::Users { more, rows: users.collect() })?;
     }
 
     #[test]
@@ -289,7 +314,9 @@ proptest! {
             Request::Compact { table: name },
             Request::Tables { after },
             Request::Users { after },
-            Request::AddUser { name, hash },
+            Request::AddUser { name, hash, grants: vec![name, hash.0] },
+            Request::Grant { name, grants: vec![hash.0] },
+            Request::Revoke { name, grants: Vec::new() },
             Request::SetPassword { name, hash },
             Request::RemoveUser { name },
             Request::Connections { after: number },
