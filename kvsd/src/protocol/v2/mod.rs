@@ -320,7 +320,9 @@ fn bytes_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a [u8]>, FieldE
     if fields.null() { Ok(None) } else { fields.bytes().map(Some) }
 }
 
-fn string_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a str>, FieldError> {
+pub(in crate::protocol) fn string_or_null<'a>(
+    fields: &mut Fields<'a>,
+) -> Result<Option<&'a str>, FieldError> {
     if fields.null() { Ok(None) } else { fields.string().map(Some) }
 }
 
@@ -348,7 +350,10 @@ fn encode_bytes_or_null(frames: &mut FrameWriter<'_>, bytes: Option<&[u8]>) {
     };
 }
 
-fn encode_string_or_null(frames: &mut FrameWriter<'_>, string: Option<&str>) {
+pub(in crate::protocol) fn encode_string_or_null(
+    frames: &mut FrameWriter<'_>,
+    string: Option<&str>,
+) {
     match string {
         Some(string) => frames.string(string),
         None => frames.null(),
@@ -366,7 +371,7 @@ fn encode_incarnation(frames: &mut FrameWriter<'_>, incarnation: u64) {
     frames.integer(i64::from_le_bytes(incarnation.to_le_bytes()));
 }
 
-fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {
+pub(in crate::protocol) fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {
     match fields.integer()? {
         0 => Ok(false),
         1 => Ok(true),
