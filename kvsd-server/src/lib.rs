@@ -49,6 +49,7 @@ pub mod engine;
 mod init;
 pub mod log;
 mod metrics;
+mod network;
 #[cfg(feature = "cli")]
 mod record_line;
 mod secret_file;

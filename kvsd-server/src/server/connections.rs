@@ -3,7 +3,6 @@
 //! Each is a task that owns its slot. Knows streams of every kind and sessions; never a listener.
 //! Next file to read: [`crate::session`].
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use super::ServeError;
+use super::roster::{Guest, Peer, Roster};
 use super::stop::{Stop, Stopper};
 use crate::config::Settings;
 use crate::engine::Engine;
@@ -29,6 +29,7 @@ use crate::tls;
 #[derive(Debug)]
 pub(crate) struct Connections {
     service: Arc<Service>,
+    roster: Arc<Roster>,
     slots: Arc<Semaphore>,
     max_connections: u32,
     handshake_timeout: Duration,
@@ -51,6 +52,7 @@ impl Connections {
         let max_connections = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
         Self {
             service: Arc::new(service),
+            roster: Arc::default(),
             slots: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             handshake_timeout: settings.handshake_timeout,
@@ -74,16 +76,18 @@ impl Connections {
         tls: Option<TlsAcceptor>,
     ) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let newcomer = Newcomer { from: Some(peer.ip()), certified: None, deadline };
+        let peer = if tls.is_some() { Peer::Tls(peer) } else { Peer::Plain(peer) };
+        let guest = self.roster.enter(peer);
+        let newcomer = Newcomer { entry: Arc::clone(guest.entry()), certified: None, deadline };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        self.spawn(slot, peer, async move {
+        self.spawn(slot, guest, async move {
             // Answers leave when they are written. A socket that refuses is served all the same.
             let _ = socket.set_nodelay(true);
             let Some(tls) = tls else {
                 return session::run_and_close(&mut socket, &service, newcomer, &mut stop).await;
             };
-            match encrypt(socket, tls, deadline, &mut stop).await {
+            match encrypt(socket, tls, &newcomer, &mut stop).await {
                 Ok(mut stream) => {
                     let shown = stream.get_ref().1.peer_certificates();
                     let certified = shown.and_then(|chain| tls::user_of(chain.first()?));
@@ -100,14 +104,15 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let guest = self.roster.enter(Peer::Embedded);
         let newcomer = Newcomer {
-            from: None,
+            entry: Arc::clone(guest.entry()),
             certified: None,
             deadline: Instant::now() + self.handshake_timeout,
         };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        self.spawn(slot, "embedded", async move {
+        self.spawn(slot, guest, async move {
             session::run(&mut pipe, &service, newcomer, &mut stop).await
         });
     }
@@ -115,12 +120,13 @@ impl Connections {
     fn spawn(
         &self,
         slot: Slot,
-        peer: impl fmt::Display + Send + 'static,
+        guest: Guest,
         session: impl Future<Output = Ended> + Send + 'static,
     ) {
         let mut stop = self.stopper.subscribe();
         let (seen_tls, service) = (Arc::clone(&self.seen_tls), Arc::clone(&self.service));
         tokio::spawn(async move {
+            let peer = guest.entry().peer();
             debug!(%peer, "connected");
             let ended = tokio::select! {
                 ended = session => ended,
@@ -131,8 +137,14 @@ impl Connections {
                 service.metrics.refuse(why);
             }
             log(&peer, &ended, refusal, &seen_tls);
-            drop(slot);
+            drop((guest, slot));
         });
+    }
+
+    /// Who is connected.
+    #[allow(dead_code, reason = "administration and the status page read it")]
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
     }
 
     /// Ends all connections and closes the engine: sessions get half of `patience` to finish what
@@ -167,13 +179,14 @@ impl Connections {
 async fn encrypt(
     socket: TcpStream,
     tls: TlsAcceptor,
-    deadline: Instant,
+    newcomer: &Newcomer,
     stop: &mut Stop,
 ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Ended> {
-    let handshake = timeout_at(deadline, tls.accept(socket).into_fallible());
+    let handshake = timeout_at(newcomer.deadline, tls.accept(socket).into_fallible());
     let shaken = tokio::select! {
         biased;
         () = stop.draining() => return Err(Ended::Dismissed),
+        why = newcomer.entry.evicted() => return Err(Ended::Evicted(why)),
         shaken = handshake => shaken,
     };
     match shaken {
@@ -187,7 +200,7 @@ async fn encrypt(
     }
 }
 
-fn log(peer: &impl fmt::Display, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBool) {
+fn log(peer: &Peer, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBool) {
     let is_worth_a_warning = match ended {
         Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
@@ -195,6 +208,7 @@ fn log(peer: &impl fmt::Display, ended: &Ended, refusal: Option<Refusal>, seen_t
         Ended::Left
         | Ended::Stopped
         | Ended::Revoked
+        | Ended::Evicted(_)
         | Ended::Dismissed
         | Ended::Broken(_)
         | Ended::TimedOut

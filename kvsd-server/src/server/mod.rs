@@ -9,6 +9,8 @@ pub(crate) mod admin;
 pub(crate) mod connections;
 mod error;
 mod reload;
+#[allow(dead_code, reason = "administration and the status page read it")]
+pub(crate) mod roster;
 pub(crate) mod stop;
 
 use std::convert::Infallible;

@@ -143,7 +143,10 @@ async fn admit(
             return Err((FailCode::Unauthenticated, Refusal::NoCredentials, NOBODY));
         };
         let login = service.authenticator.admit(user.as_bytes());
-        return login.ok_or((FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER));
+        let login =
+            login.ok_or((FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER))?;
+        newcomer.entry.belongs_to(user);
+        return Ok(login);
     };
     match identify(credentials.user, credentials.password, service, newcomer).await {
         Ok(login) => Ok(login),
@@ -167,10 +170,16 @@ async fn identify(
     newcomer: &Newcomer,
 ) -> Result<Login, Denied> {
     let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
-    if password.is_empty() && is_certified {
-        return service.authenticator.admit(user).ok_or(Denied::Credentials);
+    let login = if password.is_empty() && is_certified {
+        service.authenticator.admit(user).ok_or(Denied::Credentials)
+    } else {
+        service.authenticator.verify(user, password, newcomer.address()).await
+    }?;
+    // Where anyone is let in, a name says nothing.
+    if !service.authenticator.accepts_anyone() {
+        newcomer.entry.belongs_to(&String::from_utf8_lossy(user));
     }
-    service.authenticator.verify(user, password, newcomer.from).await
+    Ok(login)
 }
 
 fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
