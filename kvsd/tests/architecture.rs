@@ -73,7 +73,7 @@ const SERVER: &[Row] = &[
         crates: &["std", "thiserror", "tokio_rustls", "webpki"] },
     Row { modules: &["auth"], uses: &["network", "users"],
         crates: &["std", "blake2", "getrandom", "thiserror", "tokio"] },
-    Row { modules: &["audit"], uses: &["secret_file"],
+    Row { modules: &["audit"], uses: &["auth", "secret_file"],
         crates: &["std", "humantime", "serde", "serde_json", "thiserror", "tracing"] },
     Row { modules: &["engine"], uses: &[],
         crates: &["std", "async_trait", "bytes", "kvsd::TableName", "kvsd::UnixMillis",
@@ -88,7 +88,8 @@ const SERVER: &[Row] = &[
     // Numbers: no I/O, no clock, no log.
     Row { modules: &["metrics"], uses: &[], crates: &["std::sync"] },
     Row { modules: &["session"],
-        uses: &["auth", "clock", "engine", "metrics", "server/roster", "server/stop", "users"],
+        uses: &["audit", "auth", "clock", "engine", "metrics", "server/roster", "server/stop",
+            "users"],
         crates: &["std", "bytes", "futures_util", "kvsd", "thiserror", "tokio", "tracing"] },
     Row { modules: &["config"], uses: &["auth", "log", "tls", "units", "users"],
         crates: &["std", "humantime", "kvsd", "serde", "thiserror", "tokio_rustls", "toml"] },

@@ -41,7 +41,6 @@ pub struct Settings {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
     pub(crate) sources: Sources,
-    pub(crate) audit_log: Option<PathBuf>,
     pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
@@ -90,7 +89,7 @@ impl fmt::Debug for Settings {
             .field("open_files", &self.open_files)
             .field("tls", &self.tls.is_some())
             .field("authenticator", &self.authenticator)
-            .field("audit_log", &self.audit_log)
+            .field("audit_log", &self.sources.audit_log)
             .field("log_filter", &self.log_filter)
             .finish()
     }
@@ -130,7 +129,6 @@ impl Config {
             tls,
             authenticator,
             sources,
-            audit_log: self.audit_log.clone(),
             log_filter: None,
         })
     }
@@ -170,7 +168,7 @@ impl Config {
     fn sources(&self) -> Result<Sources, ConfigError> {
         let tls = self.tls_files()?.map(|files| (files.clone(), Watch::new(files.paths())));
         let users = self.users.clone().map(|file| (file.clone(), Watch::new([file])));
-        Ok(Sources { tls, users })
+        Ok(Sources { tls, users, audit_log: self.audit_log.clone() })
     }
 
     fn tls_files(&self) -> Result<Option<TlsFiles>, ConfigError> {

@@ -13,6 +13,8 @@ use crate::tls::TlsFiles;
 pub(crate) struct Sources {
     pub(crate) tls: Option<(TlsFiles, Watch)>,
     pub(crate) users: Option<(PathBuf, Watch)>,
+    /// Written, and opened again.
+    pub(crate) audit_log: Option<PathBuf>,
 }
 
 /// Some files, as they were when they were looked at last.

@@ -80,16 +80,16 @@ impl Server {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
-        let audit = Arc::new(Audit::open(settings.audit_log.as_deref())?);
+        let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
         let engine = open_engine(&settings).await?;
         match listen(socket) {
             Ok((listener, local_addr)) => Ok(Self {
                 admin: admin_socket(&settings, &engine, &audit),
                 listener,
                 local_addr,
-                reload: Reload::new(&settings),
+                reload: Reload::new(&settings, Arc::clone(&audit)),
                 shutdown_timeout: settings.shutdown_timeout,
-                connections: Connections::new(engine, &settings, Arc::default()),
+                connections: Connections::new(engine, &settings, Arc::default(), audit),
             }),
             Err(source) => {
                 engine.close().await?;

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::config::{Settings, Sources, Watch};
 use crate::users::{Users, UsersError};
@@ -44,6 +45,7 @@ pub(super) struct Reload {
 struct Inner {
     tls: RwLock<Option<TlsAcceptor>>,
     authenticator: Authenticator,
+    audit: Arc<Audit>,
     sources: Mutex<Sources>,
 }
 
@@ -55,10 +57,11 @@ enum Which {
 }
 
 impl Reload {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, audit: Arc<Audit>) -> Self {
         let inner = Inner {
             tls: RwLock::new(settings.tls.clone().map(TlsAcceptor::from)),
             authenticator: settings.authenticator.clone(),
+            audit,
             sources: Mutex::new(settings.sources.clone()),
         };
         Self { asked: Arc::default(), inner: Arc::new(inner) }
@@ -73,22 +76,23 @@ impl Reload {
         self.inner.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps an eye on the files, and on what is remembered of users, for as long as it is polled.
+    /// Keeps an eye on the files, on what is remembered of users and on what is left out of the
+    /// audit, for as long as it is polled.
     pub(super) async fn watch(&self) -> Infallible {
-        if self.inner.has_no_files() {
-            return std::future::pending().await;
-        }
         loop {
             let which = match timeout(PERIOD, self.asked.notified()).await {
                 Ok(()) => Which::All,
                 Err(_) => Which::Changed,
             };
-            let inner = Arc::clone(&self.inner);
-            let read = tokio::task::spawn_blocking(move || inner.read(which));
-            if read.await.is_err() {
-                warn!("reading the files again has failed; what was read before stays in force");
+            if which == Which::All || self.inner.watches_files() {
+                let inner = Arc::clone(&self.inner);
+                let read = tokio::task::spawn_blocking(move || inner.read(which));
+                if read.await.is_err() {
+                    warn!("reading the files again has failed; what was before stays in force");
+                }
             }
             self.inner.authenticator.forget();
+            self.inner.audit.settle();
         }
     }
 }
@@ -113,15 +117,15 @@ impl Which {
 }
 
 impl Inner {
-    fn has_no_files(&self) -> bool {
+    fn watches_files(&self) -> bool {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.tls.is_none() && sources.users.is_none()
+        sources.tls.is_some() || sources.users.is_some()
     }
 
     /// Reads what has changed, or all of it. Blocks.
     fn read(&self, which: Which) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let Sources { tls, users } = &mut *sources;
+        let Sources { tls, users, audit_log } = &mut *sources;
         if let Some((files, watch)) = tls
             && let Some(says) = which.to_read(watch)
         {
@@ -143,10 +147,16 @@ impl Inner {
             match loaded {
                 Ok(users) => {
                     let changed = self.authenticator.replace(&users);
-                    info!(file = %file.display(), changed, "users read again");
+                    info!(file = %file.display(), changed = changed.len(), "users read again");
+                    self.audit.users_changed(&changed);
                 }
                 Err(error) => keep(file, &error, says),
             }
+        }
+        if let (Which::All, Some(file)) = (which, audit_log)
+            && let Err(error) = self.audit.reopen(file)
+        {
+            keep(file, &error, Says::Why);
         }
     }
 }
@@ -230,7 +240,7 @@ mod tests {
                 tls_key: Some(path("key")),
                 ..Config::default()
             };
-            let reload = Reload::new(&config.check().unwrap());
+            let reload = Reload::new(&config.check().unwrap(), Arc::default());
             Self { folder, reload }
         }
 
