@@ -122,6 +122,11 @@ impl Audit {
         self.leave_out("users", Outcome::Ok, left_out);
     }
 
+    /// The configuration was read again, and these settings have changed.
+    pub(crate) fn settings_changed(&self, keys: &str) {
+        self.enter(&Entry { of: Some(keys), ..Entry::new("settings", Outcome::Ok) });
+    }
+
     /// Tells how many entries were left out, once there are no more of them. To be called every now
     /// and then.
     pub(crate) fn settle(&self) {

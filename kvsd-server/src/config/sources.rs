@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::Layers;
 use crate::tls::TlsFiles;
 
 /// What is read again.
@@ -15,6 +16,8 @@ pub(crate) struct Sources {
     pub(crate) users: Option<(PathBuf, Watch)>,
     /// Written, and opened again.
     pub(crate) audit_log: Option<PathBuf>,
+    /// With the configuration file.
+    pub(crate) layers: Option<Layers>,
 }
 
 /// Some files, as they were when they were looked at last.
