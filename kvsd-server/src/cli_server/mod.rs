@@ -6,6 +6,7 @@
 
 mod args;
 mod completions;
+mod config;
 mod descriptors;
 mod dump;
 mod exit;
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         None => serve::run(cli.server),
         Some(Command::Init(args)) => init::run(args),
+        Some(Command::Config(args)) => config::run(args.action),
         Some(Command::User(args)) => user::run(args.action),
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),

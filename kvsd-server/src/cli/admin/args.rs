@@ -58,9 +58,10 @@ pub(super) enum AdminCommand {
     /// --help`.
     #[command(after_help = TABLES_EXAMPLES)]
     Tables,
-    /// Have the server read certificate and users again
+    /// Have the server read configuration, certificate and users again
     ///
-    /// It does so by itself within a second of a change; this tells whether it could. A file that
+    /// It does so by itself within a second of a change of certificate and users; this tells whether it
+    /// could. A file that
     /// cannot be used changes nothing.
     #[command(after_help = RELOAD_EXAMPLES)]
     Reload,

@@ -151,7 +151,7 @@ impl Outcome {
                 write_aligned(out, &TABLE_HEADINGS, rows.collect())
             }
             Self::Reloaded { users } => {
-                writeln!(out, "OK certificate and users read again, {users} users changed")
+                writeln!(out, "OK read again, {users} users changed")
             }
             Self::Users(users) => users.iter().try_for_each(|user| {
                 let grants = user.grants.join(",");

@@ -62,11 +62,12 @@ impl Bench {
         let settings = config.check().unwrap().with_log_filter(filter);
         let engine = open_engine(&settings).await.unwrap();
         engine.create_table(&TableName::default()).await.unwrap();
-        let connections = Connections::new(Arc::clone(&engine), &settings, Arc::default());
+        let connections =
+            Connections::new(Arc::clone(&engine), &settings, Arc::default(), Arc::default());
         let administration = Administration {
             engine,
             audit: Arc::default(),
-            reload: Reload::new(&settings),
+            reload: Reload::new(&settings, Arc::default()),
             roster: Arc::clone(connections.roster()),
             log_filter: settings.log_filter().cloned(),
         };
