@@ -51,7 +51,7 @@ async fn users_come_and_go_at_run_time_and_it_is_so_when_it_is_answered() {
     assert_prints(&new(&["user", "add", "ops", "--grant", "read@*"], b"two\n"), "OK\n");
     let ops = connect(&server, "ops", "two").await.unwrap();
     assert_eq!(ops.get::<String>("key").await.unwrap(), None);
-    assert_eq!(ops.set("key", "value").await.unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(ops.set("key", "value").await.unwrap_err().kind(), ErrorKind::PermissionDenied);
     assert_prints(&run(&server, &["user", "grant", "ops", "write@default"]), "OK\n");
     let ops = connect(&server, "ops", "two").await.unwrap();
     ops.set("key", "value").await.unwrap();

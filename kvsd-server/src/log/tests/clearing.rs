@@ -81,8 +81,11 @@ fn what_watches_may_still_want_stays_on_request_too() {
     assert_eq!(run.clear(), Ok(true));
     // Neither the sealed one nor the one that is written.
     assert_eq!(segments(&run.disk), before);
-    run.set_clock(1_400);
-    assert_eq!(run.clear(), Ok(true));
+    // Once each is old enough: what compaction does by itself makes the table younger.
+    for now in [1_400, 1_800] {
+        run.set_clock(now);
+        assert_eq!(run.clear(), Ok(true));
+    }
     assert!(segments(&run.disk).iter().all(|path| !before.contains(path)), "they are old enough");
     assert!(bytes_of_segments(&run) < 200);
     assert_eq!(run.read_everything(), Ok(()));
