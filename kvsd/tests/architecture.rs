@@ -72,7 +72,7 @@ const SERVER: &[Row] = &[
     Row { modules: &["tls"], uses: &["secret_file"],
         crates: &["std", "thiserror", "tokio_rustls", "webpki"] },
     Row { modules: &["auth"], uses: &["network", "users"],
-        crates: &["std", "blake2", "getrandom", "thiserror", "tokio", "tracing"] },
+        crates: &["std", "blake2", "getrandom", "thiserror", "tokio"] },
     Row { modules: &["audit"], uses: &["auth", "secret_file"],
         crates: &["std", "humantime", "serde", "serde_json", "thiserror", "tracing"] },
     Row { modules: &["engine"], uses: &[],

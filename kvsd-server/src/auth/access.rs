@@ -117,3 +117,30 @@ const _: () = {
     }
     assert!(Operation::SetLogFilter as usize + 1 == OPERATIONS.len(), "all of them");
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the protocol's documentation gives it. The matrix of the sessions' tests is made from the
+    /// table and follows a wrong row: here is what users may do in a second hand, so that a change
+    /// of it is a decision.
+    #[test]
+    fn what_each_operation_takes_is_fixed() {
+        use Operation as Op;
+        let takes = |need: Need| -> Vec<Operation> {
+            OPERATIONS.into_iter().filter(|row| row.2 == need).map(|row| row.0).collect()
+        };
+        let roles = [Role::Read, Role::Write, Role::Admin].map(|role| takes(Need::Role(role)));
+        let [read, write, admin] = roles;
+        assert_eq!(read, [Op::Get, Op::Exists, Op::Lifetime, Op::Scan, Op::Watch, Op::Statistics]);
+        assert_eq!(
+            write,
+            [Op::Set, Op::Delete, Op::Increment, Op::Expire, Op::Batch, Op::CreateTable]
+        );
+        assert_eq!(admin, [Op::DropTable]);
+        assert_eq!(takes(Need::Nothing), [Op::Ping, Op::Cancel]);
+        assert_eq!(takes(Need::OfEachPart), [Op::Pipeline]);
+        assert_eq!(takes(Need::RoleToSee(Role::Read)), [Op::Tables]);
+    }
+}

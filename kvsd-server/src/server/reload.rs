@@ -65,6 +65,9 @@ enum Which {
 
 impl Reload {
     pub(super) fn new(settings: &Settings, audit: Arc<Audit>) -> Self {
+        if let Some((file, _)) = &settings.sources.users {
+            tell_of_ungranted(&settings.authenticator, file);
+        }
         let inner = Inner {
             tls: RwLock::new(settings.tls.clone().map(TlsAcceptor::from)),
             shutdown_timeout: RwLock::new(settings.shutdown_timeout),
@@ -168,6 +171,7 @@ impl Inner {
                     info!(file = %file.display(), changed = changed.len(), "users read again");
                     self.audit.users_changed(&changed);
                     again.users = changed.len();
+                    tell_of_ungranted(&self.authenticator, file);
                 }
                 Err(error) => again.kept.push(keep(file, &error, says)),
             }
@@ -315,6 +319,25 @@ fn load_users(file: &Path) -> Result<Users, UsersError> {
     Ok(users)
 }
 
+/// Says once for all of them which users can do nothing, as those of older files, and what mends it.
+fn tell_of_ungranted(authenticator: &Authenticator, file: &Path) {
+    let mut users = authenticator.ungranted();
+    if users.is_empty() {
+        return;
+    }
+    let more = users.len().saturating_sub(MAX_TOLD);
+    users.truncate(MAX_TOLD);
+    if more > 0 {
+        users.push(format!("and {more} more"));
+    }
+    warn!(
+        users = %users.join(", "),
+        "these users may log in and no more: nothing was granted to them, as it was not by older \
+         versions; for each: kvsd-server user grant NAME 'write@*' --users {}",
+        file.display()
+    );
+}
+
 /// Says why a file was not read, and returns it.
 fn keep(file: &Path, error: &dyn Error, says: Says) -> String {
     let reason = with_causes(error);
@@ -342,6 +365,8 @@ impl std::fmt::Debug for Inner {
     }
 }
 
+/// How many users are named in one line of the log.
+const MAX_TOLD: usize = 16;
 /// How often the files are looked at: what has changed in them acts within a second.
 const PERIOD: Duration = Duration::from_millis(400);
 

@@ -95,6 +95,25 @@
 //! (`b l r n t`) have no such room, and grow by a new type. Times are integers, milliseconds since
 //! 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
 //!
+//! # Access
+//!
+//! A user has a role on some tables: `read`, `write` or `admin`, each of which may do what the one
+//! before it may. What it may not do is answered with a Fail of the code `DENIED`
+//! ([`FailCode::Denied`]) before anything else is looked at, whether the table is there or not.
+//! Nothing was done then, and the connection goes on.
+//!
+//! | takes | requests |
+//! |---|---|
+//! | nothing | `P C` |
+//! | `read` on the table | `G E Y R W Q` |
+//! | `write` on the table | `S D I X B N` |
+//! | `admin` on the table | `Z` |
+//! | what each of its requests takes; each is answered on its own | `L` |
+//! | nothing; the tables are named that the user may read | `T` |
+//!
+//! When a user's grants change, its connections are ended with a Fail of the code
+//! `UNAUTHENTICATED`, and what is under way on them with it.
+//!
 //! # Opening
 //!
 //! The first message is Hello; one whose highest version is above 2 may hold frames that are not
