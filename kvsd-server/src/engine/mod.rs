@@ -9,6 +9,7 @@ mod backup;
 mod changes;
 mod error;
 mod scan;
+mod shown;
 mod table;
 mod write;
 
@@ -159,7 +160,7 @@ pub enum ReadNow<'b> {
 }
 
 /// A record whose value stands in the caller's buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Found<'b> {
     /// The write that made it.
     pub version: Version,
@@ -179,7 +180,7 @@ pub struct Head {
 }
 
 /// A record that owns its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The write that made it.
     pub version: Version,
