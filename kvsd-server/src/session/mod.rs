@@ -9,6 +9,7 @@
 //! tables live. Nothing that a peer sends may panic here, and no key, value or password may reach
 //! a log line. Next file to read: `opening`, then `v2`.
 
+mod denied;
 mod fail;
 mod farewell;
 mod input;

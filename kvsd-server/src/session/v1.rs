@@ -2,7 +2,7 @@
 //!
 //! Serves the clients of kvsd 0.1, on the table `default`. Next file to read: `v2`.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use kvsd::TableName;
@@ -15,14 +15,14 @@ use super::input::Input;
 use super::leave::Leave;
 use super::meter::Meter;
 use super::output::Output;
-use super::{Ended, Service, fail, tidy};
+use super::{Ended, Service, denied, fail, tidy};
 use crate::auth::access::Operation;
 use crate::auth::{Forbidden, Login};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
-use crate::metrics::Refusal;
+use crate::server::roster::Entry;
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -40,6 +40,7 @@ where
     let mut session = Session {
         service,
         login: leave.login.clone(),
+        entry: Arc::clone(&leave.entry),
         max_value_bytes,
         output: Output::default(),
         scratch: Vec::new(),
@@ -87,6 +88,7 @@ where
 struct Session<'s> {
     service: &'s Service,
     login: Login,
+    entry: Arc<Entry>,
     max_value_bytes: usize,
     output: Output,
     /// Where the engine puts the value of a read.
@@ -99,7 +101,7 @@ impl Session<'_> {
         if let Ok(Some(request)) = &request
             && let Err(forbidden) = self.check(request)
         {
-            self.service.metrics.refuse(Refusal::Denied);
+            denied::note(self.service, &self.entry, forbidden, TABLE.as_str());
             // Those clients know no code for it.
             return self.fail(FailCode::Undefined, &forbidden.to_string());
         }
