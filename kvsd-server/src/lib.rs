@@ -47,6 +47,7 @@ pub mod engine;
 #[cfg(feature = "cli")]
 mod init;
 pub mod log;
+mod metrics;
 mod network;
 #[cfg(feature = "cli")]
 mod record_line;

@@ -21,6 +21,7 @@ use super::roster::{Guest, Peer, Roster};
 use super::stop::{Stop, Stopper};
 use crate::config::Settings;
 use crate::engine::Engine;
+use crate::metrics::{Metrics, Refusal};
 use crate::session::{self, Ended, Newcomer, Service};
 use crate::tls;
 
@@ -41,10 +42,11 @@ pub(crate) struct Connections {
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Connections {
-    pub(crate) fn new(engine: Arc<dyn Engine>, settings: &Settings) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
         let service = Service {
             engine,
             authenticator: settings.authenticator.clone(),
+            metrics,
             max_value_bytes: settings.max_value_bytes,
         };
         let max_connections = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
@@ -122,7 +124,7 @@ impl Connections {
         session: impl Future<Output = Ended> + Send + 'static,
     ) {
         let mut stop = self.stopper.subscribe();
-        let seen_tls = Arc::clone(&self.seen_tls);
+        let (seen_tls, service) = (Arc::clone(&self.seen_tls), Arc::clone(&self.service));
         tokio::spawn(async move {
             let peer = guest.entry().peer();
             debug!(%peer, "connected");
@@ -130,7 +132,11 @@ impl Connections {
                 ended = session => ended,
                 () = stop.cut() => Ended::Stopped,
             };
-            log(&peer, &ended, &seen_tls);
+            let refusal = ended.refusal();
+            if let Some(why) = refusal {
+                service.metrics.refuse(why);
+            }
+            log(&peer, &ended, refusal, &seen_tls);
             drop((guest, slot));
         });
     }
@@ -194,30 +200,96 @@ async fn encrypt(
     }
 }
 
-fn log(peer: &Peer, ended: &Ended, seen_tls: &AtomicBool) {
-    let refused = match ended {
+fn log(peer: &Peer, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBool) {
+    let is_worth_a_warning = match ended {
+        Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
+        // Whoever only knocks, as a balancer's health check does, is none to warn of.
+        Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,
         Ended::Left
         | Ended::Stopped
         | Ended::Revoked
         | Ended::Evicted(_)
         | Ended::Dismissed
-        | Ended::Broken(_) => false,
-        Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
-        // Whoever only knocks, as a balancer's health check does, is none to warn of.
-        Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,
-        Ended::TimedOut
-        | Ended::Denied(_)
+        | Ended::Broken(_)
+        | Ended::TimedOut
+        | Ended::Denied(..)
         | Ended::Garbled(_)
         | Ended::Parted(_)
         | Ended::Misplaced(_) => true,
     };
-    if refused {
-        warn!(%peer, reason = %ended, "refused");
-    } else {
-        debug!(%peer, reason = %ended, "closed");
+    match refusal {
+        Some(why) if is_worth_a_warning => {
+            warn!(%peer, why = why.label(), reason = %ended, "refused");
+        }
+        _ => debug!(%peer, reason = %ended, "closed"),
     }
 }
 
 /// What the engine gets to close, at least: a slow disk costs less than a start after an unclean
 /// end.
 const MIN_CLOSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::server::open_engine;
+    use crate::users::{Password, StoredHash, UserName, Users};
+
+    #[tokio::test]
+    async fn whoever_is_refused_is_counted_once_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users");
+        let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
+        Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+        let config = Config {
+            insecure: true,
+            users: Some(users),
+            data_dir: folder.path().join("data"),
+            handshake_timeout: Duration::from_millis(100),
+            ..Config::default()
+        };
+        let settings = config.check().unwrap();
+        let engine = open_engine(&settings).await.unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let connections = Connections::new(engine, &settings, Arc::clone(&metrics));
+
+        let right = &b"*3\r\n#\x02+app\r\n+secret\r\n"[..];
+        let cases = [
+            (right, None),
+            (b"", None),
+            (b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\nap", Some(Refusal::HandshakeLate)),
+            (b"*6\r\n#H:0\r\n:2\r\n:2\r\n||", Some(Refusal::NoCredentials)),
+            (b"*6\r\n#H:0\r\n:7\r\n:9\r\n||", Some(Refusal::Version)),
+            (
+                b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\napp\r\n$1\r\nx\r\n",
+                Some(Refusal::WrongCredentials),
+            ),
+            (b"*3\r\n#\x02+app\r\n+wrong\r\n", Some(Refusal::WrongCredentials)),
+            (b"*3\r\n#\x02+nobody\r\n+secret\r\n", Some(Refusal::WrongCredentials)),
+            (b"GET / HTTP/1.1\r\n\r\n", Some(Refusal::Garbage)),
+            (b"*1\r\n#\x01", Some(Refusal::Garbage)),
+            (b"*999999999\r\n", Some(Refusal::OverLimit)),
+            (b"\x16\x03\x01\x02\x00\x01", Some(Refusal::TlsOnPlain)),
+        ];
+        let mut expected = [0; Refusal::ALL.len()];
+        for (said, why) in cases {
+            let (mut client, server) = tokio::io::duplex(1024);
+            connections.spawn_pipe(connections.slot().await, server);
+            client.write_all(said).await.unwrap();
+            // Who is late still has something to say.
+            if why != Some(Refusal::HandshakeLate) {
+                client.shutdown().await.unwrap();
+            }
+            client.read_to_end(&mut Vec::new()).await.unwrap();
+            connections.all_ended().await;
+            if let Some(why) = why {
+                expected[why as usize] += 1;
+            }
+            assert_eq!(Refusal::ALL.map(|why| metrics.refused(why)), expected, "after {said:?}");
+        }
+        connections.cut(Instant::now()).await.unwrap();
+    }
+}

@@ -87,7 +87,7 @@ impl Server {
                 local_addr,
                 reload: Reload::new(&settings),
                 shutdown_timeout: settings.shutdown_timeout,
-                connections: Connections::new(engine, &settings),
+                connections: Connections::new(engine, &settings, Arc::default()),
             }),
             Err(source) => {
                 engine.close().await?;

@@ -38,6 +38,7 @@ use self::leave::Leave;
 use self::opening::Dialect;
 use crate::auth::Authenticator;
 use crate::engine::Engine;
+use crate::metrics::{Metrics, Refusal};
 use crate::server::roster::{Entry, Eviction};
 use crate::server::stop::Stop;
 
@@ -46,6 +47,7 @@ use crate::server::stop::Stop;
 pub(crate) struct Service {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) metrics: Arc<Metrics>,
     /// The largest value taken, in bytes.
     pub(crate) max_value_bytes: usize,
 }
@@ -153,7 +155,7 @@ pub(crate) enum Ended {
     /// The client did not authenticate itself in time.
     TimedOut,
     /// The client was not let in.
-    Denied(&'static str),
+    Denied(Refusal, &'static str),
     /// The client left the grammar.
     Garbled(FrameError),
     /// The client's messages in parts break their rules.
@@ -162,6 +164,33 @@ pub(crate) enum Ended {
     Misplaced(&'static str),
     /// The stream failed.
     Broken(io::Error),
+}
+
+impl Ended {
+    /// What the end is counted as; `None` if the client was not refused.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Ended::Left
+            | Ended::Stopped
+            | Ended::Revoked
+            | Ended::Evicted(Eviction::Killed)
+            | Ended::Dismissed
+            | Ended::Broken(_) => None,
+            Ended::Unencrypted(_) => Some(Refusal::Tls),
+            Ended::TimedOut => Some(Refusal::HandshakeLate),
+            Ended::Denied(why, _) => Some(*why),
+            Ended::Garbled(FrameError::Tls) => Some(Refusal::TlsOnPlain),
+            Ended::Garbled(
+                FrameError::TooManyFrames { .. }
+                | FrameError::MessageTooLarge { .. }
+                | FrameError::LineTooLong { .. },
+            )
+            | Ended::Parted(PartError::TooLarge { .. } | PartError::TooMany) => {
+                Some(Refusal::OverLimit)
+            }
+            Ended::Garbled(_) | Ended::Parted(_) | Ended::Misplaced(_) => Some(Refusal::Garbage),
+        }
+    }
 }
 
 impl fmt::Display for Ended {
@@ -173,7 +202,7 @@ impl fmt::Display for Ended {
             Ended::Evicted(why) => why.fmt(f),
             Ended::Unencrypted(error) => write!(f, "TLS failed: {error}"),
             Ended::TimedOut => f.write_str("not authenticated in time"),
-            Ended::Denied(reason) => write!(f, "not let in: {reason}"),
+            Ended::Denied(_, reason) => write!(f, "not let in: {reason}"),
             Ended::Garbled(error) => write!(f, "off the protocol: {error}"),
             Ended::Parted(error) => write!(f, "off the protocol: {error}"),
             Ended::Misplaced(reason) => write!(f, "off the protocol: {reason}"),

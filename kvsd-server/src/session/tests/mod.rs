@@ -65,7 +65,8 @@ impl Bench {
     fn with(authenticator: Authenticator, max_value_bytes: usize) -> Self {
         let engine = Arc::new(MapEngine::default());
         let shared: Arc<MapEngine> = Arc::clone(&engine);
-        let service = Service { engine: shared, authenticator, max_value_bytes };
+        let metrics = Arc::default();
+        let service = Service { engine: shared, authenticator, metrics, max_value_bytes };
         Self { engine, service: Arc::new(service), stopper: Stopper::new(), roster: Arc::default() }
     }
 

@@ -209,7 +209,7 @@ where
                     | Ended::Dismissed
                     | Ended::Unencrypted(_)
                     | Ended::TimedOut
-                    | Ended::Denied(_)
+                    | Ended::Denied(..)
                     | Ended::Broken(_) => {}
                 }
                 Phase::Closing(ended)
