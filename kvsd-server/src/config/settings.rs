@@ -15,7 +15,7 @@ use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
 use super::sources::{Sources, Watch};
-use super::{Config, ConfigError, SyncMode, memory};
+use super::{Config, ConfigError, LogFilter, SyncMode, memory};
 use crate::auth::Authenticator;
 use crate::limits::Limits;
 use crate::log::LogConfig;
@@ -43,6 +43,8 @@ pub struct Settings {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
     pub(crate) sources: Sources,
+    pub(crate) audit_log: Option<PathBuf>,
+    pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
 impl Settings {
@@ -56,6 +58,19 @@ impl Settings {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// Lets administrators of the server see and change what the program logs.
+    #[must_use]
+    pub fn with_log_filter(mut self, filter: Arc<dyn LogFilter>) -> Self {
+        self.log_filter = Some(filter);
+        self
+    }
+
+    /// What was given to [`Settings::with_log_filter`].
+    #[must_use]
+    pub fn log_filter(&self) -> Option<&Arc<dyn LogFilter>> {
+        self.log_filter.as_ref()
     }
 }
 
@@ -77,6 +92,8 @@ impl fmt::Debug for Settings {
             .field("open_files", &self.open_files)
             .field("tls", &self.tls.is_some())
             .field("authenticator", &self.authenticator)
+            .field("audit_log", &self.audit_log)
+            .field("log_filter", &self.log_filter)
             .finish()
     }
 }
@@ -116,6 +133,8 @@ impl Config {
             tls,
             authenticator,
             sources,
+            audit_log: self.audit_log.clone(),
+            log_filter: None,
         })
     }
 
@@ -287,7 +306,7 @@ const LARGEST_CACHE_BYTES: usize = 1 << 40;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::users::{Password, StoredHash, UserName};
+    use crate::users::{Grants, Password, StoredHash, UserName};
 
     #[test]
     fn backups_do_not_go_among_the_tables() {
@@ -310,7 +329,10 @@ mod tests {
     fn insecure_with_users(folder: &Path) -> Config {
         let users = folder.join("users");
         let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-        Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+        Users::edit(&users, |users| {
+            users.add(UserName::parse("app").unwrap(), hash, Grants::all())
+        })
+        .unwrap();
         Config { insecure: true, users: Some(users), ..Config::default() }
     }
 

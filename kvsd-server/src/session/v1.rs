@@ -17,6 +17,8 @@ use super::leave::Leave;
 use super::meter::Meter;
 use super::output::Output;
 use super::{DISK_LOW, Ended, MEMORY_FULL, Service, fail, tidy};
+use crate::auth::access::Operation;
+use crate::auth::{Forbidden, Login};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
@@ -38,6 +40,7 @@ where
     input.set_limits(v1::limits(max_value_bytes));
     let mut session = Session {
         service,
+        login: leave.login.clone(),
         max_value_bytes,
         output: Output::default(),
         scratch: Vec::new(),
@@ -89,6 +92,7 @@ where
 
 struct Session<'s> {
     service: &'s Service,
+    login: Login,
     max_value_bytes: usize,
     output: Output,
     /// Where the engine puts the value of a read.
@@ -99,7 +103,15 @@ struct Session<'s> {
 
 impl Session<'_> {
     async fn answer(&mut self, message: &Message<'_>) {
-        match Request::parse(message) {
+        let request = Request::parse(message);
+        if let Ok(Some(request)) = &request
+            && let Err(forbidden) = self.check(request)
+        {
+            self.service.metrics.refuse(Refusal::Denied);
+            // Those clients know no code for it.
+            return self.fail(FailCode::Undefined, &forbidden.to_string());
+        }
+        match request {
             Ok(Some(Request::Ping { client_time })) => {
                 let server_time = clock::now_rfc3339();
                 Reply::Pong { client_time, server_time: &server_time }.encode(self.output.buffer());
@@ -119,6 +131,17 @@ impl Session<'_> {
             Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
             Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
         }
+    }
+
+    fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
+        let operation = match request {
+            Request::Get { .. } => Operation::Get,
+            Request::Set { .. } => Operation::Set,
+            Request::Delete { .. } => Operation::Delete,
+            // A second Authenticate is refused as such.
+            Request::Ping { .. } | Request::Authenticate { .. } => Operation::Ping,
+        };
+        self.login.check(operation, TABLE.as_str())
     }
 
     async fn get(&mut self, key: &[u8]) {

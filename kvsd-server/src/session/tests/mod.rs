@@ -13,6 +13,7 @@ mod parts;
 mod pipeline;
 mod points;
 mod pressure;
+mod roles;
 mod scans;
 mod storm;
 mod tables;
@@ -38,7 +39,7 @@ use crate::config::Config;
 use crate::limits::InForce;
 use crate::server::roster::{self, Most, Roster};
 use crate::server::stop::Stopper;
-use crate::users::{Password, StoredHash, UserName, Users};
+use crate::users::{Grants, Password, StoredHash, UserName, Users};
 
 /// A server as far as one session sees it.
 struct Bench {
@@ -61,7 +62,7 @@ impl Bench {
     fn with_users() -> Self {
         let mut users = Users::default();
         let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-        users.add(UserName::parse("app").unwrap(), hash).unwrap();
+        users.add(UserName::parse("app").unwrap(), hash, Grants::all()).unwrap();
         Self::with(Authenticator::from_users(&users).unwrap(), 10 * 1024 * 1024)
     }
 
@@ -90,10 +91,17 @@ impl Bench {
     }
 
     fn connect_by(&self, pipe_bytes: usize) -> Peer {
+        self.connect_as(None, pipe_bytes)
+    }
+
+    /// A client whose certificate names this user.
+    fn connect_as(&self, certified: Option<&str>, pipe_bytes: usize) -> Peer {
         let (ours, mut theirs) = tokio::io::duplex(pipe_bytes);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        let newcomer = arriving(&self.roster, Duration::from_secs(3600));
+        let certified = certified.map(str::to_owned);
+        let arriving = arriving(&self.roster, Duration::from_secs(3600));
+        let newcomer = Newcomer { certified, ..arriving };
         let session =
             tokio::spawn(async move { run(&mut theirs, &service, &newcomer, &mut stop).await });
         let decoder = Decoder::new(ANY);
