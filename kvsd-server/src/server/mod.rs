@@ -11,7 +11,9 @@ mod error;
 mod reload;
 #[allow(dead_code, reason = "administration and the status page read it")]
 pub(crate) mod roster;
+mod seldom;
 pub(crate) mod stop;
+mod watchman;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -81,13 +83,13 @@ impl Server {
         let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
         let engine = open_engine(&settings).await?;
         match listen(socket) {
-            Ok((listener, local_addr)) => Ok(Self {
-                admin: admin_socket(&settings, &engine, &audit),
-                listener,
-                local_addr,
-                reload: Reload::new(&settings, Arc::clone(&audit)),
-                connections: Connections::new(engine, &settings, Arc::default(), audit),
-            }),
+            Ok((listener, local_addr)) => {
+                let admin = admin_socket(&settings, &engine, &audit);
+                let connections =
+                    Connections::new(engine, &settings, Arc::default(), Arc::clone(&audit));
+                let reload = Reload::new(&settings, audit, Arc::clone(connections.limits()));
+                Ok(Self { admin, listener, local_addr, reload, connections })
+            }
             Err(source) => {
                 engine.close().await?;
                 Err(ServeError::Listen { address: settings.listen, source })
@@ -148,6 +150,7 @@ impl Server {
             never = self.accept() => match never {},
             never = self.administer() => match never {},
             never = self.reload.watch() => match never {},
+            never = self.connections.watch() => match never {},
         }
         info!("stopping");
         drop(self.listener);
