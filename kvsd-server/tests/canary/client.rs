@@ -141,6 +141,14 @@ pub(crate) async fn denied(client: &Client, told: &Told) {
     told.error("a watch", &watch.begin().await.unwrap_err());
 }
 
+/// What a full disk refuses.
+pub(crate) async fn on_a_full_disk(client: &Client, told: &Told) {
+    refused!(told, client.set(key("a"), VALUE));
+    refused!(told, client.increment(key("n"), 1));
+    refused!(told, client.batch().set(key("a"), VALUE));
+    refused!(told, client.set_many([(key("a"), VALUE), (key("b"), VALUE)]));
+}
+
 /// What a client that is not let in is told, and tells.
 pub(crate) async fn strangers(address: &str, told: &Told) {
     for (user, password) in [("eve", WRONG), (STRANGER, WRONG), ("eve", ""), (STRANGER, "")] {

@@ -57,7 +57,7 @@ fn nothing_tells_a_secret(format: &str) {
 
     let folder = tempfile::tempdir().unwrap();
     users(folder.path(), &told);
-    let server = start(folder, format);
+    let server = start(folder, format, &[]);
     let url = format!("kvsd://app:{PASSWORD}@{}/default", server.address);
     runtime.block_on(async {
         let client = Client::connect(&url).await.unwrap();
@@ -82,7 +82,7 @@ fn nothing_tells_a_secret(format: &str) {
     told.add("the server's log", server.log());
     let folder = stop(server);
     damage(&folder.path().join("kvsd-data"));
-    let server = start(folder, format);
+    let server = start(folder, format, &[]);
     let url = format!("kvsd://app:{PASSWORD}@{}/default", server.address);
     runtime.block_on(async {
         let client = Client::connect(&url).await.unwrap();
@@ -93,6 +93,16 @@ fn nothing_tells_a_secret(format: &str) {
                 told.error("a scan over damage", &error);
             }
         }
+        client.close().await;
+    });
+    told.add("the server's log", server.log());
+
+    // And one that takes its disk to be full.
+    let server = start(stop(server), format, &["--min-free-disk", "1024GiB"]);
+    let url = format!("kvsd://app:{PASSWORD}@{}/default", server.address);
+    runtime.block_on(async {
+        let client = Client::connect(&url).await.unwrap();
+        client::on_a_full_disk(&client, &told).await;
         client.close().await;
     });
     told.add("the server's log", server.log());
@@ -134,10 +144,11 @@ fn users(folder: &Path, told: &Told) {
     }
 }
 
-fn start(folder: TempDir, format: &str) -> Server {
+fn start(folder: TempDir, format: &str, flags: &[&str]) -> Server {
     let args = ["--insecure", "--users", "users", "--listen", "127.0.0.1:0", "--log", "trace"];
     let more = ["--audit-log", "audit", "--max-value-bytes", "1MiB", "--max-tables", "8"];
-    Server::start(folder, args.into_iter().chain(more).chain(["--log-format", format]))
+    let args = args.into_iter().chain(more).chain(["--log-format", format]);
+    Server::start(folder, args.chain(flags.iter().copied()))
 }
 
 fn stop(mut server: Server) -> TempDir {
