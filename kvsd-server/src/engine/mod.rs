@@ -10,6 +10,7 @@ mod changes;
 mod compact;
 mod error;
 mod scan;
+mod shown;
 mod table;
 mod write;
 
@@ -177,7 +178,7 @@ pub enum ReadNow<'b> {
 }
 
 /// A record whose value stands in the caller's buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Found<'b> {
     /// The write that made it.
     pub version: Version,
@@ -197,7 +198,7 @@ pub struct Head {
 }
 
 /// A record that owns its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The write that made it.
     pub version: Version,

@@ -11,7 +11,9 @@ mod error;
 mod reload;
 #[allow(dead_code, reason = "administration and the status page read it")]
 pub(crate) mod roster;
+mod seldom;
 pub(crate) mod stop;
+mod watchman;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -82,13 +84,14 @@ impl Server {
         let engine = open_engine(&settings).await?;
         match listen(socket) {
             Ok((listener, local_addr)) => {
-                let reload = Reload::new(&settings, Arc::clone(&audit));
                 let connections = Connections::new(
                     Arc::clone(&engine),
                     &settings,
                     Arc::default(),
                     Arc::clone(&audit),
                 );
+                let reload =
+                    Reload::new(&settings, Arc::clone(&audit), Arc::clone(connections.limits()));
                 let administration = Administration {
                     engine,
                     audit,
@@ -164,6 +167,7 @@ impl Server {
             never = self.accept() => match never {},
             never = self.administer() => match never {},
             never = self.reload.watch() => match never {},
+            never = self.connections.watch() => match never {},
         }
         info!("stopping");
         drop(self.listener);

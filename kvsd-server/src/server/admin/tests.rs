@@ -67,7 +67,7 @@ impl Bench {
         let administration = Administration {
             engine,
             audit: Arc::default(),
-            reload: Reload::new(&settings, Arc::default()),
+            reload: Reload::new(&settings, Arc::default(), Arc::clone(connections.limits())),
             roster: Arc::clone(connections.roster()),
             log_filter: settings.log_filter().cloned(),
         };

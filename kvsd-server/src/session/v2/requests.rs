@@ -23,28 +23,35 @@ use super::writes::Writes;
 use crate::auth::Login;
 use crate::clock;
 use crate::metrics::Refusal;
+use crate::server::roster::Entry;
+use crate::session::leave::Leave;
 use crate::session::output::Output;
-use crate::session::{Ended, Service, tidy};
+use crate::session::{Ended, MEMORY_FULL, Service, denied, tidy};
 
 pub(super) struct Requests<'s> {
     service: &'s Service,
     login: Login,
+    entry: Arc<Entry>,
     writes: Writes,
     turns: Turns,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// Whether all sessions together hold so much that no more is to be taken on.
+    pub(super) memory_is_full: bool,
     /// What was read on the spot since the last rest, in bytes.
     work: usize,
 }
 
 impl<'s> Requests<'s> {
-    pub(super) fn new(service: &'s Service, login: Login) -> Self {
+    pub(super) fn new(service: &'s Service, leave: &Leave<'_>) -> Self {
         Self {
             service,
-            login,
+            login: leave.login.clone(),
+            entry: Arc::clone(&leave.entry),
             writes: Writes::default(),
             turns: Turns::default(),
             scratch: Vec::new(),
+            memory_is_full: false,
             work: 0,
         }
     }
@@ -76,11 +83,20 @@ impl<'s> Requests<'s> {
             }
         };
         if let Err(forbidden) = access::check(&self.login, &request) {
-            self.service.metrics.refuse(Refusal::Denied);
+            denied::note(self.service, &self.entry, forbidden, access::table_of(&request));
             access::refusal(forbidden).send(id, output);
             return Ok(());
         }
+        if self.memory_is_full && !matches!(request, Request::Ping | Request::Cancel) {
+            self.service.metrics.refuse(Refusal::MemoryFull);
+            output.answer(id, &Reply::Fail { code: FailCode::Busy, message: MEMORY_FULL });
+            return Ok(());
+        }
         let rules = Rules::of(self.service, backing);
+        if let Some(refused) = rules.refuse(&request) {
+            refused.send(id, output);
+            return Ok(());
+        }
         if let Err(reason) = self.carry_out(id, &request, rules, in_flight, output) {
             Answer::invalid(reason).send(id, output);
         }
@@ -126,8 +142,10 @@ impl<'s> Requests<'s> {
             }
             Request::Pipeline(requests) => {
                 let may = |request: &Request<'_>| {
-                    let checked = access::check(&self.login, request);
-                    checked.inspect_err(|_| self.service.metrics.refuse(Refusal::Denied))
+                    access::check(&self.login, request).inspect_err(|forbidden| {
+                        let table = access::table_of(request);
+                        denied::note(self.service, &self.entry, *forbidden, table);
+                    })
                 };
                 let (begun, bytes) = Pipeline::begin(&rules, may, requests, &mut self.scratch);
                 self.spend(requests.len(), bytes);
@@ -177,6 +195,11 @@ impl<'s> Requests<'s> {
     /// Others had the thread.
     pub(super) fn rest(&mut self) {
         self.work = 0;
+    }
+
+    /// What it holds in memory beside the requests that are counted elsewhere, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.scratch.capacity()
     }
 
     fn spend(&mut self, reads: usize, bytes: usize) {
