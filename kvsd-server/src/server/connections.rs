@@ -127,6 +127,7 @@ impl Connections {
         let (seen_tls, service) = (Arc::clone(&self.seen_tls), Arc::clone(&self.service));
         tokio::spawn(async move {
             let peer = guest.entry().peer();
+            let open = service.metrics.connect();
             debug!(%peer, "connected");
             let ended = tokio::select! {
                 ended = session => ended,
@@ -137,12 +138,17 @@ impl Connections {
                 service.metrics.refuse(why);
             }
             log(&peer, &ended, refusal, &seen_tls);
+            drop(open);
             drop((guest, slot));
         });
     }
 
+    /// What the sessions of all connections use.
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.service.engine
+    }
+
     /// Who is connected.
-    #[allow(dead_code, reason = "administration and the status page read it")]
     pub(crate) fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }
@@ -252,7 +258,7 @@ mod tests {
             ..Config::default()
         };
         let settings = config.check().unwrap();
-        let engine = open_engine(&settings).await.unwrap();
+        let engine = open_engine(&settings, Arc::default()).await.unwrap();
         let metrics = Arc::new(Metrics::default());
         let connections = Connections::new(engine, &settings, Arc::clone(&metrics));
 

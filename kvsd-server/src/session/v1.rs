@@ -20,6 +20,7 @@ use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
+use crate::metrics::{Operation, Outcome};
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -34,20 +35,29 @@ where
     // More than its clients take would be a value that they cannot read back.
     let max_value_bytes = service.max_value_bytes.min(v1::MAX_VALUE_BYTES);
     input.set_limits(v1::limits(max_value_bytes));
-    let mut session =
-        Session { service, max_value_bytes, output: Output::default(), scratch: Vec::new() };
-    let mut meter = Meter::new(&leave.entry);
+    let mut session = Session {
+        service,
+        max_value_bytes,
+        output: Output::default(),
+        scratch: Vec::new(),
+        outcome: Outcome::Ok,
+    };
+    let mut meter = Meter::new(&leave.entry, &service.metrics);
     loop {
         match input.next() {
             Ok(Some(message)) => {
                 meter.count();
-                session.answer(&message).await;
+                meter.begin();
+                session.outcome = Outcome::Ok;
+                let operation = session.answer(&message).await;
+                meter.answered(operation, session.outcome, TABLE.as_str());
+                meter.tell(&mut input, &mut session.output, 0);
             }
             Ok(None) => {
                 if let Err(error) = session.output.flush(stream).await {
                     return Ended::Broken(error);
                 }
-                meter.tell(&mut input, &mut session.output);
+                meter.tell(&mut input, &mut session.output, 0);
                 tidy(&mut session.scratch);
                 let read = tokio::select! {
                     biased;
@@ -82,24 +92,38 @@ struct Session<'s> {
     output: Output,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// How the request ends that is being answered.
+    outcome: Outcome,
 }
 
 impl Session<'_> {
-    async fn answer(&mut self, message: &Message<'_>) {
+    /// Tells what the request counts as.
+    async fn answer(&mut self, message: &Message<'_>) -> Operation {
         match Request::parse(message) {
             Ok(Some(Request::Ping { client_time })) => {
                 let server_time = clock::now_rfc3339();
                 Reply::Pong { client_time, server_time: &server_time }.encode(self.output.buffer());
+                return Operation::Ping;
             }
-            Ok(Some(Request::Get { key })) => self.get(key).await,
-            Ok(Some(Request::Set { key, value })) => self.set(key, value).await,
-            Ok(Some(Request::Delete { key })) => self.delete(key).await,
+            Ok(Some(Request::Get { key })) => {
+                self.get(key).await;
+                return Operation::Get;
+            }
+            Ok(Some(Request::Set { key, value })) => {
+                self.set(key, value).await;
+                return Operation::Set;
+            }
+            Ok(Some(Request::Delete { key })) => {
+                self.delete(key).await;
+                return Operation::Delete;
+            }
             Ok(Some(Request::Authenticate { .. })) => {
                 self.fail(FailCode::UnexpectedMessage, "the session is authenticated already");
             }
             Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
             Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
         }
+        Operation::Malformed
     }
 
     async fn get(&mut self, key: &[u8]) {
@@ -185,9 +209,11 @@ impl Session<'_> {
 
     fn engine_fail(&mut self, error: &EngineError) {
         self.fail(FailCode::Undefined, &fail::message(error));
+        self.outcome = fail::outcome(fail::code(error));
     }
 
     fn fail(&mut self, code: FailCode, message: &str) {
+        self.outcome = Outcome::Refused;
         Reply::Fail { code, message }.encode(self.output.buffer());
     }
 }
