@@ -33,6 +33,7 @@
 //! keeps tables on disk). Without the feature `cli`, which is on by default, only the library is
 //! built.
 
+mod audit;
 pub mod auth;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -59,6 +60,7 @@ pub mod tls;
 mod units;
 pub mod users;
 
+pub use audit::AuditError;
 pub use config::Config;
 pub use embedded::{Embedded, EmbeddedOptions, EmbeddedTransport};
 pub use server::{Reloader, ServeError, Server};

@@ -10,6 +10,7 @@
 mod error;
 pub mod keys;
 mod layers;
+mod log_filter;
 mod memory;
 mod settings;
 mod sources;
@@ -23,6 +24,7 @@ use crate::log::LogConfig;
 
 pub use error::ConfigError;
 pub use layers::Layers;
+pub use log_filter::LogFilter;
 pub use settings::{Settings, SyncPolicy};
 pub(crate) use sources::{Sources, Watch};
 pub(crate) use status_host::StatusHost;
@@ -110,6 +112,11 @@ pub struct Config {
     pub slow_request: Duration,
     /// What the binary logs, as a filter of `tracing-subscriber`. Default `info`.
     pub log: String,
+    /// How the binary writes its log. Default [`LogFormat::Text`].
+    pub log_format: LogFormat,
+    /// The file that logins, refusals and what administrators do are written to, one JSON object a
+    /// line; made with mode 0600. Default none.
+    pub audit_log: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -142,6 +149,8 @@ impl Default for Config {
             metrics: true,
             slow_request: Duration::from_millis(100),
             log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            audit_log: None,
         }
     }
 }
@@ -158,6 +167,15 @@ pub enum SyncMode {
     Interval,
     /// Once it is written; the disk follows when the system likes.
     Never,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people, in colours where standard error is a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// The port of a server that nobody gave another.

@@ -42,7 +42,7 @@ pub struct CacheFigures {
     pub hits: u64,
     /// Records that were looked for in vain.
     pub misses: u64,
-    /// Bytes of memory that it has.
+    /// Bytes of memory that its records take.
     pub bytes: u64,
 }
 

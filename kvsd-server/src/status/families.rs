@@ -58,7 +58,7 @@ families! {
     TABLE_DISK: Gauge "kvsd_table_disk_bytes" ["table"]
         "Bytes that the files take, of the 50 largest tables.";
     INDEX: Gauge "kvsd_index_bytes" [] "Memory that says where records are.";
-    CACHE: Gauge "kvsd_cache_bytes" [] "Memory of the cache of records.";
+    CACHE: Gauge "kvsd_cache_bytes" [] "Memory that the records in the cache take.";
     CACHE_HITS: Counter "kvsd_cache_hits_total" [] "Records that were found in the cache.";
     CACHE_MISSES: Counter "kvsd_cache_misses_total" []
         "Records that were looked for in the cache in vain.";

@@ -91,14 +91,14 @@ impl Cache {
         }
     }
 
-    /// What was found in it and what was not, and how much memory it has.
+    /// What was found in it and what was not, and how much memory its records take.
     pub(crate) fn tally(&self) -> CacheTally {
         let mut all = CacheTally::default();
         for ring in &self.rings {
             let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
             all.hits += ring.hits;
             all.misses += ring.misses;
-            all.bytes += ring.bytes.capacity() as u64;
+            all.bytes += ring.used() as u64;
         }
         all
     }
@@ -193,6 +193,14 @@ impl Ring {
         let Self { places, bytes, .. } = self;
         let hash = |at: &u32| Entry::decode(bytes, *at as usize).place.hash;
         places.insert_unique(place.hash, narrow(at), hash);
+    }
+
+    /// The bytes that records take, those included that were let go before their time.
+    fn used(&self) -> usize {
+        match self.wrapped_at {
+            Some(end) => self.head + end - self.tail,
+            None => self.head - self.tail,
+        }
     }
 
     /// Writes a record over another one of the same length, if that is there.
