@@ -185,7 +185,7 @@ async fn what_clients_do_is_counted_with_its_outcome_its_time_and_its_table() {
     let client = server.client().await;
     let orders = client.table("orders").unwrap();
     for number in 0..10 {
-        orders.set(&format!("key-{number}"), "a value of some length").await.unwrap();
+        orders.set(format!("key-{number}"), "a value of some length").await.unwrap();
     }
     for number in 0..20 {
         let found = orders.get::<String>(&format!("key-{number}")).await.unwrap();
@@ -324,7 +324,7 @@ async fn the_page_shows_in_a_browser_what_the_server_does() {
     hostile.set("user-key", "user-value").await.unwrap();
     let load = tokio::spawn(async move {
         for number in 0_u64.. {
-            client.set(&format!("key-{}", number % 500), "x".repeat(100)).await.unwrap();
+            client.set(format!("key-{}", number % 500), "x".repeat(100)).await.unwrap();
             client.get::<String>(&format!("key-{}", number % 500)).await.unwrap();
         }
     });

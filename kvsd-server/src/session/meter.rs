@@ -90,10 +90,11 @@ fn write(line: Option<SlowLine>) {
         return;
     };
     warn!(
+        target: "kvsd::slow",
         operation = request.operation.label(),
         table = &*request.table,
         bytes = request.bytes,
-        took = ?request.took,
+        took_ms = request.took.as_secs_f64() * 1e3,
         requests = request.requests,
         peer = request.peer.map(tracing::field::display),
         user = request.user.as_deref(),

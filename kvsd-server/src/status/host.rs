@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn addresses_of_this_machine_and_given_names_are_answered_and_no_others() {
-        let hosts = ["db.example", "10.0.0.9"].map(|name| StatusHost::of(name));
+        let hosts = ["db.example", "10.0.0.9"].map(StatusHost::of);
         let local = Some("192.0.2.7:7380".parse().unwrap());
         for ours in [
             "localhost",
