@@ -70,11 +70,11 @@ const SERVER: &[Row] = &[
     Row { modules: &["audit"], uses: &["secret_file"],
         crates: &["std", "humantime", "serde", "serde_json", "thiserror", "tracing"] },
     Row { modules: &["users"], uses: &["secret_file"],
-        crates: &["std", "argon2", "getrandom", "kvsd::protocol", "thiserror"] },
+        crates: &["std", "argon2", "getrandom", "kvsd::protocol", "kvsd::types", "thiserror"] },
     Row { modules: &["tls"], uses: &["secret_file"],
         crates: &["std", "thiserror", "tokio_rustls", "webpki"] },
     Row { modules: &["auth"], uses: &["network", "users"],
-        crates: &["std", "blake2", "getrandom", "thiserror", "tokio"] },
+        crates: &["std", "blake2", "getrandom", "thiserror", "tokio", "tracing"] },
     // Numbers: no I/O, no log.
     Row { modules: &["metrics"], uses: &["clock"], crates: &["std", "tokio::time::Instant"] },
     Row { modules: &["engine"], uses: &["metrics"],

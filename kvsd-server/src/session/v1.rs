@@ -16,11 +16,13 @@ use super::leave::Leave;
 use super::meter::Meter;
 use super::output::Output;
 use super::{Ended, Service, fail, tidy};
+use crate::auth::access::Operation;
+use crate::auth::{Forbidden, Login};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
-use crate::metrics::{Operation, Outcome};
+use crate::metrics::{self, Outcome, Refusal};
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -37,6 +39,7 @@ where
     input.set_limits(v1::limits(max_value_bytes));
     let mut session = Session {
         service,
+        login: leave.login.clone(),
         max_value_bytes,
         output: Output::default(),
         scratch: Vec::new(),
@@ -88,6 +91,7 @@ where
 
 struct Session<'s> {
     service: &'s Service,
+    login: Login,
     max_value_bytes: usize,
     output: Output,
     /// Where the engine puts the value of a read.
@@ -98,32 +102,49 @@ struct Session<'s> {
 
 impl Session<'_> {
     /// Tells what the request counts as.
-    async fn answer(&mut self, message: &Message<'_>) -> Operation {
-        match Request::parse(message) {
+    async fn answer(&mut self, message: &Message<'_>) -> metrics::Operation {
+        let request = Request::parse(message);
+        let operation = match &request {
+            Ok(Some(Request::Ping { .. })) => metrics::Operation::Ping,
+            Ok(Some(Request::Get { .. })) => metrics::Operation::Get,
+            Ok(Some(Request::Set { .. })) => metrics::Operation::Set,
+            Ok(Some(Request::Delete { .. })) => metrics::Operation::Delete,
+            Ok(Some(Request::Authenticate { .. }) | None) | Err(_) => metrics::Operation::Malformed,
+        };
+        if let Ok(Some(request)) = &request
+            && let Err(forbidden) = self.check(request)
+        {
+            self.service.metrics.refuse(Refusal::Denied);
+            // Those clients know no code for it.
+            self.fail(FailCode::Undefined, &forbidden.to_string());
+            return operation;
+        }
+        match request {
             Ok(Some(Request::Ping { client_time })) => {
                 let server_time = clock::now_rfc3339();
                 Reply::Pong { client_time, server_time: &server_time }.encode(self.output.buffer());
-                return Operation::Ping;
             }
-            Ok(Some(Request::Get { key })) => {
-                self.get(key).await;
-                return Operation::Get;
-            }
-            Ok(Some(Request::Set { key, value })) => {
-                self.set(key, value).await;
-                return Operation::Set;
-            }
-            Ok(Some(Request::Delete { key })) => {
-                self.delete(key).await;
-                return Operation::Delete;
-            }
+            Ok(Some(Request::Get { key })) => self.get(key).await,
+            Ok(Some(Request::Set { key, value })) => self.set(key, value).await,
+            Ok(Some(Request::Delete { key })) => self.delete(key).await,
             Ok(Some(Request::Authenticate { .. })) => {
                 self.fail(FailCode::UnexpectedMessage, "the session is authenticated already");
             }
             Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
             Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
         }
-        Operation::Malformed
+        operation
+    }
+
+    fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
+        let operation = match request {
+            Request::Get { .. } => Operation::Get,
+            Request::Set { .. } => Operation::Set,
+            Request::Delete { .. } => Operation::Delete,
+            // A second Authenticate is refused as such.
+            Request::Ping { .. } | Request::Authenticate { .. } => Operation::Ping,
+        };
+        self.login.check(operation, TABLE.as_str())
     }
 
     async fn get(&mut self, key: &[u8]) {

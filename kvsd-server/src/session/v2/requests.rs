@@ -1,7 +1,7 @@
 //! What is done with each request: checked, then answered at once or handed on.
 //!
 //! Each kind of request has a file of its own; this one says which. Everything that may wait goes
-//! to `in_flight`. Next file to read: `rules`.
+//! to `in_flight`. Next file to read: `access`, then `rules`.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use kvsd::protocol::v2::part::Backing;
 use kvsd::protocol::v2::{FailCode, Reply, Request, hello};
 use tokio::time::Instant;
 
+use super::access;
 use super::answer::Answer;
 use super::batches::Batch;
 use super::in_flight::{Asked, Call, InFlight, READ};
@@ -20,14 +21,16 @@ use super::scans::TableScan;
 use super::tables::{TableRequest, Turns};
 use super::watches::TableWatch;
 use super::writes::Writes;
+use crate::auth::Login;
 use crate::clock;
-use crate::metrics::{Operation, Outcome};
+use crate::metrics::{Operation, Outcome, Refusal};
 use crate::session::meter::Meter;
 use crate::session::output::Output;
 use crate::session::{Ended, Service, tidy};
 
 pub(super) struct Requests<'s> {
     service: &'s Service,
+    login: Login,
     writes: Writes,
     turns: Turns,
     /// Where the engine puts the value of a read.
@@ -52,9 +55,10 @@ impl Subject<'_> {
 }
 
 impl<'s> Requests<'s> {
-    pub(super) fn new(service: &'s Service) -> Self {
+    pub(super) fn new(service: &'s Service, login: Login) -> Self {
         Self {
             service,
+            login,
             writes: Writes::default(),
             turns: Turns::default(),
             scratch: Vec::new(),
@@ -89,8 +93,14 @@ impl<'s> Requests<'s> {
                 return Ok(());
             }
         };
-        let rules = Rules::of(self.service, backing);
         let (operation, table) = about(&request);
+        if let Err(forbidden) = access::check(&self.login, &request) {
+            self.service.metrics.refuse(Refusal::Denied);
+            access::refusal(forbidden).send(id, output);
+            meter.answered(operation, Outcome::Refused, table);
+            return Ok(());
+        }
+        let rules = Rules::of(self.service, backing);
         let bytes = u32::try_from(message.byte_len()).unwrap_or(u32::MAX);
         let subject = Subject { asked: Asked { id, operation, bytes }, table, since: meter.now() };
         let answered = match self.carry_out(subject, &request, rules, (in_flight, output)) {
@@ -155,7 +165,11 @@ impl<'s> Requests<'s> {
                 in_flight.run(subject.call(), batch.held(), batch.run(engine()));
             }
             Request::Pipeline(requests) => {
-                let (begun, bytes) = Pipeline::begin(&rules, requests, &mut self.scratch);
+                let may = |request: &Request<'_>| {
+                    let checked = access::check(&self.login, request);
+                    checked.inspect_err(|_| self.service.metrics.refuse(Refusal::Denied))
+                };
+                let (begun, bytes) = Pipeline::begin(&rules, may, requests, &mut self.scratch);
                 self.spend(requests.len(), bytes);
                 match begun {
                     Begun::Answered(done) => return Ok(answer(done, output)),
@@ -181,7 +195,7 @@ impl<'s> Requests<'s> {
             | Request::DropTable { .. }
             | Request::Tables { .. }
             | Request::Statistics { .. } => {
-                let request = TableRequest::check(request)?;
+                let request = TableRequest::check(request, &self.login)?;
                 in_flight.run(
                     subject.call(),
                     request.held(),
