@@ -306,7 +306,8 @@ fn host(
     runtime.map_err(ServeError::Start)?.block_on(async move {
         let engine = open_engine(&settings, Arc::default()).await?;
         let patience = settings.shutdown_timeout;
-        let connections = Connections::new(engine, &settings, metrics(&settings));
+        let counted = metrics(&settings);
+        let connections = Connections::new(engine, &settings, counted, Arc::default());
         // Whoever opened it may be gone already; then the stop has come, too.
         let _ = opened.send(());
         let serve = async {

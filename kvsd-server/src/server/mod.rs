@@ -18,7 +18,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
@@ -60,7 +59,6 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     reload: Reload,
-    shutdown_timeout: Duration,
     connections: Connections,
     /// None where it could not be made.
     admin: Option<AdminSocket>,
@@ -85,7 +83,7 @@ impl Server {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
-        let audit = Arc::new(Audit::open(settings.audit_log.as_deref())?);
+        let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
         let (metrics, progress) = (metrics(&settings), Arc::default());
         let most = settings.max_connections;
         let status = Status::new(Arc::clone(&metrics), most, Arc::clone(&progress));
@@ -98,9 +96,8 @@ impl Server {
                 admin: admin_socket(&settings, &engine, &audit),
                 listener,
                 local_addr,
-                reload: Reload::new(&settings),
-                shutdown_timeout: settings.shutdown_timeout,
-                connections: Connections::new(engine, &settings, metrics),
+                reload: Reload::new(&settings, Arc::clone(&audit)),
+                connections: Connections::new(engine, &settings, metrics, audit),
                 status,
                 status_listener,
             }),
@@ -123,7 +120,7 @@ impl Server {
         self.status_listener.as_ref().map(StatusListener::local_addr)
     }
 
-    /// What tells this server to read its certificate and its users again.
+    /// What tells this server to read its configuration, its certificate and its users again.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -179,7 +176,7 @@ impl Server {
         self.status.stop();
         drop(self.listener);
         drop(self.admin);
-        self.connections.stop(self.shutdown_timeout).await?;
+        self.connections.stop(self.reload.shutdown_timeout()).await?;
         info!("stopped");
         Ok(())
     }
