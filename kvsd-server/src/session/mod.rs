@@ -128,6 +128,7 @@ where
         Ok(opened) => opened,
         Err(ended) => return ended,
     };
+    service.metrics.log_in();
     let mut user = login.clone();
     let entry = newcomer.guest.entry();
     let leave = Leave { stop, login, entry: Arc::clone(newcomer.guest.entry()) };

@@ -23,7 +23,7 @@ use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
-use crate::metrics::Refusal;
+use crate::metrics::{self, Outcome, Refusal};
 use crate::server::roster::Entry;
 
 /// Serves an authenticated client to its end.
@@ -47,24 +47,30 @@ where
         output: Output::default(),
         scratch: Vec::new(),
         memory_is_full: false,
+        outcome: Outcome::Ok,
     };
-    let mut meter = Meter::new(&leave.entry);
+    let mut meter = Meter::new(&leave.entry, &service.metrics);
     let mut limits = service.limits.follow();
     loop {
         match input.next() {
             Ok(Some(message)) => {
                 meter.count();
+                meter.begin();
+                session.outcome = Outcome::Ok;
                 session.memory_is_full = meter.memory_is_full(limits.get());
-                session.answer(&message).await;
+                let operation = session.answer(&message).await;
+                meter.answered(operation, session.outcome, TABLE.as_str());
+                meter.tell(&mut input, &mut session.output, 0);
             }
             Ok(None) => {
                 if let Err(error) = session.output.flush(stream).await {
                     return Ended::Broken(error);
                 }
+                meter.tell(&mut input, &mut session.output, 0);
                 tidy(&mut session.scratch);
                 limits.look();
                 let besides = session.scratch.capacity();
-                meter.tell(&mut input, &mut session.output, besides, limits.get());
+                meter.hold(&input, &session.output, besides, limits.get());
                 let read = tokio::select! {
                     biased;
                     ended = leave.asked() => return ended,
@@ -102,17 +108,28 @@ struct Session<'s> {
     scratch: Vec<u8>,
     /// Whether all sessions together hold so much that no more is to be taken on.
     memory_is_full: bool,
+    /// How the request ends that is being answered.
+    outcome: Outcome,
 }
 
 impl Session<'_> {
-    async fn answer(&mut self, message: &Message<'_>) {
+    /// Tells what the request counts as.
+    async fn answer(&mut self, message: &Message<'_>) -> metrics::Operation {
         let request = Request::parse(message);
+        let operation = match &request {
+            Ok(Some(Request::Ping { .. })) => metrics::Operation::Ping,
+            Ok(Some(Request::Get { .. })) => metrics::Operation::Get,
+            Ok(Some(Request::Set { .. })) => metrics::Operation::Set,
+            Ok(Some(Request::Delete { .. })) => metrics::Operation::Delete,
+            Ok(Some(Request::Authenticate { .. }) | None) | Err(_) => metrics::Operation::Malformed,
+        };
         if let Ok(Some(request)) = &request
             && let Err(forbidden) = self.check(request)
         {
             denied::note(self.service, &self.entry, forbidden, TABLE.as_str());
             // Those clients know no code for it.
-            return self.fail(FailCode::Undefined, &forbidden.to_string());
+            self.fail(FailCode::Undefined, &forbidden.to_string());
+            return operation;
         }
         match request {
             Ok(Some(Request::Ping { client_time })) => {
@@ -134,6 +151,7 @@ impl Session<'_> {
             Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
             Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
         }
+        operation
     }
 
     fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
@@ -234,9 +252,11 @@ impl Session<'_> {
 
     fn engine_fail(&mut self, error: &EngineError) {
         self.fail(FailCode::Undefined, &fail::message(error));
+        self.outcome = fail::outcome(fail::code(error));
     }
 
     fn fail(&mut self, code: FailCode, message: &str) {
+        self.outcome = Outcome::Refused;
         Reply::Fail { code, message }.encode(self.output.buffer());
     }
 }
