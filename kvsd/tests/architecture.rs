@@ -73,7 +73,7 @@ const SERVER: &[Row] = &[
     Row { modules: &["tls"], uses: &["secret_file"],
         crates: &["std", "thiserror", "tokio_rustls", "webpki"] },
     Row { modules: &["auth"], uses: &["network", "users"],
-        crates: &["std", "blake2", "getrandom", "thiserror", "tokio", "tracing"] },
+        crates: &["std", "blake2", "getrandom", "thiserror", "tokio"] },
     Row { modules: &["audit"], uses: &["auth", "secret_file"],
         crates: &["std", "humantime", "serde", "serde_json", "thiserror", "tracing"] },
     Row { modules: &["engine"], uses: &[],
@@ -103,6 +103,8 @@ const SERVER: &[Row] = &[
         crates: &["std", "async_trait", "kvsd", "tempfile", "thiserror", "tokio", "tracing"] },
     Row { modules: &["init"], uses: &["config", "secret_file", "tls", "users"],
         crates: &["std", "getrandom", "kvsd", "rcgen", "rustix", "thiserror", "tokio_rustls"] },
+    Row { modules: &["password_prompt"], uses: &["users"],
+        crates: &["std", "rpassword", "thiserror"] },
     // A record as a line of JSON, which both command lines print.
     Row { modules: &["record_line"], uses: &[],
         crates: &["base64", "bytes", "kvsd::KeyError", "kvsd::NameError", "kvsd::TableName",
@@ -110,11 +112,11 @@ const SERVER: &[Row] = &[
             "thiserror"] },
     // The command line of the server, and the command line that is a client.
     Row { modules: &["cli_server"],
-        uses: &["config", "engine", "init", "log", "record_line", "server", "users"],
-        crates: &["std", "bytes", "clap", "clap_complete", "indicatif", "kvsd", "rpassword", "rustix",
+        uses: &["config", "engine", "init", "log", "password_prompt", "record_line", "server", "users"],
+        crates: &["std", "bytes", "clap", "clap_complete", "indicatif", "kvsd", "rustix",
             "serde", "serde_json", "thiserror", "tokio", "tracing", "tracing_subscriber"] },
-    Row { modules: &["cli"], uses: &["record_line", "units"],
-        crates: &["std", "base64", "bytes", "clap", "clap_complete", "hdrhistogram", "indicatif",
+    Row { modules: &["cli"], uses: &["password_prompt", "record_line", "units", "users"],
+        crates: &["std", "base64", "bytes", "clap", "clap_complete", "hdrhistogram", "humantime", "indicatif",
             "kvsd", "rustix", "serde", "serde_json", "thiserror", "tokio"] },
     Row { modules: &["bin"], uses: &["cli", "cli_server"], crates: &["std", "tokio"] },
 ];

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::access::{Need, Operation};
 use super::seal::{Memory, Sealed};
@@ -40,10 +39,6 @@ impl List {
             let name: Box<[u8]> = listed.name.as_str().as_bytes().into();
             let same = before.users.get(&name).filter(|user| user.is(listed));
             let user = same.map_or_else(|| Arc::new(User::new(listed)), Arc::clone);
-            if same.is_none() && listed.grants.is_empty() {
-                let user = listed.name.as_str();
-                warn!(user, "may log in and no more: see `kvsd-server user grant`");
-            }
             (name, user)
         };
         let decoys: Vec<_> = users.iter().map(|user| user.hash.clone()).collect();
@@ -52,6 +47,15 @@ impl List {
             // Where nobody is known, being unknown costs what it did.
             decoys: if decoys.is_empty() { before.decoys.clone() } else { decoys },
         }
+    }
+
+    /// The names of those who were granted nothing, in their order.
+    pub(super) fn ungranted(&self) -> Vec<String> {
+        let none = self.users.iter().filter(|(_, user)| user.grants.is_empty());
+        let mut names: Vec<_> =
+            none.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Logs out whoever is not in the list that follows. A check that is under way may hold on to

@@ -1,9 +1,9 @@
 //! Checks who a client is, and what it may do.
 //!
-//! Knows users, passwords and grants; never connections or how an operation is carried out. Hashing is what an attacker
-//! would have us do all day, so it runs on a few threads at most, behind a queue with an end, and
-//! an unknown name costs what a known one does. Only failures are limited, for each user from each
-//! address; what was right is remembered for ten minutes and then forgotten.
+//! Knows users, passwords and grants; never connections or how an operation is carried out. Hashing
+//! is what an attacker would have us do all day, so it runs on a few threads at most, behind a queue
+//! with an end, and an unknown name costs what a known one does. Only failures are limited, for each
+//! user from each address; what was right is remembered for ten minutes and then forgotten.
 //!
 //! ```text
 //! turn of user and address --> too many failures? --> remembered? --> place in the pool --> argon2
@@ -101,6 +101,14 @@ impl Authenticator {
                 std::str::from_utf8(user).ok()
             }
             Mode::Listed(_) => None,
+        }
+    }
+
+    /// The users who were granted nothing: they may log in and no more.
+    pub(crate) fn ungranted(&self) -> Vec<String> {
+        match &self.0 {
+            Mode::Anyone => Vec::new(),
+            Mode::Listed(listed) => listed.list().ungranted(),
         }
     }
 

@@ -8,7 +8,6 @@ use clap_complete::Shell;
 use kvsd::TableName;
 
 use crate::config::{DEFAULT_PORT, keys};
-use crate::engine::BackupName;
 use crate::init::HostName;
 use crate::users::{Grant, UserName};
 
@@ -76,21 +75,6 @@ pub(super) enum Command {
     /// The server must not be running. Keeps the keys of one table at a time in memory.
     #[command(next_line_help = true)]
     Dump(DumpArgs),
-    /// Have a running server make a backup
-    ///
-    /// The server puts it into a folder of this name in the folder that --backups names. It goes on
-    /// serving; all that it acknowledged before is in the backup. Each table is as it stood at one
-    /// moment, which is not the same for all tables. The backup goes on if this command is ended.
-    /// Whoever may open the file `admin.sock` in the data folder may ask. Users, certificates and
-    /// configuration are no part of a backup.
-    #[command(next_line_help = true)]
-    Backup {
-        /// What to call it: 1 to 64 letters, digits, `.`, `_` and `-`
-        #[arg(value_name = "NAME", value_parser = BackupName::parse)]
-        name: BackupName,
-        #[command(flatten)]
-        folder: FolderArgs,
-    },
     /// Make a new data folder from a backup
     ///
     /// Every byte of the backup is verified before the new folder gets its name; a backup that is
@@ -99,7 +83,7 @@ pub(super) enum Command {
     /// gap. Users, certificates and configuration are no part of a backup: keep copies of them.
     #[command(next_line_help = true)]
     Restore {
-        /// The backup: a folder that `kvsd-server backup` made
+        /// The backup: a folder that `kvsd admin backup` made
         #[arg(value_name = "BACKUP_FOLDER")]
         backup: PathBuf,
         /// The data folder to make; it must not be there, or be empty

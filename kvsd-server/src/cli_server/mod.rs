@@ -5,7 +5,6 @@
 //! clean stop, 2 a mistake in usage or configuration, 1 anything else. Next file to read: `serve`.
 
 mod args;
-mod backup;
 mod completions;
 mod config;
 mod descriptors;
@@ -37,7 +36,6 @@ pub fn main() -> ExitCode {
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
-        Some(Command::Backup { name, folder }) => backup::run(&name, folder),
         Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
         Some(Command::Completions { shell }) => completions::run(shell),
     };

@@ -371,7 +371,7 @@ pub const SETTINGS: &[Setting; 32] = &[
         value: Some("DIR"),
         default: None,
         reload: Reload::Restart,
-        help: "Let `kvsd-server backup` put backups into this folder; on the data folder's file \
+        help: "Let `kvsd admin backup` put backups into this folder; on the data folder's file \
                system they share files with it",
         apply: |config, given| {
             config.backups = Some(given.base.join(given.text));

@@ -7,6 +7,7 @@
 
 mod backup;
 mod changes;
+mod compact;
 mod error;
 mod scan;
 mod table;
@@ -20,6 +21,7 @@ use kvsd::{TableName, UnixMillis, Version};
 
 pub use backup::{BackupError, BackupName, BackupProgress, BackupSummary, InvalidBackupName};
 pub use changes::{ChangePage, Changed, Changes, Position};
+pub use compact::{CompactError, CompactSummary};
 pub use error::EngineError;
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use table::TableStatistics;
@@ -133,6 +135,22 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     ) -> Result<BackupSummary, BackupError> {
         let _ = (name, progress);
         Err(BackupError::Unsupported)
+    }
+
+    /// Frees all of a table's garbage that may go, and answers when it is done; what watches may
+    /// still ask for stays. `None` if there is no table of this name. Reads and writes go on
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]; where nothing else is said, [`CompactError::Unsupported`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the garbage may be freed even if the future is dropped.
+    async fn compact(&self, table: &str) -> Result<Option<CompactSummary>, CompactError> {
+        let _ = table;
+        Err(CompactError::Unsupported)
     }
 
     /// Stops taking work, makes everything durable and lets go of the files. Calling it again does

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
-use self::admin::AdminSocket;
+use self::admin::{AdminSocket, Administration};
 use self::connections::Connections;
 use self::reload::Reload;
 use crate::audit::Audit;
@@ -84,11 +84,28 @@ impl Server {
         let engine = open_engine(&settings).await?;
         match listen(socket) {
             Ok((listener, local_addr)) => {
-                let admin = admin_socket(&settings, &engine, &audit);
-                let connections =
-                    Connections::new(engine, &settings, Arc::default(), Arc::clone(&audit));
-                let reload = Reload::new(&settings, audit, Arc::clone(connections.limits()));
-                Ok(Self { admin, listener, local_addr, reload, connections })
+                let connections = Connections::new(
+                    Arc::clone(&engine),
+                    &settings,
+                    Arc::default(),
+                    Arc::clone(&audit),
+                );
+                let limits = Arc::clone(connections.limits());
+                let reload = Reload::new(&settings, Arc::clone(&audit), limits);
+                let administration = Administration {
+                    engine,
+                    audit,
+                    reload: reload.clone(),
+                    roster: Arc::clone(connections.roster()),
+                    log_filter: settings.log_filter.clone(),
+                };
+                Ok(Self {
+                    admin: admin_socket(&settings, administration),
+                    listener,
+                    local_addr,
+                    reload,
+                    connections,
+                })
             }
             Err(source) => {
                 engine.close().await?;
@@ -187,14 +204,12 @@ impl fmt::Debug for Server {
 }
 
 /// Makes the administrators' socket. A server whose folder can have none serves without it.
-fn admin_socket(
-    settings: &Settings,
-    engine: &Arc<dyn Engine>,
-    audit: &Arc<Audit>,
-) -> Option<AdminSocket> {
-    let made = AdminSocket::bind(&settings.data_dir, Arc::clone(engine), Arc::clone(audit));
-    made.inspect_err(|error| warn!(%error, "no socket for administrators: there are no backups"))
-        .ok()
+fn admin_socket(settings: &Settings, administration: Administration) -> Option<AdminSocket> {
+    let made = AdminSocket::bind(&settings.data_dir, administration);
+    made.inspect_err(
+        |error| warn!(%error, "no socket for administrators: `kvsd admin` cannot come"),
+    )
+    .ok()
 }
 
 /// Opens the engine that the settings ask for.

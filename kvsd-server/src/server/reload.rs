@@ -41,8 +41,8 @@ impl Reloader {
     }
 }
 
-/// What is in force, and where it came from.
-#[derive(Debug)]
+/// What is in force, and where it came from. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) struct Reload {
     asked: Arc<Notify>,
     inner: Arc<Inner>,
@@ -67,6 +67,9 @@ enum Which {
 
 impl Reload {
     pub(super) fn new(settings: &Settings, audit: Arc<Audit>, limits: Arc<InForce>) -> Self {
+        if let Some((file, _)) = &settings.sources.users {
+            tell_of_ungranted(&settings.authenticator, file);
+        }
         let inner = Inner {
             tls: RwLock::new(settings.tls.clone().map(TlsAcceptor::from)),
             shutdown_timeout: RwLock::new(settings.shutdown_timeout),
@@ -140,10 +143,11 @@ impl Inner {
     }
 
     /// Reads what has changed, or all of it. Blocks.
-    fn read(&self, which: Which) {
+    fn read(&self, which: Which) -> ReadAgain {
+        let mut again = ReadAgain::default();
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         if which == Which::All {
-            self.configure(&mut sources);
+            again.kept.extend(self.configure(&mut sources));
         }
         let Sources { tls, users, audit_log, layers: _ } = &mut *sources;
         if let Some((files, watch)) = tls
@@ -156,7 +160,7 @@ impl Inner {
                     *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config.into());
                     info!(file = %files.cert.display(), "certificate read again");
                 }
-                Err(error) => keep(&files.cert, &error, says),
+                Err(error) => again.kept.push(keep(&files.cert, &error, says)),
             }
         }
         if let Some((file, watch)) = users
@@ -169,30 +173,117 @@ impl Inner {
                     let changed = self.authenticator.replace(&users);
                     info!(file = %file.display(), changed = changed.len(), "users read again");
                     self.audit.users_changed(&changed);
+                    again.users = changed.len();
+                    tell_of_ungranted(&self.authenticator, file);
                 }
-                Err(error) => keep(file, &error, says),
+                Err(error) => again.kept.push(keep(file, &error, says)),
             }
         }
         if let (Which::All, Some(file)) = (which, audit_log)
             && let Err(error) = self.audit.reopen(file)
         {
-            keep(file, &error, Says::Why);
+            again.kept.push(keep(file, &error, Says::Why));
         }
+        again
+    }
+
+    /// Changes the users file, and puts in force what stands there then. Blocks.
+    fn edit_users<T>(
+        &self,
+        change: impl FnOnce(&mut Users) -> Result<T, UsersError>,
+    ) -> Result<T, ReadAgainError> {
+        let edited = {
+            let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
+            Users::edit(file, change)?
+        };
+        // The file differs from what was seen, and so it is read.
+        self.read(Which::Changed);
+        Ok(edited)
+    }
+
+    /// The users as their file names them. Blocks.
+    fn users(&self) -> Result<Users, ReadAgainError> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
+        Ok(Users::load(file)?)
+    }
+}
+
+/// What reading again has come to.
+#[derive(Debug, Default)]
+struct ReadAgain {
+    /// How many users were added, removed or changed.
+    users: usize,
+    /// Why files were not read.
+    kept: Vec<String>,
+}
+
+impl Reload {
+    /// Reads all files again, now; how many users were added, removed or changed.
+    pub(super) async fn now(&self) -> Result<usize, ReadAgainError> {
+        let again = self.blocking(|inner| Ok(inner.read(Which::All))).await?;
+        match again.kept.is_empty() {
+            true => Ok(again.users),
+            false => Err(ReadAgainError::Kept(again.kept.join("; "))),
+        }
+    }
+
+    /// Changes the users file; what stands there then is in force once this is ready.
+    pub(super) async fn edit_users<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Users) -> Result<T, UsersError> + Send + 'static,
+    ) -> Result<T, ReadAgainError> {
+        self.blocking(|inner| inner.edit_users(change)).await
+    }
+
+    /// The users as their file names them.
+    pub(super) async fn users(&self) -> Result<Users, ReadAgainError> {
+        self.blocking(Inner::users).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Inner) -> Result<T, ReadAgainError> + Send + 'static,
+    ) -> Result<T, ReadAgainError> {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || job(&inner)).await;
+        done.unwrap_or(Err(ReadAgainError::Lost))
+    }
+}
+
+/// Why files were not read again or not changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadAgainError {
+    #[error("this server has no users file: it lets in whoever comes")]
+    NoUsersFile,
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    #[error("not read again; what was read before stays in force: {0}")]
+    Kept(String),
+    #[error("the server has failed to do it; its log says more")]
+    Lost,
+}
+
+impl ReadAgainError {
+    /// With its causes, in a line.
+    pub(super) fn with_causes(&self) -> String {
+        with_causes(self)
     }
 }
 
 impl Inner {
     /// Reads the configuration file again, and puts into force what can change.
-    fn configure(&self, sources: &mut Sources) {
+    fn configure(&self, sources: &mut Sources) -> Option<String> {
         let Some((layers, file)) =
             sources.layers.as_ref().and_then(|layers| Some((layers, layers.path()?)))
         else {
-            return;
+            return None;
         };
         let file = file.to_owned();
         let Reread { layers, config, settings, changed, waiting } = match layers.reread() {
             Ok(reread) => reread,
-            Err(error) => return keep(&file, &error, Says::Why),
+            Err(error) => return Some(keep(&file, &error, Says::Why)),
         };
         // The only part that may be refused still comes first.
         if changed.iter().any(|setting| setting.key == "log")
@@ -200,7 +291,7 @@ impl Inner {
             && let Err(reason) = filter.set(&config.log)
         {
             warn!(file = %file.display(), %reason, "log: not read again; nothing has changed");
-            return;
+            return Some(format!("log: {reason}"));
         }
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = settings.tls.map(Into::into);
         *self.shutdown_timeout.write().unwrap_or_else(PoisonError::into_inner) =
@@ -214,6 +305,7 @@ impl Inner {
         if !waiting.is_empty() {
             warn!(settings = %names(&waiting), "changed in the configuration; wait for a restart");
         }
+        None
     }
 }
 
@@ -231,10 +323,36 @@ fn load_users(file: &Path) -> Result<Users, UsersError> {
     Ok(users)
 }
 
-fn keep(file: &Path, error: &dyn Error, says: Says) {
-    if says == Says::Nothing {
+/// Says once for all of them which users can do nothing, as those of older files, and what mends it.
+fn tell_of_ungranted(authenticator: &Authenticator, file: &Path) {
+    let mut users = authenticator.ungranted();
+    if users.is_empty() {
         return;
     }
+    let more = users.len().saturating_sub(MAX_TOLD);
+    users.truncate(MAX_TOLD);
+    if more > 0 {
+        users.push(format!("and {more} more"));
+    }
+    warn!(
+        users = %users.join(", "),
+        "these users may log in and no more: nothing was granted to them, as it was not by older \
+         versions; for each: kvsd-server user grant NAME 'write@*' --users {}",
+        file.display()
+    );
+}
+
+/// Says why a file was not read, and returns it.
+fn keep(file: &Path, error: &dyn Error, says: Says) -> String {
+    let reason = with_causes(error);
+    if says == Says::Why {
+        let file = file.display();
+        warn!(%file, %reason, "not read again; what was read before stays in force");
+    }
+    reason
+}
+
+fn with_causes(error: &dyn Error) -> String {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -242,7 +360,7 @@ fn keep(file: &Path, error: &dyn Error, says: Says) {
         reason.push_str(&error.to_string());
         cause = error.source();
     }
-    warn!(file = %file.display(), %reason, "not read again; what was read before stays in force");
+    reason
 }
 
 impl std::fmt::Debug for Inner {
@@ -251,6 +369,8 @@ impl std::fmt::Debug for Inner {
     }
 }
 
+/// How many users are named in one line of the log.
+const MAX_TOLD: usize = 16;
 /// How often the files are looked at: what has changed in them acts within a second.
 const PERIOD: Duration = Duration::from_millis(400);
 
