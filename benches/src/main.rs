@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod measure;
 mod memory;
+mod overhead;
 mod peer;
 mod record;
 mod report;

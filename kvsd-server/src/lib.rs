@@ -47,6 +47,7 @@ mod embedded;
 pub mod engine;
 #[cfg(feature = "cli")]
 mod init;
+mod limits;
 pub mod log;
 mod metrics;
 mod network;
@@ -57,6 +58,7 @@ mod record_line;
 mod secret_file;
 mod server;
 mod session;
+mod status;
 pub mod tls;
 mod units;
 pub mod users;

@@ -128,3 +128,27 @@ fn the_log_is_json_line_by_line_and_has_the_entries_too() {
     assert_eq!((&entry["level"], &entry["event"]), (&"WARN".into(), &"login".into()));
     assert_eq!((&entry["user"], &entry["outcome"]), (&"app".into(), &"refused".into()));
 }
+
+#[test]
+fn what_a_user_may_not_do_is_told_with_the_table() {
+    let server = server();
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    write!(
+        stream,
+        "*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\napp\r\n$6\r\nsecret\r\n\
+         *3\r\n#Z:1\r\n+stock\r\n*4\r\n#G:2\r\n+not/a/table\r\n$6\r\ncanary\r\n"
+    )
+    .unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    let entries = entries(&server.folder().join("audit"));
+    let refused: Vec<_> = entries.iter().filter(|entry| entry["event"] == "operation").collect();
+    assert_eq!(refused.len(), 2, "{entries:?}");
+    for entry in &refused {
+        assert_eq!((&entry["user"], &entry["why"]), (&"app".into(), &"denied".into()));
+    }
+    assert_eq!((&refused[0]["action"], &refused[0]["of"]), (&"drop table".into(), &"stock".into()));
+    assert_eq!((&refused[1]["action"], &refused[1]["of"]), (&"get".into(), &Value::Null));
+    assert!(!format!("{entries:?}").contains("canary"), "{entries:?}");
+}

@@ -28,6 +28,7 @@ pub(crate) struct Audit {
     logins: Flood,
     refused_logins: Flood,
     refused_connections: Flood,
+    refused_operations: Flood,
 }
 
 /// How a client has shown who it is.
@@ -112,6 +113,26 @@ impl Audit {
         self.enter_some(&self.refused_connections, &entry);
     }
 
+    /// A user may not do this, to this table if it has one.
+    pub(crate) fn operation_refused(
+        &self,
+        user: &str,
+        peer: &dyn Display,
+        (operation, table): (&'static str, Option<&str>),
+        reason: Reason<'_>,
+    ) {
+        let entry = Entry {
+            user: Some(user),
+            peer: Some(peer.to_string()),
+            action: Some(operation),
+            of: table,
+            why: Some(reason.why),
+            reason: Some(reason.text),
+            ..Entry::new("operation", Outcome::Refused)
+        };
+        self.enter_some(&self.refused_operations, &entry);
+    }
+
     /// The users file was read again, and differs in these users.
     pub(crate) fn users_changed(&self, changes: &Changes) {
         for (action, name) in changes.iter().take(MOST_USERS) {
@@ -135,6 +156,7 @@ impl Audit {
             (&self.logins, "login", Outcome::Ok),
             (&self.refused_logins, "login", Outcome::Refused),
             (&self.refused_connections, "connection", Outcome::Refused),
+            (&self.refused_operations, "operation", Outcome::Refused),
         ] {
             self.leave_out(event, outcome, flood.rest(now));
         }
@@ -195,6 +217,7 @@ impl Default for Audit {
             logins: Flood::new(MOST_LOGINS),
             refused_logins: refused(),
             refused_connections: refused(),
+            refused_operations: refused(),
         }
     }
 }

@@ -192,6 +192,13 @@ impl Login {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Forbidden(Operation);
 
+impl Forbidden {
+    /// What it was.
+    pub(crate) fn operation(self) -> &'static str {
+        self.0.name()
+    }
+}
+
 /// Names no table: whoever asks knows which one it was.
 impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -103,7 +103,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 24] = &[
+pub const SETTINGS: &[Setting; 37] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -132,14 +132,105 @@ pub const SETTINGS: &[Setting; 24] = &[
         },
     },
     Setting {
+        key: "max_connections_per_address",
+        group: NETWORK,
+        value: Some("COUNT"),
+        default: Some("512"),
+        reload: Reload::Now,
+        help: "Serve this many connections of one address, 1 to 1000000 (IPv6: of one /64); further \
+               ones are closed",
+        apply: |config, given| {
+            config.max_connections_per_address = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_unauthenticated",
+        group: NETWORK,
+        value: Some("COUNT"),
+        default: Some("256"),
+        reload: Reload::Now,
+        help: "Keep this many connections that have not authenticated, 1 to 1000000; with one more, \
+               the one that has been silent longest is closed",
+        apply: |config, given| {
+            config.max_unauthenticated = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "handshake_timeout",
         group: NETWORK,
         value: Some("DURATION"),
         default: Some("10s"),
-        reload: Reload::Restart,
+        reload: Reload::Now,
         help: "Close a connection that has not authenticated after this time, 100ms to 10m",
         apply: |config, given| {
             config.handshake_timeout = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "idle_timeout",
+        group: NETWORK,
+        value: Some("DURATION"),
+        default: Some("10m"),
+        reload: Reload::Now,
+        help: "Close a connection that has been silent for this time, 100ms to 365d; 0s for never",
+        apply: |config, given| {
+            config.idle_timeout = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_in_flight",
+        group: NETWORK,
+        value: Some("COUNT"),
+        default: Some("4096"),
+        reload: Reload::Now,
+        help: "Carry out this many requests of one connection at a time, 1 to 65536; further ones \
+               wait",
+        apply: |config, given| {
+            config.max_in_flight = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_output_bytes",
+        group: NETWORK,
+        value: Some("SIZE"),
+        default: Some("32MiB"),
+        reload: Reload::Now,
+        help: "Read nothing more from a client that has this much of its answers to read, 64KiB to \
+               1GiB",
+        apply: |config, given| {
+            config.max_output_bytes = units::size(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_output_bytes_hard",
+        group: NETWORK,
+        value: Some("SIZE"),
+        default: Some("256MiB"),
+        reload: Reload::Now,
+        help: "Close the connection of a client that has this much of its answers to read; at most \
+               4GiB, at least --max-output-bytes and the largest answer",
+        apply: |config, given| {
+            config.max_output_bytes_hard = units::size(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "connection_memory",
+        group: NETWORK,
+        value: Some("SIZE"),
+        default: None,
+        reload: Reload::Now,
+        help: "Let all connections together hold this much for requests and answers, up to 1024GiB: \
+               from seven eighths of it on requests are refused, beyond it the connections that hold \
+               most are closed [default: an eighth of what the machine has, 64MiB to 4GiB]",
+        apply: |config, given| {
+            config.connection_memory = Some(units::size(given.text)?);
             Ok(())
         },
     },
@@ -337,6 +428,19 @@ pub const SETTINGS: &[Setting; 24] = &[
         },
     },
     Setting {
+        key: "min_free_disk",
+        group: STORAGE,
+        value: Some("SIZE"),
+        default: Some("256MiB"),
+        reload: Reload::Now,
+        help: "Refuse writes, deletes excepted, while less than this is free on the data's file \
+               system; 0 to 1024GiB",
+        apply: |config, given| {
+            config.min_free_disk = units::size(given.text)? as u64;
+            Ok(())
+        },
+    },
+    Setting {
         key: "cache_bytes",
         group: STORAGE,
         value: Some("SIZE"),
@@ -370,6 +474,77 @@ pub const SETTINGS: &[Setting; 24] = &[
         help: "Of these changes keep those of this time, 0s to 365d",
         apply: |config, given| {
             config.history_time = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "status_listen",
+        group: STATUS,
+        value: Some("ADDR:PORT"),
+        default: None,
+        help: "Serve the status page, /metrics, /healthz and /readyz over plain HTTP on this IP \
+               address and port; without a login, so on a loopback address unless --status-public \
+               is given",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            let address = given.text.parse().map_err(|_| {
+                "write an IP address and a port, for example 127.0.0.1:7380".to_owned()
+            })?;
+            config.status_listen = Some(address);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "status_public",
+        group: STATUS,
+        value: None,
+        default: Some("false"),
+        help: "Let other machines reach the status page: whoever does sees tables, users and peers",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            config.status_public = units::switch(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "status_hosts",
+        group: STATUS,
+        value: Some("NAMES"),
+        default: None,
+        help: "Names that the status page is asked for by, separated by commas, beside localhost \
+               and the addresses of this machine",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            let names = given.text.split(',').map(str::trim);
+            config.status_hosts = names.map(str::to_owned).collect();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "metrics",
+        group: STATUS,
+        value: Some("SWITCH"),
+        default: Some("on"),
+        help: "Count and time what clients do, on or off; off leaves the slow log empty, too",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            config.metrics = match given.text {
+                "on" => true,
+                "off" => false,
+                _ => return Err("write on or off".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "slow_request",
+        group: STATUS,
+        value: Some("DURATION"),
+        default: Some("100ms"),
+        help: "Log requests that take as long as this or longer, up to 1h; 0s logs none",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            config.slow_request = units::duration(given.text)?;
             Ok(())
         },
     },
@@ -429,6 +604,7 @@ fn sync_mode(text: &str) -> Result<SyncMode, String> {
 const NETWORK: &str = "Network";
 const SECURITY: &str = "Security";
 const STORAGE: &str = "Storage";
+const STATUS: &str = "Status and metrics";
 const LOG: &str = "Log";
 
 #[cfg(test)]

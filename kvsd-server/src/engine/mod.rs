@@ -9,7 +9,9 @@ mod backup;
 mod changes;
 mod compact;
 mod error;
+mod figures;
 mod scan;
+mod shown;
 mod table;
 mod write;
 
@@ -23,6 +25,7 @@ pub use backup::{BackupError, BackupName, BackupProgress, BackupSummary, Invalid
 pub use changes::{ChangePage, Changed, Changes, Position};
 pub use compact::{CompactError, CompactSummary};
 pub use error::EngineError;
+pub use figures::{CacheFigures, CompactionFigures, Distribution, Figures, TableFigures};
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use table::TableStatistics;
 pub use write::{Action, Before, BeforeDetail, Change, Condition, Write, WriteResult, Written};
@@ -117,6 +120,12 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// How much a table holds; `None` if there is none of this name. Waits for no write.
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError>;
 
+    /// How the engine stands, and what it has done since it was opened. Waits for no write and no
+    /// disk; where nothing else is said, it knows nothing.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
+
     /// Makes a backup of all tables that there are now, under a name that no other has. Each table
     /// is as it stood at one moment between the call and the answer, all that was answered before
     /// the call included; the moments of two tables differ. Writes go on meanwhile.
@@ -177,7 +186,7 @@ pub enum ReadNow<'b> {
 }
 
 /// A record whose value stands in the caller's buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Found<'b> {
     /// The write that made it.
     pub version: Version,
@@ -197,7 +206,7 @@ pub struct Head {
 }
 
 /// A record that owns its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The write that made it.
     pub version: Version,

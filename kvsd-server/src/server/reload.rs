@@ -20,6 +20,7 @@ use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::config::keys::Setting;
 use crate::config::{LogFilter, Reread, Settings, Sources, Watch};
+use crate::limits::InForce;
 use crate::users::{Users, UsersError};
 
 /// Has a server read its configuration file, its certificate and its users again, and open its audit
@@ -53,6 +54,7 @@ struct Inner {
     log_filter: Option<Arc<dyn LogFilter>>,
     authenticator: Authenticator,
     audit: Arc<Audit>,
+    limits: Arc<InForce>,
     sources: Mutex<Sources>,
 }
 
@@ -64,7 +66,7 @@ enum Which {
 }
 
 impl Reload {
-    pub(super) fn new(settings: &Settings, audit: Arc<Audit>) -> Self {
+    pub(super) fn new(settings: &Settings, audit: Arc<Audit>, limits: Arc<InForce>) -> Self {
         if let Some((file, _)) = &settings.sources.users {
             tell_of_ungranted(&settings.authenticator, file);
         }
@@ -74,6 +76,7 @@ impl Reload {
             log_filter: settings.log_filter.clone(),
             authenticator: settings.authenticator.clone(),
             audit,
+            limits,
             sources: Mutex::new(settings.sources.clone()),
         };
         Self { asked: Arc::default(), inner: Arc::new(inner) }
@@ -290,6 +293,7 @@ impl Inner {
         *self.tls.write().unwrap_or_else(PoisonError::into_inner) = settings.tls.map(Into::into);
         *self.shutdown_timeout.write().unwrap_or_else(PoisonError::into_inner) =
             settings.shutdown_timeout;
+        self.limits.replace(settings.limits);
         *sources = Sources { layers: Some(layers), ..settings.sources };
         info!(file = %file.display(), changed = %names(&changed), "configuration read again");
         if !changed.is_empty() {
@@ -376,7 +380,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Layers};
     use crate::users::{Grants, Password, StoredHash, UserName};
 
     #[test]
@@ -414,7 +418,9 @@ mod tests {
                 tls_key: Some(path("key")),
                 ..Config::default()
             };
-            let reload = Reload::new(&config.check().unwrap(), Arc::default());
+            let settings = config.check().unwrap();
+            let limits = Arc::new(InForce::new(settings.limits));
+            let reload = Reload::new(&settings, Arc::default(), limits);
             Self { folder, reload }
         }
 
@@ -445,6 +451,28 @@ mod tests {
 
     fn users(count: u32) -> String {
         format!("Authenticator({count} users)")
+    }
+
+    #[test]
+    fn limits_that_the_file_changes_are_in_force_on_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kvsd.toml");
+        fs::write(&file, "dev = true\nidle_timeout = '1m'").unwrap();
+        let mut layers = Layers::default();
+        layers.file(&file).unwrap();
+        let settings = layers.resolve().unwrap().check().unwrap().with_layers(layers);
+        let limits = Arc::new(InForce::new(settings.limits));
+        let reload = Reload::new(&settings, Arc::default(), Arc::clone(&limits));
+        fs::write(&file, "dev = true\nidle_timeout = '2m'\nmax_unauthenticated = 7").unwrap();
+        reload.inner.read(Which::Changed);
+        assert_eq!(limits.get(), settings.limits);
+        reload.inner.read(Which::All);
+        let now = limits.get();
+        assert_eq!(now.idle_timeout, Some(Duration::from_secs(120)));
+        assert_eq!(now.max_unauthenticated, 7);
+        fs::write(&file, "dev = true\nmax_unauthenticated = 0").unwrap();
+        reload.inner.read(Which::All);
+        assert_eq!(limits.get(), now, "a bad file changes nothing");
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Serves the clients of kvsd 0.1, on the table `default`. Next file to read: `v2`.
 
-use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use kvsd::TableName;
@@ -15,14 +16,15 @@ use super::input::Input;
 use super::leave::Leave;
 use super::meter::Meter;
 use super::output::Output;
-use super::{Ended, Service, fail, tidy};
+use super::{DISK_LOW, Ended, MEMORY_FULL, Service, denied, fail, tidy};
 use crate::auth::access::Operation;
 use crate::auth::{Forbidden, Login};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
-use crate::metrics::Refusal;
+use crate::metrics::{self, Outcome, Refusal};
+use crate::server::roster::Entry;
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -40,23 +42,35 @@ where
     let mut session = Session {
         service,
         login: leave.login.clone(),
+        entry: Arc::clone(&leave.entry),
         max_value_bytes,
         output: Output::default(),
         scratch: Vec::new(),
+        memory_is_full: false,
+        outcome: Outcome::Ok,
     };
-    let mut meter = Meter::new(&leave.entry);
+    let mut meter = Meter::new(&leave.entry, &service.metrics);
+    let mut limits = service.limits.follow();
     loop {
         match input.next() {
             Ok(Some(message)) => {
                 meter.count();
-                session.answer(&message).await;
+                meter.begin();
+                session.outcome = Outcome::Ok;
+                session.memory_is_full = meter.memory_is_full(limits.get());
+                let operation = session.answer(&message).await;
+                meter.answered(operation, session.outcome, TABLE.as_str());
+                meter.tell(&mut input, &mut session.output, 0);
             }
             Ok(None) => {
                 if let Err(error) = session.output.flush(stream).await {
                     return Ended::Broken(error);
                 }
-                meter.tell(&mut input, &mut session.output);
+                meter.tell(&mut input, &mut session.output, 0);
                 tidy(&mut session.scratch);
+                limits.look();
+                let besides = session.scratch.capacity();
+                meter.hold(&input, &session.output, besides, limits.get());
                 let read = tokio::select! {
                     biased;
                     ended = leave.asked() => return ended,
@@ -87,26 +101,46 @@ where
 struct Session<'s> {
     service: &'s Service,
     login: Login,
+    entry: Arc<Entry>,
     max_value_bytes: usize,
     output: Output,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// Whether all sessions together hold so much that no more is to be taken on.
+    memory_is_full: bool,
+    /// How the request ends that is being answered.
+    outcome: Outcome,
 }
 
 impl Session<'_> {
-    async fn answer(&mut self, message: &Message<'_>) {
+    /// Tells what the request counts as.
+    async fn answer(&mut self, message: &Message<'_>) -> metrics::Operation {
         let request = Request::parse(message);
+        let operation = match &request {
+            Ok(Some(Request::Ping { .. })) => metrics::Operation::Ping,
+            Ok(Some(Request::Get { .. })) => metrics::Operation::Get,
+            Ok(Some(Request::Set { .. })) => metrics::Operation::Set,
+            Ok(Some(Request::Delete { .. })) => metrics::Operation::Delete,
+            Ok(Some(Request::Authenticate { .. }) | None) | Err(_) => metrics::Operation::Malformed,
+        };
         if let Ok(Some(request)) = &request
             && let Err(forbidden) = self.check(request)
         {
-            self.service.metrics.refuse(Refusal::Denied);
+            denied::note(self.service, &self.entry, forbidden, TABLE.as_str());
             // Those clients know no code for it.
-            return self.fail(FailCode::Undefined, &forbidden.to_string());
+            self.fail(FailCode::Undefined, &forbidden.to_string());
+            return operation;
         }
         match request {
             Ok(Some(Request::Ping { client_time })) => {
                 let server_time = clock::now_rfc3339();
                 Reply::Pong { client_time, server_time: &server_time }.encode(self.output.buffer());
+            }
+            Ok(Some(Request::Get { .. } | Request::Set { .. } | Request::Delete { .. }))
+                if self.memory_is_full =>
+            {
+                self.service.metrics.refuse(Refusal::MemoryFull);
+                self.fail(FailCode::Undefined, MEMORY_FULL);
             }
             Ok(Some(Request::Get { key })) => self.get(key).await,
             Ok(Some(Request::Set { key, value })) => self.set(key, value).await,
@@ -117,6 +151,7 @@ impl Session<'_> {
             Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
             Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
         }
+        operation
     }
 
     fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
@@ -153,6 +188,10 @@ impl Session<'_> {
     async fn set(&mut self, key: &[u8], value: &[u8]) {
         if !self.check_key(key) {
             return;
+        }
+        if self.service.disk_is_low.load(Ordering::Relaxed) {
+            self.service.metrics.refuse(Refusal::DiskLow);
+            return self.fail(FailCode::Undefined, DISK_LOW);
         }
         if value.len() > self.max_value_bytes {
             let text = format!("a value has at most {} bytes here", self.max_value_bytes);
@@ -213,9 +252,11 @@ impl Session<'_> {
 
     fn engine_fail(&mut self, error: &EngineError) {
         self.fail(FailCode::Undefined, &fail::message(error));
+        self.outcome = fail::outcome(fail::code(error));
     }
 
     fn fail(&mut self, code: FailCode, message: &str) {
+        self.outcome = Outcome::Refused;
         Reply::Fail { code, message }.encode(self.output.buffer());
     }
 }

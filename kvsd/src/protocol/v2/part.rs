@@ -412,6 +412,28 @@ impl Assembler {
         Ok(Arrival::Assembled(Assembled { id, bytes: bytes.into(), sender, decoder }))
     }
 
+    /// What has come of the messages that are under way, in bytes.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::{Assembler, Part, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let mut assembler = Assembler::new(Sender::Client, v2::limits(1_000_000));
+    /// let part = Part { remaining: 100_000, bytes: b"the first part" };
+    /// part.encode(Sender::Client, RequestId::ZERO, &mut wire);
+    /// assembler.take(&decoder.decode(&wire)?.ok_or("not whole")?)?;
+    /// assert_eq!(assembler.held_bytes(), 14);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.underway.iter().map(|assembly| assembly.bytes.len()).sum()
+    }
+
     /// What is held, in bytes.
     #[cfg(test)]
     pub(in crate::protocol) fn capacity(&self) -> usize {
@@ -568,12 +590,22 @@ impl Assembled {
 /// let kept = Backing::ReadBuffer.keep(field);
 /// assert_ne!(kept.as_ptr(), field.as_ptr(), "a copy: the read buffer is wanted for more");
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Backing<'a> {
     /// In a read buffer, which is wanted for more.
     ReadBuffer,
     /// In a buffer that holds nothing but this message.
     Own(&'a Bytes),
+}
+
+/// Shows where the message is; never what it holds.
+impl std::fmt::Debug for Backing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Backing::ReadBuffer => f.write_str("ReadBuffer"),
+            Backing::Own(bytes) => write!(f, "Own({} bytes)", bytes.len()),
+        }
+    }
 }
 
 impl Backing<'_> {
