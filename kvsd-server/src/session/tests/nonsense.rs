@@ -106,9 +106,8 @@ pub(crate) const MESSAGES: [&[u8]; 34] = [
     b"*3\r\n#\x02+app\r\n+secret\r\n",
 ];
 
-const TOKENS: [&[u8]; 13] = [
-    b"*", b"#", b"+", b"$", b"T", b":", b"|", b"\r\n", b"0", b"1", b"-", b"\xff", b"\x00",
-];
+const TOKENS: [&[u8]; 13] =
+    [b"*", b"#", b"+", b"$", b"T", b":", b"|", b"\r\n", b"0", b"1", b"-", b"\xff", b"\x00"];
 
 /// Numbers at which something ends.
 const NUMBERS: [&[u8]; 16] = [
