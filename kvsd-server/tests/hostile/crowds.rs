@@ -41,7 +41,7 @@ fn a_thousand_silent_tls_handshakes_hold_nobody_up_and_end_in_time() {
     // Each is closed by the server, whoever it is.
     for stream in crowd {
         let closed = Client::new(stream).try_next();
-        assert!(matches!(closed, Ok(_)), "not closed in time: {closed:?}");
+        assert!(closed.is_ok(), "not closed in time: {closed:?}");
     }
     late.leave();
     early.leave();

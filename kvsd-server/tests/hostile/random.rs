@@ -99,7 +99,7 @@ fn run_session(target: &Target, seed: u64) -> u64 {
         Way::Half => {
             client.finish();
             let mut answers = 0;
-            while let Some(_) = client.next() {
+            while client.next().is_some() {
                 answers += 1;
             }
             return answers;
