@@ -90,7 +90,7 @@ impl Soak {
                 "--cache-bytes",
                 "4MiB",
                 "--log",
-                "warn",
+                "error",
             ],
         );
         target.trust(&certificates);
