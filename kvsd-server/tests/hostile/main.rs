@@ -56,7 +56,9 @@
 //!     - `unsafe_or_incomplete_settings_are_refused_with_what_to_do`
 //!     - `a_stranger_gets_nothing_whatever_he_asks_first`
 //! 16. Operations of administrators, or those that only tell, are left unchecked.
-//!     - `a_stranger_gets_nothing_whatever_he_asks_first`
+//!     - `every_operation_is_carried_out_for_those_who_may_and_for_nobody_else`
+//!     - `what_is_for_administrators_is_not_done_over_a_data_connection`
+//!     - `nonsense_of_a_user_with_few_rights_reaches_no_table_of_others`
 //!     - `a_full_server_can_still_be_administered_by_its_owner_alone`
 //! 17. A client takes every certificate, or expects the wrong name.
 //!     - `an_untrusted_certificate_and_one_of_another_host_are_told_apart`

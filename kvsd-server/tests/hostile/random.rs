@@ -7,10 +7,12 @@ use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use kvsd::protocol::v2::Request;
+
 use super::crowds::{Way, reset};
-use super::nonsense::{Random, first_seed, script};
-use super::target::{PATIENCE, Target};
-use super::wire::Client;
+use super::nonsense::{Random, damaged, first_seed, script};
+use super::target::{PATIENCE, Target, add_user, add_users};
+use super::wire::{Client, hello, set};
 use super::witness::Witness;
 
 const SESSIONS: u64 = 10_000;
@@ -73,6 +75,38 @@ fn ten_thousand_sessions_of_nonsense_do_the_server_no_harm() {
     }
     target.stop();
 }
+
+#[test]
+fn nonsense_of_a_user_with_few_rights_reaches_no_table_of_others() {
+    let folder = tempfile::tempdir().unwrap();
+    add_users(folder.path(), &["ops"]);
+    add_user(folder.path(), "guest", "write@t");
+    let target = Target::start(folder, &["--insecure", "--users", "users"]);
+    let mut own = target.client_of("ops");
+    for table in ["default", "users"] {
+        assert!(own.ask(&set(table, b"hello", b"mine")).starts_with("Written"));
+    }
+    let versions = |client: &mut Client| {
+        ["default", "users"].map(|table| client.ask(&Request::Statistics { table }))
+    };
+    let before = versions(&mut own);
+    let mut random = Random::new(first_seed());
+    let mut denials = 0;
+    for _ in 0..FEW {
+        let mut client = Client::new(target.connect());
+        // The damage may hit the hello too; then there is nobody who could do harm.
+        let bytes = damaged(&mut random, &hello(Some(("guest", "secret"))));
+        let _ = client.stream.write_all(&bytes);
+        client.finish();
+        denials += client.rest().matches("+DENIED").count();
+    }
+    assert!(denials > FEW / 2, "the guest hardly tried: {denials}");
+    assert_eq!(versions(&mut own), before);
+    target.stop();
+}
+
+/// How many sessions the user with few rights has.
+const FEW: usize = 1_000;
 
 /// What tables that came into being keep open, generously.
 const DESCRIPTORS_OF_TABLES: u64 = 16 * 4;

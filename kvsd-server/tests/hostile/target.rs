@@ -242,13 +242,18 @@ pub(crate) fn tool(folder: &Path, args: &[&str]) -> std::process::Command {
     command
 }
 
-/// Adds users to the file `users` of this folder, each with the password `secret`.
+/// Adds users to the file `users` of this folder, each with the password `secret` and every right.
 pub(crate) fn add_users(folder: &Path, names: &[&str]) {
     for name in names {
-        let mut add = tool(folder, &["user", "add", name, "--users", "users"]);
-        let output = run_with_input(&mut add, b"secret\n");
-        assert!(output.status.success(), "{output:?}");
+        add_user(folder, name, "admin@*");
     }
+}
+
+/// Adds a user who may do no more than this.
+pub(crate) fn add_user(folder: &Path, name: &str, grant: &str) {
+    let mut add = tool(folder, &["user", "add", name, "--grant", grant, "--users", "users"]);
+    let output = run_with_input(&mut add, b"secret\n");
+    assert!(output.status.success(), "{output:?}");
 }
 
 /// Makes a CA, and a certificate for `localhost` in `server.pem` and `server.key`.

@@ -131,7 +131,13 @@ const NUMBERS: [&[u8]; 16] = [
 
 /// A session's bytes: mostly sense, then damaged in a few places.
 pub(crate) fn script(random: &mut Random) -> Vec<u8> {
-    let mut bytes = random.one(&OPENINGS).to_vec();
+    let opening = random.one(&OPENINGS);
+    damaged(random, opening)
+}
+
+/// The same for a session that has begun like this, perhaps.
+pub(crate) fn damaged(random: &mut Random, opening: &[u8]) -> Vec<u8> {
+    let mut bytes = opening.to_vec();
     for _ in 0..random.below(12) {
         bytes.extend_from_slice(random.one(&MESSAGES));
     }
