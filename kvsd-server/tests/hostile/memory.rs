@@ -26,7 +26,10 @@ fn promises_of_length_and_count_take_no_memory() {
         old.say(b"*3\r\n#\x05+k\r\n$10485760\r\nv");
         let mut client = target.client();
         for id in 1..=4 {
-            client.say(format!("*4\r\n#K:{id}\r\n:12000000\r\n$1\r\n*\r\n").as_bytes());
+            for (remaining, byte) in [(12_000_000, '*'), (11_999_999, '5')] {
+                let part = format!("*4\r\n#K:{id}\r\n:{remaining}\r\n$1\r\n{byte}\r\n");
+                client.say(part.as_bytes());
+            }
         }
         client.say(b"*16384\r\n#L:9\r\n:3\r\n");
         let mut stranger = Client::new(target.connect());
