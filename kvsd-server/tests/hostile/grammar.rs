@@ -1,5 +1,7 @@
 //! What is no message, no request, or too large for one; and data that looks like requests.
 
+use std::time::Duration;
+
 use kvsd::protocol::v2::{Action, Change, Condition, Request};
 
 use super::nonsense::GARBAGE;
@@ -220,7 +222,8 @@ fn a_second_login_and_what_only_servers_say_are_refused() {
 
 #[test]
 fn a_large_value_in_small_pieces_costs_work_in_proportion_to_its_size() {
-    const PIECE_BYTES: usize = 1024;
+    const PIECE_BYTES: usize = 4096;
+    const SMALL_BYTES: usize = 256 << 10;
     let target = Target::dev(&[]);
     let (mut client, mut other) = (target.client_v1(), target.client());
     let mut cost_of = |bytes: usize| {
@@ -235,9 +238,10 @@ fn a_large_value_in_small_pieces_costs_work_in_proportion_to_its_size() {
         assert_eq!(client.heard(), "*2\\r\\n#\\x03|");
         target.cpu_time() - before
     };
-    cost_of(256 << 10);
-    let (small, large) = (cost_of(512 << 10), cost_of(8 << 20));
-    // Sixteen times the bytes; were all of them moved with each piece, 256 times the work.
-    assert!(large < small * 28, "{small:?} for 512 KiB, {large:?} for 8 MiB");
+    cost_of(SMALL_BYTES);
+    let small: Duration = (0..4).map(|_| cost_of(SMALL_BYTES)).sum();
+    let large = cost_of(40 * SMALL_BYTES);
+    // Ten times the bytes; were all of them moved with each piece, four hundred times the work.
+    assert!(large < small * 14, "{small:?} for four times 256 KiB, {large:?} for 10 MiB");
     target.stop();
 }

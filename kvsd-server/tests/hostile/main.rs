@@ -28,6 +28,8 @@
 //!     - `one_who_says_hello_for_ever_is_answered_once`
 //! 5. A large value in small pieces is parsed from its start with every piece.
 //!     - `a_large_value_in_small_pieces_costs_work_in_proportion_to_its_size`
+//!     - `a_value_of_10_mib_in_small_pieces_is_looked_at_once`
+//!     - `a_large_message_in_small_pieces_is_moved_a_few_times_and_then_forgotten`
 //! 6. A line end in a key makes a request of what stands behind it.
 //!     - `line_ends_and_requests_in_keys_and_values_stay_data`
 //! 7. A silent client holds the TLS handshakes of all others up.
