@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
@@ -86,8 +86,8 @@ pub(crate) fn head(bench: &Bench) -> String {
              bincode, one table, no other connections, where the line does not say otherwise. \
              `cost-by-connections` counts those that others have and do not use, from this \
              process. \
-             Every key was written twice before, so that the server has it at hand; its cache has \
-             the default size.",
+             Every key was written twice before: what its cache of the default size has room \
+             for, the server has at hand.",
             FEW.min(bench.keys)
         ),
         format!(
@@ -184,7 +184,8 @@ impl Side {
         raise_descriptors()?;
         let mut served = kvsd::start(&bench.runtime, &folder.path().join("kvsd"), &setting)?;
         let records = Arc::new(Records::new(shape.keys));
-        // Twice: what was replaced is at hand, as what is read a second time.
+        // Twice: what was replaced is at hand, as what is read a second time, where the cache has
+        // room for it.
         for _ in 0..2 {
             served.fill(&bench.runtime, &records, 0..shape.keys)?;
         }
@@ -226,7 +227,12 @@ fn connect(
         idle.push(runtime.block_on(builder.connect())?);
         left -= some;
     }
+    let give_up = Instant::now() + PATIENCE;
     while machine::descriptors(served.server())? < wanted {
+        if Instant::now() > give_up {
+            let open = machine::descriptors(served.server())?;
+            return Err(format!("the server has {open} of {wanted} descriptors open").into());
+        }
         std::thread::sleep(LOOK);
     }
     Ok(idle)
@@ -248,3 +254,5 @@ const MOST_SERVED: u32 = 8192;
 /// What the project promises itself.
 const MOST_QUOTIENT: f64 = 1.25;
 const LOOK: Duration = Duration::from_millis(5);
+/// How long the connections may take to open, some ten times what they do.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,7 +1,7 @@
 //! What there is to measure: the suites, each with a head, a table and named lines.
 //!
-//! Next files to read: `cell` and `measure` for `wire`; `cost`, `storage`, `startup`, `memory`, `space` and
-//! `steady` are modules of their names.
+//! Next files to read: `cell` and `measure` for `wire`; `cost`, `storage`, `startup`, `memory`,
+//! `space` and `steady` are modules of their names.
 
 use crate::cell::Cell;
 use crate::{Bench, Error, cells, cost, memory, space, startup, steady, storage, wire};

@@ -318,6 +318,7 @@ fn host(
             how = stopped => how.unwrap_or(How::Cut),
             // No door is left through which anybody could come or say a word.
             () = serve => How::Cut,
+            never = connections.watch() => match never {},
         };
         drop(clients);
         match how {

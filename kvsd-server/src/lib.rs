@@ -47,6 +47,7 @@ mod embedded;
 pub mod engine;
 #[cfg(feature = "cli")]
 mod init;
+mod limits;
 pub mod log;
 mod metrics;
 mod network;

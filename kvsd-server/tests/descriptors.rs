@@ -56,7 +56,7 @@ impl Drop for Watched {
 /// Says something and takes the answer, which has at least as many bytes.
 fn ask(client: &mut TcpStream, request: &str) -> String {
     client.write_all(request.as_bytes()).unwrap();
-    let mut answer = [0; 512];
+    let mut answer = [0; 2048];
     let length = client.read(&mut answer).unwrap();
     String::from_utf8_lossy(&answer[..length]).into_owned()
 }

@@ -108,7 +108,8 @@ impl Disk {
         let data = self.point().join("data");
         let data = data.to_str().unwrap();
         let args = ["--dev", "--listen", "127.0.0.1:0", "--sync", "always", "--data-dir", data];
-        Server::start(folder, args)
+        // The disk is to be used up.
+        Server::start(folder, args.into_iter().chain(["--min-free-disk", "0"]))
     }
 
     /// What `kvsd-server verify` says of the data.

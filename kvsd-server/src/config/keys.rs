@@ -92,7 +92,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 24] = &[
+pub const SETTINGS: &[Setting; 32] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -119,6 +119,30 @@ pub const SETTINGS: &[Setting; 24] = &[
         },
     },
     Setting {
+        key: "max_connections_per_address",
+        group: NETWORK,
+        value: Some("COUNT"),
+        default: Some("512"),
+        help: "Serve this many connections of one address, 1 to 1000000 (IPv6: of one /64); further \
+               ones are closed",
+        apply: |config, given| {
+            config.max_connections_per_address = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_unauthenticated",
+        group: NETWORK,
+        value: Some("COUNT"),
+        default: Some("256"),
+        help: "Keep this many connections that have not authenticated, 1 to 1000000; with one more, \
+               the one that has been silent longest is closed",
+        apply: |config, given| {
+            config.max_unauthenticated = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "handshake_timeout",
         group: NETWORK,
         value: Some("DURATION"),
@@ -126,6 +150,66 @@ pub const SETTINGS: &[Setting; 24] = &[
         help: "Close a connection that has not authenticated after this time, 100ms to 10m",
         apply: |config, given| {
             config.handshake_timeout = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "idle_timeout",
+        group: NETWORK,
+        value: Some("DURATION"),
+        default: Some("10m"),
+        help: "Close a connection that has been silent for this time, 100ms to 365d; 0s for never",
+        apply: |config, given| {
+            config.idle_timeout = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_in_flight",
+        group: NETWORK,
+        value: Some("COUNT"),
+        default: Some("4096"),
+        help: "Carry out this many requests of one connection at a time, 1 to 65536; further ones \
+               wait",
+        apply: |config, given| {
+            config.max_in_flight = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_output_bytes",
+        group: NETWORK,
+        value: Some("SIZE"),
+        default: Some("32MiB"),
+        help: "Read nothing more from a client that has this much of its answers to read, 64KiB to \
+               1GiB",
+        apply: |config, given| {
+            config.max_output_bytes = units::size(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "max_output_bytes_hard",
+        group: NETWORK,
+        value: Some("SIZE"),
+        default: Some("256MiB"),
+        help: "Close the connection of a client that has this much of its answers to read; at most \
+               4GiB, at least --max-output-bytes and the largest answer",
+        apply: |config, given| {
+            config.max_output_bytes_hard = units::size(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "connection_memory",
+        group: NETWORK,
+        value: Some("SIZE"),
+        default: None,
+        help: "Let all connections together hold this much for requests and answers, up to 1024GiB: \
+               from seven eighths of it on requests are refused, beyond it the connections that hold \
+               most are closed [default: an eighth of what the machine has, 64MiB to 4GiB]",
+        apply: |config, given| {
+            config.connection_memory = Some(units::size(given.text)?);
             Ok(())
         },
     },
@@ -304,6 +388,18 @@ pub const SETTINGS: &[Setting; 24] = &[
         help: "Refuse to create more tables than this, 1 to 65536",
         apply: |config, given| {
             config.max_tables = units::count(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "min_free_disk",
+        group: STORAGE,
+        value: Some("SIZE"),
+        default: Some("256MiB"),
+        help: "Refuse writes, deletes excepted, while less than this is free on the data's file \
+               system; 0 to 1024GiB",
+        apply: |config, given| {
+            config.min_free_disk = units::size(given.text)? as u64;
             Ok(())
         },
     },

@@ -56,15 +56,45 @@ pub struct Config {
     pub sync_interval: Duration,
     /// How many connections are served at once, 1 to 1,000,000; more of them wait. Default 1,024.
     pub max_connections: usize,
+    /// How many connections one address may have, 1 to 1,000,000; further ones are told so and
+    /// closed. Addresses of IPv6 count as one where their first 64 bits are the same. Default 512.
+    pub max_connections_per_address: usize,
+    /// How many connections there may be that have not said who they are, 1 to 1,000,000. When one
+    /// more comes, the one that has been silent longest gives way: of the address that has most of
+    /// them. Default 256.
+    pub max_unauthenticated: usize,
     /// The time from accepting a connection to its authentication, TLS included, 100 ms to 10
     /// minutes. Default 10 s.
     pub handshake_timeout: Duration,
+    /// How long a connection may be silent in both directions, 100 ms to 1 year; 0 for as long as it
+    /// likes. The client of this crate's kind says something every 10 s. Default 10 minutes.
+    pub idle_timeout: Duration,
+    /// How many requests of one connection are carried out at a time, 1 to 65,536; what a client
+    /// sends beyond them is not read before one is answered. Default 4,096.
+    pub max_in_flight: usize,
+    /// How many bytes of answers may wait for a client before nothing more is read from it, 64 KiB
+    /// to 1 GiB. Default 32 MiB.
+    pub max_output_bytes: usize,
+    /// How many bytes of answers may wait for a client before it is cut off: what was under way when
+    /// it reached [`Config::max_output_bytes`] is answered too. At most 4 GiB, and at least room for
+    /// the largest answer above that. Default 256 MiB.
+    pub max_output_bytes_hard: usize,
+    /// How many bytes all connections together may hold for requests and answers, up to 1 TiB, and
+    /// at least what four of the largest requests take. From seven eighths of it on requests are
+    /// refused as `BUSY`, and beyond it the connections that hold most are cut off. What a
+    /// connection holds below 16 KiB does not count. Default: an eighth of the memory that the
+    /// machine has, or that its control group may have, 64 MiB to 4 GiB.
+    pub connection_memory: Option<usize>,
     /// The time that sessions have to finish when the server stops, at most 1 hour. Default 10 s.
     pub shutdown_timeout: Duration,
     /// The largest value, 1 KiB to 64 MiB. Default 10 MiB.
     pub max_value_bytes: usize,
     /// How many tables there may be, 1 to 65,536. Default 1,024.
     pub max_tables: usize,
+    /// How many bytes must be free where the data is, up to 1 TiB; 0 to use up the disk. With less,
+    /// writes are refused as `DISK_FULL`; what frees room goes on: deletes, and compaction. Default
+    /// 256 MiB.
+    pub min_free_disk: u64,
     /// How much memory keeps records of up to 4 KiB at hand that were read or replaced last, in bytes,
     /// up to 1 TiB; 0 for none. It is taken as it is used. Default: a sixteenth of the memory that
     /// the machine has, or that its control group may have, 32 MiB to 1 GiB.
@@ -113,10 +143,18 @@ impl Default for Config {
             sync: SyncMode::Always,
             sync_interval: Duration::from_secs(1),
             max_connections: 1024,
+            max_connections_per_address: 512,
+            max_unauthenticated: 256,
             handshake_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(600),
+            max_in_flight: 4096,
+            max_output_bytes: 32 << 20,
+            max_output_bytes_hard: 256 << 20,
+            connection_memory: None,
             shutdown_timeout: Duration::from_secs(10),
             max_value_bytes: kvsd::types::DEFAULT_MAX_VALUE_BYTES,
             max_tables: 1024,
+            min_free_disk: 256 << 20,
             cache_bytes: None,
             history_bytes: LogConfig::DEFAULT_HISTORY_BYTES,
             history_time: LogConfig::DEFAULT_HISTORY_TIME,

@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kvsd::protocol::v2;
 use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
 use super::sources::{Sources, Watch};
 use super::{Config, ConfigError, LogFilter, SyncMode, memory};
 use crate::auth::Authenticator;
+use crate::limits::Limits;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
 use crate::tls::{ClientAuth, Clients, TlsFiles};
@@ -30,7 +32,7 @@ pub struct Settings {
     pub(crate) backups: Option<PathBuf>,
     pub(crate) sync: SyncPolicy,
     pub(crate) max_connections: usize,
-    pub(crate) handshake_timeout: Duration,
+    pub(crate) limits: Limits,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) max_value_bytes: usize,
     pub(crate) max_tables: usize,
@@ -80,7 +82,7 @@ impl fmt::Debug for Settings {
             .field("backups", &self.backups)
             .field("sync", &self.sync)
             .field("max_connections", &self.max_connections)
-            .field("handshake_timeout", &self.handshake_timeout)
+            .field("limits", &self.limits)
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("max_value_bytes", &self.max_value_bytes)
             .field("max_tables", &self.max_tables)
@@ -105,6 +107,7 @@ impl Config {
     /// [`ConfigError`] says which setting is to blame and what to do.
     pub fn check(&self) -> Result<Settings, ConfigError> {
         self.check_bounds()?;
+        let limits = self.check_limits()?;
         self.check_backups()?;
         let sources = self.sources()?;
         let tls = sources.tls.as_ref().map(|(files, _)| files.load()).transpose()?;
@@ -119,7 +122,7 @@ impl Config {
                 SyncMode::Never => SyncPolicy::Never,
             },
             max_connections: self.max_connections,
-            handshake_timeout: self.handshake_timeout,
+            limits,
             shutdown_timeout: self.shutdown_timeout,
             max_value_bytes: self.max_value_bytes,
             max_tables: self.max_tables,
@@ -148,9 +151,48 @@ impl Config {
         within("cache_bytes", self.cache_bytes.unwrap_or(0), (0, LARGEST_CACHE_BYTES), size)?;
         within("history_bytes", self.history_bytes, (0, 1 << 40), long_size)?;
         within("history_time", self.history_time, (ms(0), s(365 * 24 * 3600)), time)?;
-        within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
         within("shutdown_timeout", self.shutdown_timeout, (ms(0), s(3600)), time)?;
         within("sync_interval", self.sync_interval, (ms(1), s(60)), time)
+    }
+
+    /// The limits that can change while the server runs.
+    fn check_limits(&self) -> Result<Limits, ConfigError> {
+        let count = usize::to_string;
+        let size = |bytes: &usize| units::show_size(*bytes);
+        let long_size = |bytes: &u64| size(&usize::try_from(*bytes).unwrap_or(usize::MAX));
+        let time = |time: &Duration| humantime::format_duration(*time).to_string();
+        let ms = Duration::from_millis;
+        let s = Duration::from_secs;
+        let largest = v2::limits(self.max_value_bytes).message_bytes;
+        let least_memory = 4 * largest;
+        let connection_memory = self
+            .connection_memory
+            .unwrap_or_else(|| memory::default_connection_memory().max(least_memory));
+        let many = (1, 1_000_000);
+        let (soft, hard) = (self.max_output_bytes, self.max_output_bytes_hard);
+        within("max_connections_per_address", self.max_connections_per_address, many, count)?;
+        within("max_unauthenticated", self.max_unauthenticated, many, count)?;
+        within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
+        let idle_timeout = Some(self.idle_timeout).filter(|idle| !idle.is_zero());
+        if let Some(idle) = idle_timeout {
+            within("idle_timeout", idle, (ms(100), s(365 * 24 * 3600)), time)?;
+        }
+        within("max_in_flight", self.max_in_flight, (1, 65_536), count)?;
+        within("max_output_bytes", soft, (64 << 10, 1 << 30), size)?;
+        within("max_output_bytes_hard", hard, (soft + largest, 4 << 30), size)?;
+        within("connection_memory", connection_memory, (least_memory, 1 << 40), size)?;
+        within("min_free_disk", self.min_free_disk, (0, 1 << 40), long_size)?;
+        Ok(Limits {
+            max_connections_per_address: self.max_connections_per_address,
+            max_unauthenticated: self.max_unauthenticated,
+            handshake_timeout: self.handshake_timeout,
+            idle_timeout,
+            max_in_flight: self.max_in_flight,
+            max_output_bytes: soft,
+            max_output_bytes_hard: hard,
+            connection_memory,
+            min_free_disk: self.min_free_disk,
+        })
     }
 
     /// What is found among the tables and is none of them may be taken for the remains of one.
@@ -384,6 +426,16 @@ mod tests {
             (Config { history_bytes: (1 << 40) + 1, ..dev() }, "history_bytes"),
             (Config { history_time: Duration::MAX, ..dev() }, "history_time"),
             (Config { handshake_timeout: Duration::ZERO, ..dev() }, "handshake_timeout"),
+            (Config { max_connections_per_address: 0, ..dev() }, "max_connections_per_address"),
+            (Config { max_unauthenticated: 0, ..dev() }, "max_unauthenticated"),
+            (Config { idle_timeout: Duration::from_millis(99), ..dev() }, "idle_timeout"),
+            (Config { max_in_flight: 0, ..dev() }, "max_in_flight"),
+            (Config { max_in_flight: 65_537, ..dev() }, "max_in_flight"),
+            (Config { max_output_bytes: (64 << 10) - 1, ..dev() }, "max_output_bytes"),
+            // Room for the largest answer: 10 MiB and what stands beside it.
+            (Config { max_output_bytes_hard: (44 << 20) - 1, ..dev() }, "max_output_bytes_hard"),
+            (Config { connection_memory: Some((48 << 20) - 1), ..dev() }, "connection_memory"),
+            (Config { min_free_disk: (1 << 40) + 1, ..dev() }, "min_free_disk"),
             (Config { shutdown_timeout: too_long, ..dev() }, "shutdown_timeout"),
             (Config { sync_interval: Duration::ZERO, ..dev() }, "sync_interval"),
         ] {
@@ -391,6 +443,12 @@ mod tests {
             assert!(error.starts_with(&format!("{key} must be between ")), "{error}");
         }
         assert!(Config { shutdown_timeout: Duration::ZERO, ..dev() }.check().is_ok());
+        let never = Config { idle_timeout: Duration::ZERO, ..dev() }.check().unwrap();
+        assert_eq!(never.limits.idle_timeout, None);
+        // What is computed fits whatever else is chosen.
+        let large =
+            Config { max_value_bytes: 64 << 20, max_output_bytes_hard: 1 << 30, ..dev() }.check();
+        assert!(large.unwrap().limits.connection_memory >= 4 * (66 << 20));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Each is a task that owns its slot. Knows streams of every kind and sessions; never a listener.
 //! Next file to read: [`crate::session`].
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,10 +19,13 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use super::ServeError;
-use super::roster::{Guest, Peer, Roster};
+use super::roster::{AddressFull, Entry, Eviction, Most, Peer, Roster};
+use super::seldom::Seldom;
 use super::stop::{Stop, Stopper};
+use super::watchman::Watchman;
 use crate::config::Settings;
 use crate::engine::Engine;
+use crate::limits::InForce;
 use crate::metrics::{Metrics, Refusal};
 use crate::session::{self, Ended, Newcomer, Service};
 use crate::tls;
@@ -32,32 +37,61 @@ pub(crate) struct Connections {
     roster: Arc<Roster>,
     slots: Arc<Semaphore>,
     max_connections: u32,
-    handshake_timeout: Duration,
+    limits: Arc<InForce>,
+    watchman: Watchman,
+    /// How many of those that are turned away are told so at a time.
+    farewells: Arc<Semaphore>,
     stopper: Stopper,
-    /// Whether a client has spoken TLS to a plain port: worth one warning, not one each.
-    seen_tls: Arc<AtomicBool>,
+    said: Arc<Said>,
 }
+
+/// What was said in the log and is not to be said for each connection.
+#[derive(Debug, Default)]
+struct Said {
+    /// Whether a client has spoken TLS to a plain port: worth one warning.
+    tls: AtomicBool,
+    address_full: Seldom,
+    displaced: Seldom,
+}
+
+/// A connection's life. In a box, for the task would have room for it twice: where it is moved from,
+/// and where to.
+type Session = Pin<Box<dyn Future<Output = Ended> + Send>>;
 
 /// The right to serve one connection. Its task keeps it until the connection is closed.
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Connections {
     pub(crate) fn new(engine: Arc<dyn Engine>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+        let limits = Arc::new(InForce::new(settings.limits));
         let service = Service {
             engine,
             authenticator: settings.authenticator.clone(),
             metrics,
             max_value_bytes: settings.max_value_bytes,
+            max_connections: settings.max_connections,
+            max_tables: settings.max_tables,
+            limits: Arc::clone(&limits),
+            disk_is_low: Arc::default(),
+        };
+        let roster = Arc::<Roster>::default();
+        let watchman = Watchman {
+            roster: Arc::clone(&roster),
+            limits: Arc::clone(&limits),
+            data: settings.data_dir.clone(),
+            disk_is_low: Arc::clone(&service.disk_is_low),
         };
         let max_connections = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
         Self {
             service: Arc::new(service),
-            roster: Arc::default(),
+            roster,
             slots: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
-            handshake_timeout: settings.handshake_timeout,
+            limits,
+            watchman,
+            farewells: Arc::new(Semaphore::new(MAX_FAREWELLS)),
             stopper: Stopper::new(),
-            seen_tls: Arc::default(),
+            said: Arc::default(),
         }
     }
 
@@ -75,28 +109,32 @@ impl Connections {
         peer: SocketAddr,
         tls: Option<TlsAcceptor>,
     ) {
-        let deadline = Instant::now() + self.handshake_timeout;
         let peer = if tls.is_some() { Peer::Tls(peer) } else { Peer::Plain(peer) };
-        let guest = self.roster.enter(peer);
-        let newcomer = Newcomer { entry: Arc::clone(guest.entry()), certified: None, deadline };
+        let Ok(mut newcomer) = self.enter(peer) else {
+            drop(slot);
+            return self.turn_away(socket, peer);
+        };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        self.spawn(slot, guest, async move {
-            // Answers leave when they are written. A socket that refuses is served all the same.
-            let _ = socket.set_nodelay(true);
-            let Some(tls) = tls else {
-                return session::run_and_close(&mut socket, &service, newcomer, &mut stop).await;
+        // Answers leave when they are written. A socket that refuses is served all the same.
+        let _ = socket.set_nodelay(true);
+        let entry = Arc::clone(newcomer.guest.entry());
+        let Some(tls) = tls else {
+            let session = async move {
+                session::run_and_close(&mut socket, &service, &newcomer, &mut stop).await
             };
-            match encrypt(socket, tls, &newcomer, &mut stop).await {
-                Ok(mut stream) => {
-                    let shown = stream.get_ref().1.peer_certificates();
-                    let certified = shown.and_then(|chain| tls::user_of(chain.first()?));
-                    let newcomer = Newcomer { certified, ..newcomer };
-                    session::run_and_close(&mut stream, &service, newcomer, &mut stop).await
-                }
-                Err(ended) => ended,
-            }
-        });
+            return self.spawn(slot, entry, Box::pin(session));
+        };
+        let session = async move {
+            let mut stream = match encrypt(socket, tls, &newcomer, &mut stop).await {
+                Ok(stream) => stream,
+                Err(ended) => return ended,
+            };
+            let shown = stream.get_ref().1.peer_certificates();
+            newcomer.certified = shown.and_then(|chain| tls::user_of(chain.first()?));
+            session::run_and_close(&mut stream, &service, &newcomer, &mut stop).await
+        };
+        self.spawn(slot, entry, Box::pin(session));
     }
 
     /// Serves a client at the other end of a pipe, in a task of its own.
@@ -104,29 +142,51 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let guest = self.roster.enter(Peer::Embedded);
-        let newcomer = Newcomer {
-            entry: Arc::clone(guest.entry()),
-            certified: None,
-            deadline: Instant::now() + self.handshake_timeout,
+        let Ok(newcomer) = self.enter(Peer::Embedded) else {
+            return;
         };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        self.spawn(slot, guest, async move {
-            session::run(&mut pipe, &service, newcomer, &mut stop).await
-        });
+        let entry = Arc::clone(newcomer.guest.entry());
+        let session = async move { session::run(&mut pipe, &service, &newcomer, &mut stop).await };
+        self.spawn(slot, entry, Box::pin(session));
     }
 
-    fn spawn(
-        &self,
-        slot: Slot,
-        guest: Guest,
-        session: impl Future<Output = Ended> + Send + 'static,
-    ) {
+    fn enter(&self, peer: Peer) -> Result<Newcomer, AddressFull> {
+        let limits = self.limits.get();
+        let most = Most {
+            of_address: limits.max_connections_per_address,
+            unauthenticated: limits.max_unauthenticated,
+        };
+        let guest = self.roster.enter(peer, most)?;
+        let deadline = Instant::now() + limits.handshake_timeout;
+        Ok(Newcomer { guest, certified: None, deadline })
+    }
+
+    /// Closes the connection of an address that has too many, and says why where that can be read
+    /// without a handshake.
+    fn turn_away(&self, mut socket: TcpStream, peer: Peer) {
+        self.service.metrics.refuse(Refusal::AddressFull);
+        if let Some(left_out) = self.said.address_full.may_tell() {
+            let why = Refusal::AddressFull.label();
+            let limit = self.limits.get().max_connections_per_address;
+            warn!(%peer, why, limit, left_out, "refused: max_connections_per_address");
+        }
+        if let (Peer::Plain(_), Ok(farewell)) =
+            (peer, Arc::clone(&self.farewells).try_acquire_owned())
+        {
+            tokio::spawn(async move {
+                session::turn_away(&mut socket, ADDRESS_FULL).await;
+                drop(farewell);
+            });
+        }
+    }
+
+    fn spawn(&self, slot: Slot, entry: Arc<Entry>, session: Session) {
         let mut stop = self.stopper.subscribe();
-        let (seen_tls, service) = (Arc::clone(&self.seen_tls), Arc::clone(&self.service));
+        let (said, service) = (Arc::clone(&self.said), Arc::clone(&self.service));
         tokio::spawn(async move {
-            let peer = guest.entry().peer();
+            let peer = entry.peer();
             debug!(%peer, "connected");
             let ended = tokio::select! {
                 ended = session => ended,
@@ -136,9 +196,20 @@ impl Connections {
             if let Some(why) = refusal {
                 service.metrics.refuse(why);
             }
-            log(&peer, &ended, refusal, &seen_tls);
-            drop((guest, slot));
+            log(peer, &ended, refusal, &said);
+            drop(slot);
         });
+    }
+
+    /// Looks after all connections together, for as long as it is polled.
+    pub(crate) async fn watch(&self) -> Infallible {
+        self.watchman.watch().await
+    }
+
+    /// The limits that connections go by, to be replaced by others.
+    #[allow(dead_code, reason = "a reload of the configuration replaces them")]
+    pub(crate) fn limits(&self) -> &Arc<InForce> {
+        &self.limits
     }
 
     /// Who is connected.
@@ -186,7 +257,7 @@ async fn encrypt(
     let shaken = tokio::select! {
         biased;
         () = stop.draining() => return Err(Ended::Dismissed),
-        why = newcomer.entry.evicted() => return Err(Ended::Evicted(why)),
+        why = newcomer.guest.entry().evicted() => return Err(Ended::Evicted(why)),
         shaken = handshake => shaken,
     };
     match shaken {
@@ -200,15 +271,18 @@ async fn encrypt(
     }
 }
 
-fn log(peer: &Peer, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBool) {
+fn log(peer: Peer, ended: &Ended, refusal: Option<Refusal>, said: &Said) {
     let is_worth_a_warning = match ended {
-        Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
+        Ended::Garbled(FrameError::Tls) => !said.tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
         Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        Ended::Evicted(Eviction::Displaced) => said.displaced.may_tell().is_some(),
+        // Those that were shed have a line for all of them.
+        Ended::Evicted(Eviction::Killed | Eviction::Idle | Eviction::Shed) => false,
         Ended::Left
         | Ended::Stopped
         | Ended::Revoked
-        | Ended::Evicted(_)
+        | Ended::Deaf
         | Ended::Dismissed
         | Ended::Broken(_)
         | Ended::TimedOut
@@ -228,6 +302,10 @@ fn log(peer: &Peer, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBo
 /// What the engine gets to close, at least: a slow disk costs less than a start after an unclean
 /// end.
 const MIN_CLOSE: Duration = Duration::from_secs(5);
+/// Each holds a descriptor for a second at most, beside those of the connections that are served.
+const MAX_FAREWELLS: usize = 16;
+const ADDRESS_FULL: &str =
+    "too many connections from this address: close some, or raise max_connections_per_address";
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,9 @@ mod error;
 mod reload;
 #[allow(dead_code, reason = "administration and the status page read it")]
 pub(crate) mod roster;
+mod seldom;
 pub(crate) mod stop;
+mod watchman;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -151,6 +153,7 @@ impl Server {
             never = self.accept() => match never {},
             never = self.administer() => match never {},
             never = self.reload.watch() => match never {},
+            never = self.connections.watch() => match never {},
         }
         info!("stopping");
         drop(self.listener);

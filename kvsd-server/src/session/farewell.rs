@@ -6,8 +6,23 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
+use kvsd::protocol::v2::{FailCode, Reply};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
+
+/// Tells a client that is not let in why, in the only words that need no question, and closes.
+pub(crate) async fn turn_away(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    why: &'static str,
+) {
+    let mut out = BytesMut::new();
+    Reply::encode_last(FailCode::Busy, why, &mut out);
+    // So little finds room in the buffer of a socket that is new.
+    if matches!(timeout(MAX_LINGER, stream.write_all(&out)).await, Ok(Ok(()))) {
+        linger(stream).await;
+    }
+}
 
 /// Says goodbye and waits, within bounds, until the peer has closed too.
 pub(crate) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
@@ -15,7 +30,8 @@ pub(crate) async fn linger(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) {
         if stream.shutdown().await.is_err() {
             return;
         }
-        let mut dropped = [0; 1024];
+        // Not in the future itself: it would have a part in what an idle connection costs.
+        let mut dropped = vec![0; 1024];
         let mut left = MAX_LINGER_BYTES;
         while left > 0 {
             match stream.read(&mut dropped).await {

@@ -103,8 +103,8 @@ impl Input {
         &self.buffer
     }
 
-    #[cfg(test)]
-    pub(super) fn capacity(&self) -> usize {
+    /// What it holds in memory, in bytes.
+    pub(super) fn held(&self) -> usize {
         self.buffer.capacity()
     }
 }
@@ -114,7 +114,7 @@ const MIN_CHUNK_BYTES: usize = 4 * 1024;
 /// The room that the reads of a busy connection get: some 1,500 small requests.
 const MAX_CHUNK_BYTES: usize = 64 * 1024;
 /// What an idle connection may keep.
-const IDLE_BYTES: usize = 16 * 1024;
+const IDLE_BYTES: usize = MIN_CHUNK_BYTES;
 /// The rest that is worth moving to give a large buffer back: so little that moving it costs
 /// nothing, however often it happens.
 const MAX_MOVED_BYTES: usize = 1024;

@@ -23,6 +23,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use kvsd::protocol::BEFORE_AUTHENTICATION;
@@ -32,14 +33,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
 use self::farewell::hang_up;
-pub(crate) use self::farewell::linger;
+pub(crate) use self::farewell::{linger, turn_away};
 use self::input::Input;
 use self::leave::Leave;
 use self::opening::Dialect;
 use crate::auth::Authenticator;
 use crate::engine::Engine;
+use crate::limits::InForce;
 use crate::metrics::{Metrics, Refusal};
-use crate::server::roster::{Entry, Eviction};
+use crate::server::roster::{Eviction, Guest};
 use crate::server::stop::Stop;
 
 /// What all sessions of a server share.
@@ -50,13 +52,20 @@ pub(crate) struct Service {
     pub(crate) metrics: Arc<Metrics>,
     /// The largest value taken, in bytes.
     pub(crate) max_value_bytes: usize,
+    /// How many connections there may be.
+    pub(crate) max_connections: usize,
+    /// How many tables there may be.
+    pub(crate) max_tables: usize,
+    pub(crate) limits: Arc<InForce>,
+    /// Whether the disk has too little room for writes.
+    pub(crate) disk_is_low: Arc<AtomicBool>,
 }
 
 /// Where a session's client comes from.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Newcomer {
     /// Its place in the roster, which says where it comes from.
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) guest: Guest,
     /// The user whom its certificate names, which was checked.
     pub(crate) certified: Option<String>,
     /// Until when the client has to have said who it is. That the server looks into it does not
@@ -67,7 +76,7 @@ pub(crate) struct Newcomer {
 impl Newcomer {
     /// Where it comes from; `None` for a client in this process.
     fn address(&self) -> Option<IpAddr> {
-        self.entry.peer().address().map(|address| address.ip())
+        self.guest.entry().peer().address().map(|address| address.ip())
     }
 }
 
@@ -76,14 +85,17 @@ impl Newcomer {
 pub(crate) async fn run_and_close<S>(
     stream: &mut S,
     service: &Service,
-    newcomer: Newcomer,
+    newcomer: &Newcomer,
     stop: &mut Stop,
 ) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let ended = run(stream, service, newcomer, stop).await;
-    if matches!(ended, Ended::Dismissed | Ended::TimedOut | Ended::Revoked | Ended::Evicted(_)) {
+    if matches!(
+        ended,
+        Ended::Dismissed | Ended::TimedOut | Ended::Revoked | Ended::Evicted(_) | Ended::Deaf
+    ) {
         hang_up(stream).await;
     } else {
         linger(stream).await;
@@ -96,7 +108,7 @@ where
 pub(crate) async fn run<S>(
     stream: &mut S,
     service: &Service,
-    newcomer: Newcomer,
+    newcomer: &Newcomer,
     stop: &mut Stop,
 ) -> Ended
 where
@@ -106,16 +118,16 @@ where
     let opened = tokio::select! {
         biased;
         () = stop.draining() => Err(Ended::Dismissed),
-        why = newcomer.entry.evicted() => Err(Ended::Evicted(why)),
-        opened = opening::open(stream, &mut input, service, &newcomer) => opened,
+        why = newcomer.guest.entry().evicted() => Err(Ended::Evicted(why)),
+        opened = opening::open(stream, &mut input, service, newcomer) => opened,
     };
     let (dialect, login) = match opened {
         Ok(opened) => opened,
         Err(ended) => return ended,
     };
     let mut user = login.clone();
-    let entry = Arc::clone(&newcomer.entry);
-    let leave = Leave { stop, login, entry: newcomer.entry };
+    let entry = newcomer.guest.entry();
+    let leave = Leave { stop, login, entry: Arc::clone(newcomer.guest.entry()) };
     let served = async {
         match dialect {
             Dialect::V1 => v1::serve(stream, input, service, leave).await,
@@ -127,6 +139,10 @@ where
             () = user.revoked() => Ended::Revoked,
             why = entry.evicted() => Ended::Evicted(why),
         };
+        if matches!(ended, Ended::Evicted(Eviction::Shed)) {
+            // What it holds is wanted now.
+            return ended;
+        }
         sleep(LAST_WORD).await;
         ended
     };
@@ -148,6 +164,8 @@ pub(crate) enum Ended {
     Revoked,
     /// The connection was ended from outside.
     Evicted(Eviction),
+    /// The client does not read what it has asked for.
+    Deaf,
     /// The server stops, and the client had not authenticated itself.
     Dismissed,
     /// TLS did not come about.
@@ -176,6 +194,10 @@ impl Ended {
             | Ended::Evicted(Eviction::Killed)
             | Ended::Dismissed
             | Ended::Broken(_) => None,
+            Ended::Evicted(Eviction::Idle) => Some(Refusal::Idle),
+            Ended::Evicted(Eviction::Displaced) => Some(Refusal::UnauthenticatedFull),
+            Ended::Evicted(Eviction::Shed) => Some(Refusal::MemoryFull),
+            Ended::Deaf => Some(Refusal::OutputFull),
             Ended::Unencrypted(_) => Some(Refusal::Tls),
             Ended::TimedOut => Some(Refusal::HandshakeLate),
             Ended::Denied(why, _) => Some(*why),
@@ -200,6 +222,7 @@ impl fmt::Display for Ended {
             Ended::Stopped | Ended::Dismissed => f.write_str("the server stops"),
             Ended::Revoked => f.write_str("its user has gone or has changed"),
             Ended::Evicted(why) => why.fmt(f),
+            Ended::Deaf => f.write_str("its answers reached max_output_bytes_hard unread"),
             Ended::Unencrypted(error) => write!(f, "TLS failed: {error}"),
             Ended::TimedOut => f.write_str("not authenticated in time"),
             Ended::Denied(_, reason) => write!(f, "not let in: {reason}"),
@@ -218,6 +241,12 @@ fn tidy(scratch: &mut Vec<u8>) {
     }
 }
 
+/// What a client is told whose request finds no room.
+const MEMORY_FULL: &str =
+    "all connections together hold as much memory as connection_memory allows: try again";
+/// What a client is told whose write finds no room.
+const DISK_LOW: &str =
+    "the server's disk has less than min_free_disk left: deletes are taken, other writes are not";
 /// How long a client that has to go may take to read what is left for it. With the time until
 /// the change is noticed, less than a second.
 const LAST_WORD: Duration = Duration::from_millis(400);

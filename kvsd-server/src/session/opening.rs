@@ -4,16 +4,20 @@
 //! What the client does has a deadline, and what the server does has its own bounds. Next file to read: `v1` or `v2`.
 
 use std::io;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use kvsd::protocol::frame::{FieldError, FrameError, Message};
 use kvsd::protocol::v1;
 use kvsd::protocol::v2::{self, FailCode, Hello, Reply, RequestId, Welcome, hello};
+use kvsd::protocol::{MAX_PASSWORD_BYTES, MAX_USER_BYTES};
+use kvsd::types::MAX_KEY_BYTES;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 use super::input::Input;
 use super::output::Output;
+use super::v2::MAX_WATCHES;
 use super::{Ended, Newcomer, Service};
 use crate::auth::{Denied, Login};
 use crate::metrics::Refusal;
@@ -137,15 +141,15 @@ async fn admit(
 ) -> Result<Login, (FailCode, Refusal, &'static str)> {
     let Some(credentials) = hello.credentials else {
         if service.authenticator.accepts_anyone() {
+            newcomer.guest.is_known(None);
             return Ok(Login::of_anyone());
         }
         let Some(user) = &newcomer.certified else {
             return Err((FailCode::Unauthenticated, Refusal::NoCredentials, NOBODY));
         };
-        let login = service.authenticator.admit(user.as_bytes());
-        let login =
-            login.ok_or((FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER))?;
-        newcomer.entry.belongs_to(user);
+        let refused = (FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER);
+        let login = service.authenticator.admit(user.as_bytes()).ok_or(refused)?;
+        newcomer.guest.is_known(Some(user));
         return Ok(login);
     };
     match identify(credentials.user, credentials.password, service, newcomer).await {
@@ -170,15 +174,15 @@ async fn identify(
     newcomer: &Newcomer,
 ) -> Result<Login, Denied> {
     let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
+    newcomer.guest.has_spoken();
     let login = if password.is_empty() && is_certified {
         service.authenticator.admit(user).ok_or(Denied::Credentials)
     } else {
         service.authenticator.verify(user, password, newcomer.address()).await
     }?;
     // Where anyone is let in, a name says nothing.
-    if !service.authenticator.accepts_anyone() {
-        newcomer.entry.belongs_to(&String::from_utf8_lossy(user));
-    }
+    let name = String::from_utf8_lossy(user);
+    newcomer.guest.is_known(Some(&*name).filter(|_| !service.authenticator.accepts_anyone()));
     Ok(login)
 }
 
@@ -190,8 +194,37 @@ fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
         engine: engine.name,
         durability: engine.durability,
         max_value_bytes: service.max_value_bytes as u64,
+        limits: announced(service),
     };
     welcome.encode(id, out);
+}
+
+/// The limits of this server and of the protocol, by their names.
+fn announced(service: &Service) -> Vec<(&'static str, u64)> {
+    let limits = service.limits.get();
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let count = |number: usize| number as u64;
+    vec![
+        ("max-user-bytes", count(MAX_USER_BYTES)),
+        ("max-password-bytes", count(MAX_PASSWORD_BYTES)),
+        ("max-key-bytes", count(MAX_KEY_BYTES)),
+        ("max-message-bytes", count(v2::limits(service.max_value_bytes).message_bytes)),
+        ("max-batch", count(v2::MAX_BATCH)),
+        ("max-page", count(v2::MAX_PAGE)),
+        ("answer-bytes", count(v2::ANSWER_BYTES)),
+        ("max-tables", count(service.max_tables)),
+        ("max-watches", count(MAX_WATCHES)),
+        ("max-in-flight", count(limits.max_in_flight)),
+        ("max-output-bytes", count(limits.max_output_bytes)),
+        ("max-output-bytes-hard", count(limits.max_output_bytes_hard)),
+        ("connection-memory", count(limits.connection_memory)),
+        ("max-connections", count(service.max_connections)),
+        ("max-connections-per-address", count(limits.max_connections_per_address)),
+        ("max-unauthenticated", count(limits.max_unauthenticated)),
+        ("handshake-timeout-ms", millis(limits.handshake_timeout)),
+        // 0 for none.
+        ("idle-timeout-ms", limits.idle_timeout.map_or(0, millis)),
+    ]
 }
 
 async fn answer_authenticate(

@@ -23,6 +23,8 @@ pub(super) struct Output {
     last: BytesMut,
     /// The most that the buffer has held since it was made, in bytes.
     peak: usize,
+    /// The room that the first answer finds in a new buffer, in bytes.
+    first: usize,
     /// The most of its memory that lies in front of what is left to write, in bytes: its capacity
     /// does not tell.
     written: usize,
@@ -50,6 +52,7 @@ impl Default for Output {
             large: Cutter::new(Sender::Server),
             last: BytesMut::new(),
             peak: 0,
+            first: FIRST_BYTES,
             written: 0,
             unflushed: false,
             untold: 0,
@@ -80,7 +83,7 @@ impl Output {
     /// Where what goes whole goes: what is said before version 2 is spoken, and in version 1.
     pub(super) fn buffer(&mut self) -> &mut BytesMut {
         if self.buffer.capacity() == 0 {
-            self.buffer.reserve(FIRST_BYTES);
+            self.buffer.reserve(self.first);
         }
         &mut self.buffer
     }
@@ -93,6 +96,11 @@ impl Output {
     /// The bytes that wait to be written, large answers aside.
     pub(super) fn len(&self) -> usize {
         self.buffer.len()
+    }
+
+    /// What it holds in memory, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.buffer.capacity() + self.large.len() + self.last.len()
     }
 
     /// The bytes of large answers that wait to be cut into parts.
@@ -148,7 +156,9 @@ impl Output {
             return Ok(Written::Part);
         }
         // The capacity says nothing here: what was written before it does not count.
-        if self.peak > IDLE_BYTES {
+        if self.peak.max(self.first) > IDLE_BYTES {
+            // A busy session is likely to need as much the next time.
+            self.first = self.peak.clamp(FIRST_BYTES, MAX_FIRST_BYTES);
             self.peak = 0;
             self.replace_buffer(BytesMut::new());
         }
@@ -203,10 +213,11 @@ impl Output {
     }
 }
 
-/// The room that the first answer finds.
+/// The room that the first answer finds, at least and at most.
 const FIRST_BYTES: usize = 4 * 1024;
+const MAX_FIRST_BYTES: usize = 64 * 1024;
 /// What the buffer may keep while there is nothing to write.
-const IDLE_BYTES: usize = 16 * 1024;
+const IDLE_BYTES: usize = FIRST_BYTES;
 /// What it may keep while large answers go out: more than any part takes.
 const PART_BUFFER_BYTES: usize = 2 * MAX_PART_BYTES;
 /// What it may keep of the room that a large answer took in it: more than the small ones in front
@@ -247,6 +258,25 @@ mod tests {
             assert!(room <= counted * 5 / 4, "{room} bytes are held, {counted} are counted");
             assert!(output.buffer.iter().all(|byte| *byte == b's'), "the small answers are there");
         }
+    }
+
+    #[test]
+    fn an_idle_session_keeps_no_room_and_a_busy_one_finds_it_again() {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut output = Output::default();
+        let mut say = |bytes: usize| {
+            output.buffer().extend_from_slice(&vec![b's'; bytes]);
+            let room = output.held();
+            let written = output.poll_write(&mut cx, &mut tokio::io::sink());
+            assert_eq!(written.unwrap(), Written::All);
+            (room, output.held())
+        };
+        assert_eq!(say(100), (4 * 1024, 4 * 1024 - 100));
+        let (_, kept) = say(20_000);
+        assert_eq!(kept, 0);
+        assert_eq!(say(20_000), (20_000, 0), "it grows no more");
+        assert_eq!(say(100).1, 0);
+        assert_eq!(say(100).0, 4 * 1024);
     }
 
     #[test]

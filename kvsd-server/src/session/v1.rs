@@ -3,6 +3,7 @@
 //! Serves the clients of kvsd 0.1, on the table `default`. Next file to read: `v2`.
 
 use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use kvsd::TableName;
@@ -15,7 +16,7 @@ use super::input::Input;
 use super::leave::Leave;
 use super::meter::Meter;
 use super::output::Output;
-use super::{Ended, Service, fail, tidy};
+use super::{DISK_LOW, Ended, MEMORY_FULL, Service, fail, tidy};
 use crate::auth::access::Operation;
 use crate::auth::{Forbidden, Login};
 use crate::clock;
@@ -43,20 +44,25 @@ where
         max_value_bytes,
         output: Output::default(),
         scratch: Vec::new(),
+        memory_is_full: false,
     };
     let mut meter = Meter::new(&leave.entry);
+    let mut limits = service.limits.follow();
     loop {
         match input.next() {
             Ok(Some(message)) => {
                 meter.count();
+                session.memory_is_full = meter.memory_is_full(limits.get());
                 session.answer(&message).await;
             }
             Ok(None) => {
                 if let Err(error) = session.output.flush(stream).await {
                     return Ended::Broken(error);
                 }
-                meter.tell(&mut input, &mut session.output);
                 tidy(&mut session.scratch);
+                limits.look();
+                let besides = session.scratch.capacity();
+                meter.tell(&mut input, &mut session.output, besides, limits.get());
                 let read = tokio::select! {
                     biased;
                     ended = leave.asked() => return ended,
@@ -91,6 +97,8 @@ struct Session<'s> {
     output: Output,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// Whether all sessions together hold so much that no more is to be taken on.
+    memory_is_full: bool,
 }
 
 impl Session<'_> {
@@ -107,6 +115,12 @@ impl Session<'_> {
             Ok(Some(Request::Ping { client_time })) => {
                 let server_time = clock::now_rfc3339();
                 Reply::Pong { client_time, server_time: &server_time }.encode(self.output.buffer());
+            }
+            Ok(Some(Request::Get { .. } | Request::Set { .. } | Request::Delete { .. }))
+                if self.memory_is_full =>
+            {
+                self.service.metrics.refuse(Refusal::MemoryFull);
+                self.fail(FailCode::Undefined, MEMORY_FULL);
             }
             Ok(Some(Request::Get { key })) => self.get(key).await,
             Ok(Some(Request::Set { key, value })) => self.set(key, value).await,
@@ -153,6 +167,10 @@ impl Session<'_> {
     async fn set(&mut self, key: &[u8], value: &[u8]) {
         if !self.check_key(key) {
             return;
+        }
+        if self.service.disk_is_low.load(Ordering::Relaxed) {
+            self.service.metrics.refuse(Refusal::DiskLow);
+            return self.fail(FailCode::Undefined, DISK_LOW);
         }
         if value.len() > self.max_value_bytes {
             let text = format!("a value has at most {} bytes here", self.max_value_bytes);

@@ -1,5 +1,7 @@
 //! What a server says of itself in its welcome.
 
+use std::collections::BTreeMap;
+
 use crate::protocol::v2::Welcome;
 
 /// What a server said of itself when a connection to it was opened.
@@ -13,6 +15,7 @@ use crate::protocol::v2::Welcome;
 ///
 /// let info: ServerInfo = client.server_info();
 /// assert!(info.server.starts_with("kvsd-server/"));
+/// assert_eq!(info.limits["max-batch"], 1024);
 /// assert!(["always", "interval", "never", "replicated"].contains(&info.durability.as_str()));
 /// # server.close().await?;
 /// # Ok(()) }
@@ -28,6 +31,9 @@ pub struct ServerInfo {
     pub durability: String,
     /// The largest value that it takes, in bytes.
     pub max_value_bytes: usize,
+    /// What else it limits, by the names of its [welcome](crate::protocol::v2): sizes in bytes,
+    /// times in milliseconds where the name ends in `-ms`. Empty for a server that does not tell.
+    pub limits: BTreeMap<String, u64>,
 }
 
 impl From<Welcome<'_>> for ServerInfo {
@@ -37,6 +43,7 @@ impl From<Welcome<'_>> for ServerInfo {
             engine: welcome.engine.to_owned(),
             durability: welcome.durability.to_owned(),
             max_value_bytes: usize::try_from(welcome.max_value_bytes).unwrap_or(usize::MAX),
+            limits: welcome.limits.into_iter().map(|(name, limit)| (name.into(), limit)).collect(),
         }
     }
 }

@@ -115,6 +115,7 @@ impl Session {
             engine: "none",
             durability: "never",
             max_value_bytes: max_value_bytes as u64,
+            limits: Vec::new(),
         }
         .encode(id, &mut out);
         self.send(&out).await;

@@ -10,11 +10,10 @@ impl Bench {
         let (mut ours, mut theirs) = tokio::io::duplex(PIPE_BYTES);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        let newcomer = arriving(DEADLINE);
-        let session =
-            tokio::spawn(
-                async move { run_and_close(&mut theirs, &service, newcomer, &mut stop).await },
-            );
+        let newcomer = arriving(&self.roster, DEADLINE);
+        let session = tokio::spawn(async move {
+            run_and_close(&mut theirs, &service, &newcomer, &mut stop).await
+        });
         ours.write_all(said).await.unwrap();
         end().await;
         let start = Instant::now();

@@ -13,7 +13,8 @@ async fn the_time_of_a_check_does_not_count_against_the_deadline() {
     ours.shutdown().await.unwrap();
     let mut stop = bench.stopper.subscribe();
     // No time at all: what it has to say is there already.
-    let ended = run(&mut theirs, &bench.service, arriving(Duration::ZERO), &mut stop).await;
+    let ended =
+        run(&mut theirs, &bench.service, &arriving(&bench.roster, Duration::ZERO), &mut stop).await;
     assert!(matches!(ended, Ended::Left), "{ended}");
 }
 

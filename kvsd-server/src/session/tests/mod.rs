@@ -7,6 +7,7 @@ mod batches;
 mod closing;
 mod engine;
 mod hostile;
+mod limits;
 mod logins;
 mod nonsense;
 mod parts;
@@ -36,7 +37,9 @@ use self::engine::MapEngine;
 use self::nonsense::HELLO;
 use super::{Ended, Newcomer, Service, run};
 use crate::auth::Authenticator;
-use crate::server::roster::{self, Roster};
+use crate::config::Config;
+use crate::limits::InForce;
+use crate::server::roster::{self, Most, Roster};
 use crate::server::stop::Stopper;
 use crate::users::{Grants, Password, StoredHash, UserName, Users};
 
@@ -69,7 +72,18 @@ impl Bench {
         let engine = Arc::new(MapEngine::default());
         let shared: Arc<MapEngine> = Arc::clone(&engine);
         let metrics = Arc::default();
-        let service = Service { engine: shared, authenticator, metrics, max_value_bytes };
+        let limits = Config { dev: true, connection_memory: Some(1 << 30), ..Config::default() };
+        let limits = limits.check().unwrap().limits;
+        let service = Service {
+            engine: shared,
+            authenticator,
+            metrics,
+            max_value_bytes,
+            max_connections: 1024,
+            max_tables: 1024,
+            limits: Arc::new(InForce::new(limits)),
+            disk_is_low: Arc::default(),
+        };
         Self { engine, service: Arc::new(service), stopper: Stopper::new(), roster: Arc::default() }
     }
 
@@ -87,15 +101,11 @@ impl Bench {
         let (ours, mut theirs) = tokio::io::duplex(pipe_bytes);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        let guest = self.roster.enter(roster::Peer::Embedded);
-        let entry = Arc::clone(guest.entry());
         let certified = certified.map(str::to_owned);
-        let newcomer = Newcomer { entry, certified, ..arriving(Duration::from_secs(3600)) };
-        let session = tokio::spawn(async move {
-            let ended = run(&mut theirs, &service, newcomer, &mut stop).await;
-            drop(guest);
-            ended
-        });
+        let arriving = arriving(&self.roster, Duration::from_secs(3600));
+        let newcomer = Newcomer { certified, ..arriving };
+        let session =
+            tokio::spawn(async move { run(&mut theirs, &service, &newcomer, &mut stop).await });
         let decoder = Decoder::new(ANY);
         let assembler = Assembler::new(Sender::Server, ANY);
         Peer { stream: ours, buffer: BytesMut::new(), decoder, assembler, session }
@@ -105,7 +115,7 @@ impl Bench {
     async fn connect_v2(&self) -> Peer {
         let mut peer = self.connect();
         peer.send(HELLO).await;
-        assert!(peer.reply_bytes().await.starts_with(b"*11\r\n#h:0\r\n:2\r\n"));
+        assert!(peer.reply_bytes().await.starts_with(b"*47\r\n#h:0\r\n:2\r\n"));
         peer
     }
 
@@ -231,9 +241,10 @@ impl Peer {
 }
 
 /// A client in this process that has so long to say who it is.
-fn arriving(patience: Duration) -> Newcomer {
-    let entry = Arc::clone(Arc::<Roster>::default().enter(roster::Peer::Embedded).entry());
-    Newcomer { entry, certified: None, deadline: Instant::now() + patience }
+fn arriving(roster: &Arc<Roster>, patience: Duration) -> Newcomer {
+    let most = Most { of_address: usize::MAX, unauthenticated: usize::MAX };
+    let guest = roster.enter(roster::Peer::Embedded, most).unwrap();
+    Newcomer { guest, certified: None, deadline: Instant::now() + patience }
 }
 
 fn id_of(number: u64) -> RequestId {

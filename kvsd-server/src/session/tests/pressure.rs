@@ -22,8 +22,8 @@ impl Bench {
         let (ours, mut theirs) = tokio::io::duplex(PIPE_BYTES);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        let newcomer = arriving(Duration::from_secs(3600));
-        let session = async move { run(&mut theirs, &service, newcomer, &mut stop).await };
+        let newcomer = arriving(&self.roster, Duration::from_secs(3600));
+        let session = async move { run(&mut theirs, &service, &newcomer, &mut stop).await };
         (ours, task::spawn(session))
     }
 }
@@ -370,9 +370,9 @@ async fn a_busy_session_lets_others_have_the_thread() {
     let service = Arc::clone(&bench.service);
     let mut stop = bench.stopper.subscribe();
     let mut endless = Endless { bytes: bytes.to_vec(), at: 0 };
-    let newcomer = arriving(Duration::from_secs(3600));
+    let newcomer = arriving(&bench.roster, Duration::from_secs(3600));
     let mut session =
-        task::spawn(async move { run(&mut endless, &service, newcomer, &mut stop).await });
+        task::spawn(async move { run(&mut endless, &service, &newcomer, &mut stop).await });
     assert!(session.poll().is_pending() && session.is_woken(), "it never gives way");
 }
 
@@ -398,9 +398,9 @@ async fn a_session_that_has_read_much_on_the_spot_lets_others_have_the_thread() 
         let service = Arc::clone(&bench.service);
         let mut stop = bench.stopper.subscribe();
         let mut endless = Endless { bytes: bytes.to_vec(), at: 0 };
-        let newcomer = arriving(Duration::from_secs(3600));
+        let newcomer = arriving(&bench.roster, Duration::from_secs(3600));
         let mut session =
-            task::spawn(async move { run(&mut endless, &service, newcomer, &mut stop).await });
+            task::spawn(async move { run(&mut endless, &service, &newcomer, &mut stop).await });
         for poll in 0..5 {
             let before = done();
             assert!(session.poll().is_pending(), "it never gives way");
@@ -460,7 +460,7 @@ async fn a_promised_length_takes_no_memory() {
     while input.next().unwrap().is_none() && input.rest().is_empty() {
         input.read(&mut theirs).await.unwrap();
     }
-    assert!(input.capacity() <= 16 * 1024, "{} bytes are held", input.capacity());
+    assert!(input.held() <= 16 * 1024, "{} bytes are held", input.held());
 }
 
 #[tokio::test]
@@ -490,7 +490,7 @@ async fn a_large_message_in_small_pieces_is_moved_a_few_times_and_then_forgotten
         let mut idle = task::spawn(input.read(&mut theirs));
         assert!(idle.poll().is_pending());
         drop(idle);
-        assert!(input.capacity() <= 16 * 1024, "{} bytes are held", input.capacity());
+        assert!(input.held() <= 16 * 1024, "{} bytes are held", input.held());
         drop(ours);
     }
 }

@@ -53,7 +53,7 @@ fn bench(user: &str, grants: &str) -> Bench {
 async fn log_in(bench: &Bench, user: &str) -> Peer {
     let mut peer = bench.connect_as(Some(user).filter(|user| !user.is_empty()), PIPE_BYTES);
     peer.send(HELLO).await;
-    assert!(peer.reply_bytes().await.starts_with(b"*11\r\n#h:0"), "{user:?} is let in");
+    assert!(peer.reply_bytes().await.starts_with(b"*47\r\n#h:0"), "{user:?} is let in");
     peer
 }
 

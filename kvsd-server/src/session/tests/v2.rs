@@ -14,8 +14,16 @@ async fn a_session_byte_for_byte() {
     for (request, answer) in [
         (
             &b"*6\r\n#H:9\r\n:1\r\n:3\r\n$3\r\napp\r\n$6\r\nsecret\r\n"[..],
-            &b"*11\r\n#h:9\r\n:2\r\n+server\r\n+kvsd-server/0.2.0\r\n+engine\r\n+map\r\n\
-               +durability\r\n+never\r\n+max-value-bytes\r\n:10485760\r\n"[..],
+            &b"*47\r\n#h:9\r\n:2\r\n+server\r\n+kvsd-server/0.2.0\r\n+engine\r\n+map\r\n\
+               +durability\r\n+never\r\n+max-value-bytes\r\n:10485760\r\n\
+               +max-user-bytes\r\n:128\r\n+max-password-bytes\r\n:512\r\n+max-key-bytes\r\n:1024\r\n\
+               +max-message-bytes\r\n:12582912\r\n+max-batch\r\n:1024\r\n+max-page\r\n:1000\r\n\
+               +answer-bytes\r\n:1048576\r\n+max-tables\r\n:1024\r\n+max-watches\r\n:1024\r\n\
+               +max-in-flight\r\n:4096\r\n+max-output-bytes\r\n:33554432\r\n\
+               +max-output-bytes-hard\r\n:268435456\r\n+connection-memory\r\n:1073741824\r\n\
+               +max-connections\r\n:1024\r\n+max-connections-per-address\r\n:512\r\n\
+               +max-unauthenticated\r\n:256\r\n+handshake-timeout-ms\r\n:10000\r\n\
+               +idle-timeout-ms\r\n:600000\r\n"[..],
         ),
         (b"*4\r\n#G:1\r\n+default\r\n$5\r\nhello\r\n", b"*3\r\n#g:1\r\n|"),
         (b"*4\r\n#E:2\r\n+default\r\n$5\r\nhello\r\n", b"*3\r\n#e:2\r\n:0\r\n"),
@@ -269,7 +277,7 @@ async fn only_a_users_password_opens_a_server_with_users() {
 
     let mut peer = bench.connect();
     peer.send(b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\napp\r\n$6\r\nsecret\r\n").await;
-    assert!(peer.reply_bytes().await.starts_with(b"*11\r\n#h"));
+    assert!(peer.reply_bytes().await.starts_with(b"*47\r\n#h"));
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! The requests that are being carried out.
 //!
 //! Owns their futures, one for each group of writes and one for each other request, and what they
-//! may hold in memory: at [`MAX_REQUESTS`], [`MAX_BYTES`] or [`MAX_RECORD_BYTES`] the session takes
-//! no further message until answers have made room.
+//! may hold in memory: at as many requests as the limits say, [`MAX_BYTES`] or [`MAX_RECORD_BYTES`]
+//! the session takes no further message until answers have made room.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -69,9 +69,15 @@ impl InFlight {
         self.requests == 0 && self.watches.is_empty()
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether there may be one more, of at most so many.
+    pub(super) fn has_room(&self, max_requests: usize) -> bool {
         let Held { bytes, records } = self.held;
-        self.requests < MAX_REQUESTS && bytes < MAX_BYTES && records < self.max_records
+        self.requests < max_requests && bytes < MAX_BYTES && records < self.max_records
+    }
+
+    /// What the requests are taken to hold in memory, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.held.bytes
     }
 
     /// Counts a write that is about to be carried out.
@@ -177,8 +183,6 @@ impl Held {
     }
 }
 
-/// The requests of one session that may be carried out at a time.
-const MAX_REQUESTS: usize = 4096;
 /// What they may hold in memory: 16 MiB, and the request that passes it. More than a value of the
 /// usual limit, so that small requests pass a large write that waits for the disk.
 const MAX_BYTES: usize = 16 * 1024 * 1024;

@@ -9,7 +9,8 @@
 //! One task and one state machine: everything that a read brought is looked at before anything is
 //! written, and reading goes on while writing does. A client that asks for more than it takes is
 //! not read from until it has caught up (`MAX_OUTPUT_BYTES`, `in_flight`): that is the only brake,
-//! and it bounds what a client can make the server hold. Large messages come and go in parts; those
+//! and it bounds what a client can make the server hold. A client whose answers pass the hard limit
+//! all the same is cut off. Large messages come and go in parts; those
 //! that have come are held outside of that bound, at most four messages, because only reading on
 //! makes them whole: a brake on them would never be released. Next file to read: `requests`.
 
@@ -38,11 +39,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::in_flight::InFlight;
 use self::parts::Parts;
 use self::requests::Requests;
+pub(super) use self::watches::MAX_WATCHES;
 use super::input::Input;
 use super::leave::Leave;
 use super::meter::Meter;
 use super::output::{Output, Written};
 use super::{Ended, Service};
+use crate::limits::Followed;
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -64,6 +67,7 @@ where
         in_flight: InFlight::new(service.max_value_bytes),
         output: Output::default(),
         meter: Meter::new(&leave.entry),
+        limits: service.limits.follow(),
         phase: Phase::Open,
     };
     let mut asked = pin!(leave.asked());
@@ -78,6 +82,7 @@ struct Session<'s, S> {
     in_flight: InFlight,
     output: Output,
     meter: Meter,
+    limits: Followed,
     phase: Phase,
 }
 
@@ -115,11 +120,16 @@ where
             };
         }
         self.requests.rest();
+        self.limits.look();
         for _ in 0..MAX_ROUNDS {
             let (read, written) = match self.round(cx) {
                 Ok(polled) => polled,
                 Err(error) => return Poll::Ready(Ended::Broken(error)),
             };
+            if self.output.len() + self.output.large_len() > self.limits.get().max_output_bytes_hard
+            {
+                return Poll::Ready(Ended::Deaf);
+            }
             match mem::replace(&mut self.phase, Phase::Closed) {
                 Phase::Closing(ended) if written == Written::All => return Poll::Ready(ended),
                 phase => self.phase = phase,
@@ -148,6 +158,7 @@ where
                 Poll::Pending => read = Poll::Pending,
             }
         }
+        self.requests.memory_is_full = self.meter.memory_is_full(self.limits.get());
         self.take_messages();
         self.requests.submit(&mut self.in_flight);
         if !matches!(self.phase, Phase::Open) {
@@ -156,10 +167,11 @@ where
         self.in_flight.poll(cx, &mut self.output);
         self.say_the_last_word();
         let written = self.output.poll_write(cx, self.stream)?;
-        self.meter.tell(&mut self.input, &mut self.output);
         if self.output_has_room() {
             self.in_flight.forget_told();
         }
+        let besides = self.parts.held() + self.in_flight.held() + self.requests.held();
+        self.meter.tell(&mut self.input, &mut self.output, besides, self.limits.get());
         Ok((read, written))
     }
 
@@ -210,6 +222,7 @@ where
                     | Ended::Dismissed
                     | Ended::Unencrypted(_)
                     | Ended::TimedOut
+                    | Ended::Deaf
                     | Ended::Denied(..)
                     | Ended::Broken(_) => {}
                 }
@@ -225,11 +238,12 @@ where
     }
 
     fn has_room(&self) -> bool {
-        self.output_has_room() && self.in_flight.has_room()
+        self.output_has_room() && self.in_flight.has_room(self.limits.get().max_in_flight)
     }
 
     fn output_has_room(&self) -> bool {
-        self.output.len() < MAX_OUTPUT_BYTES && self.output.large_len() < MAX_LARGE_OUTPUT_BYTES
+        let most = self.limits.get().max_output_bytes;
+        self.output.len() < MAX_OUTPUT_BYTES.min(most) && self.output.large_len() < most
     }
 }
 
@@ -243,10 +257,8 @@ fn give_way(cx: &mut Context<'_>) {
 const STOPPING: &str = "the server is shutting down";
 const REVOKED: &str = "this user has gone, or has another password or other grants: log in again";
 
-/// How much may wait to be written before a client is no longer read from: 1 MiB, and the answer
-/// that passes it.
+/// How much may wait to be written before a client is no longer read from, answers aside that go in
+/// parts and that small ones pass: 1 MiB, and the answer that passes it.
 const MAX_OUTPUT_BYTES: usize = 1024 * 1024;
-/// The same for the answers that go in parts, past which small ones go: 32 MiB.
-const MAX_LARGE_OUTPUT_BYTES: usize = 32 * 1024 * 1024;
 /// How often a session reads and writes before others get the thread.
 const MAX_ROUNDS: usize = 2;

@@ -18,6 +18,11 @@ impl Parts {
         Self { assembler: Assembler::new(Sender::Client, whole) }
     }
 
+    /// What has come of messages that are not whole, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.assembler.held_bytes()
+    }
+
     /// Hands a message on, or a large one whose last part it is. An error ends the session.
     pub(super) fn take(
         &mut self,

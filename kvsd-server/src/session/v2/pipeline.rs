@@ -104,6 +104,10 @@ impl Pipeline {
     }
 
     fn take_in(&mut self, rules: &Rules<'_>, request: &Request<'_>) {
+        if let Some(refused) = rules.refuse(request) {
+            self.steps.push(Step::Refused(refused));
+            return;
+        }
         let step = match Point::of(request) {
             Some(point) => point.check().and_then(|point| self.read_step(point)),
             None => rules.write_later(request).and_then(|single| self.write_step(single)),

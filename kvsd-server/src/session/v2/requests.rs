@@ -24,7 +24,7 @@ use crate::auth::Login;
 use crate::clock;
 use crate::metrics::Refusal;
 use crate::session::output::Output;
-use crate::session::{Ended, Service, tidy};
+use crate::session::{Ended, MEMORY_FULL, Service, tidy};
 
 pub(super) struct Requests<'s> {
     service: &'s Service,
@@ -33,6 +33,8 @@ pub(super) struct Requests<'s> {
     turns: Turns,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// Whether all sessions together hold so much that no more is to be taken on.
+    pub(super) memory_is_full: bool,
     /// What was read on the spot since the last rest, in bytes.
     work: usize,
 }
@@ -45,6 +47,7 @@ impl<'s> Requests<'s> {
             writes: Writes::default(),
             turns: Turns::default(),
             scratch: Vec::new(),
+            memory_is_full: false,
             work: 0,
         }
     }
@@ -80,7 +83,16 @@ impl<'s> Requests<'s> {
             access::refusal(forbidden).send(id, output);
             return Ok(());
         }
+        if self.memory_is_full && !matches!(request, Request::Ping | Request::Cancel) {
+            self.service.metrics.refuse(Refusal::MemoryFull);
+            output.answer(id, &Reply::Fail { code: FailCode::Busy, message: MEMORY_FULL });
+            return Ok(());
+        }
         let rules = Rules::of(self.service, backing);
+        if let Some(refused) = rules.refuse(&request) {
+            refused.send(id, output);
+            return Ok(());
+        }
         if let Err(reason) = self.carry_out(id, &request, rules, in_flight, output) {
             Answer::invalid(reason).send(id, output);
         }
@@ -177,6 +189,11 @@ impl<'s> Requests<'s> {
     /// Others had the thread.
     pub(super) fn rest(&mut self) {
         self.work = 0;
+    }
+
+    /// What it holds in memory beside the requests that are counted elsewhere, in bytes.
+    pub(super) fn held(&self) -> usize {
+        self.scratch.capacity()
     }
 
     fn spend(&mut self, reads: usize, bytes: usize) {

@@ -4,15 +4,19 @@
 //! A refusal names the rule and the way out, never a key or a value. What a write names is copied:
 //! the read buffer is wanted for more. Next file to read: `points`.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use kvsd::UnixMillis;
 use kvsd::protocol::v2::part::Backing;
-use kvsd::protocol::v2::{self, Expiry, Previous, Request};
+use kvsd::protocol::v2::{self, Expiry, FailCode, Previous, Request};
 use kvsd::types::{MAX_KEY_BYTES, check_key, check_table_name};
 
+use super::answer::Answer;
 use super::in_flight::{Held, READ_BYTES};
 use crate::engine::{Action, BeforeDetail, Change, Condition, Engine, Write};
-use crate::session::Service;
+use crate::metrics::Refusal;
+use crate::session::{DISK_LOW, Service};
 
 /// The rules of a server, for one message.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +24,7 @@ pub(super) struct Rules<'s> {
     pub(super) engine: &'s dyn Engine,
     pub(super) max_value_bytes: usize,
     backing: Backing<'s>,
+    service: &'s Service,
 }
 
 /// A write of one record that breaks no rule.
@@ -49,7 +54,39 @@ impl Single<'_> {
 impl<'s> Rules<'s> {
     /// For a message whose fields lie there.
     pub(super) fn of(service: &'s Service, backing: Backing<'s>) -> Self {
-        Self { engine: &*service.engine, max_value_bytes: service.max_value_bytes, backing }
+        let (engine, max_value_bytes) = (&*service.engine, service.max_value_bytes);
+        Self { engine, max_value_bytes, backing, service }
+    }
+
+    /// The refusal of a write while the disk has little room. What frees some is taken. The requests
+    /// of a pipeline are looked at one by one.
+    pub(super) fn refuse(&self, request: &Request<'_>) -> Option<Answer> {
+        let needs_room = match request {
+            Request::Set { .. }
+            | Request::Increment { .. }
+            | Request::Expire { .. }
+            | Request::CreateTable { .. } => true,
+            Request::Batch { changes, .. } => changes
+                .iter()
+                .any(|change| !matches!(change.action, v2::Action::Delete | v2::Action::Check)),
+            Request::Ping
+            | Request::Get { .. }
+            | Request::Exists { .. }
+            | Request::Lifetime { .. }
+            | Request::Delete { .. }
+            | Request::Pipeline(_)
+            | Request::Scan(_)
+            | Request::Watch(_)
+            | Request::Cancel
+            | Request::DropTable { .. }
+            | Request::Tables { .. }
+            | Request::Statistics { .. } => false,
+        };
+        if !needs_room || !self.service.disk_is_low.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.service.metrics.refuse(Refusal::DiskLow);
+        Some(Answer::Fail { code: FailCode::DiskFull, message: DISK_LOW.to_owned() })
     }
 
     /// Checks a Set, Delete, Increment or Expire that is carried out now.

@@ -321,7 +321,7 @@ async fn position_now(engine: &dyn Engine, table: &str, select: Selected) -> Ans
 
 const LIMITS: PageLimits = PageLimits { records: MAX_PAGE, bytes: ANSWER_BYTES };
 /// The most watches of a session.
-const MAX_WATCHES: usize = 1024;
+pub(in crate::session) const MAX_WATCHES: usize = 1024;
 /// The most watches of a session that hold changes.
 const MAX_READING: usize = 8;
 /// The most that is kept of what watches read, in bytes.

@@ -206,9 +206,10 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
             b"*6\r\n#H:1\r\n:2\r\n:9\r\n||"),
         (Said::Welcome(id(0), Welcome {
             version: 2, server: "kvsd-server/0.2.0", engine: "log", durability: "always",
-            max_value_bytes: 10_485_760 }),
-            b"*11\r\n#h:0\r\n:2\r\n+server\r\n+kvsd-server/0.2.0\r\n+engine\r\n+log\r\n\
-              +durability\r\n+always\r\n+max-value-bytes\r\n:10485760\r\n"),
+            max_value_bytes: 10_485_760, limits: vec![("max-batch", 1024), ("new", 0)] }),
+            b"*15\r\n#h:0\r\n:2\r\n+server\r\n+kvsd-server/0.2.0\r\n+engine\r\n+log\r\n\
+              +durability\r\n+always\r\n+max-value-bytes\r\n:10485760\r\n\
+              +max-batch\r\n:1024\r\n+new\r\n:0\r\n"),
 
         (Request(id(0), v2::Request::Ping),
             b"*2\r\n#P:0\r\n"),

@@ -116,6 +116,7 @@ proptest! {
         credentials in option::of((content(), content())),
         (server, engine, durability) in (TEXT, TEXT, TEXT),
         max_value_bytes in 1..=LARGEST_MAX_VALUE_BYTES as u64,
+        limit in 0..=i64::MAX as u64,
     ) {
         let credentials =
             credentials.as_ref().map(|(user, password)| Credentials { user, password });
@@ -126,6 +127,7 @@ proptest! {
             engine: &engine,
             durability: &durability,
             max_value_bytes,
+            limits: vec![("one", limit), ("other", limit / 2)],
         };
         comes_through(&Said::Welcome(id, welcome))?;
     }

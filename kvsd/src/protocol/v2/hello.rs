@@ -149,6 +149,7 @@ impl<'a> Hello<'a> {
 ///     engine: "log",
 ///     durability: "always",
 ///     max_value_bytes: 10 * 1024 * 1024,
+///     limits: vec![("max-in-flight", 4096)],
 /// };
 /// welcome.encode(RequestId::ZERO, &mut wire);
 /// let message = decoder.decode(&wire)?.ok_or("not whole")?;
@@ -167,10 +168,13 @@ pub struct Welcome<'a> {
     pub durability: &'a str,
     /// The largest value, in bytes, from 1 to [`LARGEST_MAX_VALUE_BYTES`].
     pub max_value_bytes: u64,
+    /// What else the server limits, by name: `max-in-flight`, for one.
+    pub limits: Vec<(&'a str, u64)>,
 }
 
 impl<'a> Welcome<'a> {
-    /// Reads a message. Names that are not known here are skipped.
+    /// Reads a message. Strings whose names are not known here are skipped, and so are negative
+    /// numbers.
     ///
     /// # Errors
     ///
@@ -201,9 +205,11 @@ impl<'a> Welcome<'a> {
             engine: "",
             durability: "",
             max_value_bytes: 0,
+            limits: Vec::new(),
         };
         while !fields.is_empty() {
-            match fields.string()? {
+            let name = fields.string()?;
+            match name {
                 "server" => welcome.server = fields.string()?,
                 "engine" => welcome.engine = fields.string()?,
                 "durability" => welcome.durability = fields.string()?,
@@ -213,8 +219,10 @@ impl<'a> Welcome<'a> {
                     welcome.max_value_bytes =
                         bytes.ok_or(FieldError::OutOfRange { field: "max-value-bytes" })?;
                 }
+                // A limit of a server is never negative.
                 _ if fields.next_is_integer() => {
-                    fields.integer()?;
+                    let limit = u64::try_from(fields.integer()?);
+                    welcome.limits.extend(limit.ok().map(|limit| (name, limit)));
                 }
                 _ => {
                     fields.string()?;
@@ -238,15 +246,18 @@ impl<'a> Welcome<'a> {
     /// # let mut wire = BytesMut::new();
     /// # let mut decoder = Decoder::new(v2::limits(1024));
     /// let (server, engine, durability) = ("kvsd-server/0.2.0", "log", "always");
-    /// let welcome = Welcome { version: 2, server, engine, durability, max_value_bytes: 1024 };
+    /// let limits = vec![("max-batch", 1000)];
+    /// let max_value_bytes = 1024;
+    /// let welcome = Welcome { version: 2, server, engine, durability, max_value_bytes, limits };
     /// welcome.encode(RequestId::ZERO, &mut wire);
-    /// assert!(wire.ends_with(b"+durability\r\n+always\r\n+max-value-bytes\r\n:1024\r\n"));
+    /// assert!(wire.ends_with(b"+max-value-bytes\r\n:1024\r\n+max-batch\r\n:1000\r\n"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
-        let max_value_bytes = i64::try_from(self.max_value_bytes).unwrap_or(i64::MAX);
-        FrameWriter::new(out)
-            .message(11, WELCOME)
+        let integer = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        let mut frames = FrameWriter::new(out);
+        frames
+            .message(11 + 2 * self.limits.len(), WELCOME)
             .integer(id.to_wire())
             .integer(self.version)
             .string("server")
@@ -256,7 +267,10 @@ impl<'a> Welcome<'a> {
             .string("durability")
             .string(self.durability)
             .string("max-value-bytes")
-            .integer(max_value_bytes);
+            .integer(integer(self.max_value_bytes));
+        for (name, limit) in &self.limits {
+            frames.string(name).integer(integer(*limit));
+        }
     }
 }
 

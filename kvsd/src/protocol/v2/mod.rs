@@ -85,7 +85,13 @@
 //! | `f` | [Fail](Reply::Fail) | code, message (strings) |
 //!
 //! The names of a Welcome: `server` (string: program and version), `engine` (string), `durability`
-//! (string: when a write is acknowledged) and `max-value-bytes` (integer, always there). Others are
+//! (string: when a write is acknowledged), `max-value-bytes` (integer, always there), and what else
+//! the server limits, integers all: `max-user-bytes`, `max-password-bytes`, `max-key-bytes`,
+//! `max-message-bytes` (a request's, its parts joined), `max-batch`, `max-page`, `answer-bytes`,
+//! `max-tables`; of a connection `max-watches`, `max-in-flight`, `max-output-bytes` (beyond which
+//! nothing more is read from it), `max-output-bytes-hard` (beyond which it is closed),
+//! `handshake-timeout-ms`, `idle-timeout-ms` (0 for none); of all connections `max-connections`,
+//! `max-connections-per-address`, `max-unauthenticated`, `connection-memory` (bytes). Others are
 //! skipped.
 //!
 //! A server ends a Page, News or the answer to a Pipeline once it holds [`ANSWER_BYTES`], so that no

@@ -412,6 +412,28 @@ impl Assembler {
         Ok(Arrival::Assembled(Assembled { id, bytes: bytes.into(), sender, decoder }))
     }
 
+    /// What has come of the messages that are under way, in bytes.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::frame::Decoder;
+    /// # use kvsd::protocol::v2::{self, RequestId};
+    /// use kvsd::protocol::v2::part::{Assembler, Part, Sender};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// # let mut decoder = Decoder::new(v2::limits(1024));
+    /// let mut assembler = Assembler::new(Sender::Client, v2::limits(1_000_000));
+    /// let part = Part { remaining: 100_000, bytes: b"the first part" };
+    /// part.encode(Sender::Client, RequestId::ZERO, &mut wire);
+    /// assembler.take(&decoder.decode(&wire)?.ok_or("not whole")?)?;
+    /// assert_eq!(assembler.held_bytes(), 14);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.underway.iter().map(|assembly| assembly.bytes.len()).sum()
+    }
+
     /// What is held, in bytes.
     #[cfg(test)]
     pub(in crate::protocol) fn capacity(&self) -> usize {
