@@ -2,10 +2,11 @@
 //! does not hold more than its limits say, and serves others meanwhile.
 //!
 //! [`target`] is the server, [`wire`] a client that says what it likes, [`witness`] one who behaves
-//! and must be served all along. [`grammar`], [`memory`], [`crowds`], [`logins`], [`files`] and
-//! [`stop`] are the known ways to do harm, [`random`] those that nobody has thought of, and [`soak`]
-//! is what time does. [`nonsense`] belongs to the tests of sessions, which send two hundred thousand
-//! of its scripts through pipes; a fuzzer does without it (`fuzz/fuzz_targets/session.rs`).
+//! and must be served all along. [`grammar`], [`memory`], [`limits`], [`crowds`], [`logins`],
+//! [`files`] and [`stop`] are the known ways to do harm, [`random`] those that nobody has thought
+//! of, and [`soak`] is what time does. [`nonsense`] belongs to the tests of sessions, which send two
+//! hundred thousand of its scripts through pipes; a fuzzer does without it
+//! (`fuzz/fuzz_targets/session.rs`).
 //!
 //! What others got wrong, each with the tests that would notice it, or with the reason why it cannot
 //! occur here ([`pitfalls`] checks that the tests exist). First the project's list of pitfalls, as
@@ -91,6 +92,16 @@
 //!     - `what_a_server_holds_does_not_grow_with_the_time_that_it_runs`
 //! 29. A request for a limit plus one is carried out, or ends more than itself.
 //!     - `requests_for_every_limit_plus_one_are_refused_and_the_next_one_is_served`
+//! 30. Limits hold for each client, and all of them together take what they like.
+//!     - `what_all_clients_hold_together_stays_below_its_limit`
+//!     - `while_the_memory_is_full_requests_are_refused_and_a_ping_is_not`
+//! 31. Those who came first and say nothing keep everybody else out.
+//!     - `a_thousand_silent_handshakes_keep_nobody_out`
+//!     - `an_address_that_has_enough_is_told_so_and_others_are_served`
+//!     - `a_client_that_is_idle_for_too_long_is_closed_and_a_busy_one_is_not`
+//!     - `nonsense_under_the_tightest_limits_leaves_the_server_as_it_was`
+//! 32. Writes go on until the disk is full.
+//!     - `a_disk_that_is_nearly_full_takes_deletes_and_no_other_writes`
 //!
 //! # Valkey, protocol
 //!
@@ -118,6 +129,7 @@
 //! # Valkey, limits
 //!
 //! 1. More clients than are allowed.
+//!     - `an_address_that_has_enough_is_told_so_and_others_are_served`
 //!     - `a_client_too_many_waits_and_is_served_when_one_leaves`
 //! 2. More clients than there are descriptors.
 //!     - `silent_clients_leave_the_tables_their_descriptors`
@@ -125,6 +137,7 @@
 //! # Valkey, output buffers
 //!
 //! 1. A client that does not read passes the hard limit.
+//!     - `a_client_that_never_reads_is_cut_off_at_the_hard_limit`
 //!     - `clients_that_never_read_are_answered_up_to_a_bound_and_others_are_served`
 //! 2. One that passes the soft limit and catches up.
 //!     - `a_client_that_does_not_read_is_not_read_from_and_misses_nothing`
@@ -144,6 +157,7 @@
 mod crowds;
 mod files;
 mod grammar;
+mod limits;
 mod logins;
 mod memory;
 #[path = "../../src/session/tests/nonsense.rs"]

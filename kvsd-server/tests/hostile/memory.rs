@@ -16,7 +16,7 @@ const SLACK: u64 = 24 << 20;
 #[test]
 fn promises_of_length_and_count_take_no_memory() {
     const CLIENTS: u64 = 200;
-    let target = Target::dev(&[]);
+    let target = Target::dev(&["--max-connections-per-address", "1000"]);
     let witness = Witness::of(&target);
     let before = target.held().memory;
     let mut crowd = Vec::new();

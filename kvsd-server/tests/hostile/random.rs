@@ -112,7 +112,7 @@ const FEW: usize = 1_000;
 const DESCRIPTORS_OF_TABLES: u64 = 16 * 4;
 
 /// One session; how many whole messages it was answered with.
-fn run_session(target: &Target, seed: u64) -> u64 {
+pub(crate) fn run_session(target: &Target, seed: u64) -> u64 {
     let mut random = Random::new(seed);
     let bytes = script(&mut random);
     let way = match random.below(4) {
