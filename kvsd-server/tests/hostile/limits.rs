@@ -57,9 +57,8 @@ fn what_all_clients_hold_together_stays_below_its_limit() {
         .collect();
     let grown = target.most_memory().saturating_sub(before);
     println!("{grown} bytes for {CLIENTS} clients");
-    // What those had who were cut off has been freed, which the allocator does not tell the system
-    // of at once. Without the limit it would be 512 MiB.
-    let most = 2 * LIMIT;
+    // Without the limit it would be 512 MiB.
+    let most = LIMIT + (24 << 20);
     assert!(grown <= most, "{grown} bytes for {CLIENTS} clients, {most} at most");
     drop(crowd);
     somebody_is_served(&target);

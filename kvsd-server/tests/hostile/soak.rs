@@ -21,9 +21,9 @@ use super::witness::Witness;
 
 /// How long the ordinary run goes on behind its warm-up.
 const SHORT: Duration = Duration::from_secs(6);
-/// What may have come on top of the memory after the warm-up, in bytes: the allocator keeps what
-/// its threads have freed, in pieces that other threads cannot use.
-const MEMORY_SLACK: u64 = 24 << 20;
+/// What may have come on top of the memory after the warm-up, in bytes: the allocator keeps small
+/// pieces that its threads have freed, each for threads that come to it.
+const MEMORY_SLACK: u64 = 16 << 20;
 /// Threads that wait for more work for some seconds before they end, and did not after the warm-up.
 const THREAD_SLACK: u64 = 16;
 /// Segments and hints that are open for reading.

@@ -68,7 +68,11 @@ impl Target {
     /// A server with these arguments, in this folder.
     pub(crate) fn start(folder: tempfile::TempDir, more: &[&str]) -> Self {
         let args = ["--listen", "127.0.0.1:0", "--sync", "never"];
-        let mut server = Server::start(folder, [more, &args].concat());
+        // What is freed goes back to the system if it is large: only then does the resident memory
+        // tell what is held.
+        let mut server = Server::start_changed(folder, [more, &args].concat(), |command| {
+            command.env("MALLOC_MMAP_THRESHOLD_", "131072");
+        });
         let pid = Pid::from_child(server.child());
         Self { server: Some(server), tls: None, pid }
     }
