@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Instant;
 
-use super::nonsense::first_seed;
+use super::nonsense::{HELLO, first_seed};
 use super::random::run_session;
 use super::target::{PATIENCE, Target};
 use super::wire::{Client, get, hello, message, set};
@@ -102,4 +102,50 @@ fn nonsense_under_the_tightest_limits_leaves_the_server_as_it_was() {
     let grown = target.most_memory().saturating_sub(before.memory);
     assert!(grown <= 16 << 20, "{grown} bytes");
     target.stop();
+}
+
+/// Waits until the log names this reason.
+fn is_told(target: &Target, why: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    while !target.log().contains(&format!("why=\"{why}\"")) {
+        assert!(Instant::now() < deadline, "{why} is not in the log:\n{}", target.log());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn whoever_is_refused_is_named_in_the_log_with_the_reason() {
+    let users = Target::with_users(&["ops"], &["--handshake-timeout", "500ms"]);
+    let tls = Target::tls(&[]);
+    let wrong = hello(Some(("ops", "wrong")));
+    let too_large = [b"*9\r\n#H".as_slice(), HELLO].concat();
+    for (target, said, why) in [
+        (&users, &b"?"[..], "garbage"),
+        (&users, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "tls_on_plain"),
+        (&users, b"*6\r\n#H:0\r\n:8\r\n:9\r\n||", "version"),
+        (&users, HELLO, "no_credentials"),
+        (&users, &wrong, "wrong_credentials"),
+        (&users, &too_large, "over_limit"),
+        (&users, b"*6\r\n#H", "handshake_late"),
+        (&tls, HELLO, "tls"),
+    ] {
+        let mut stream = target.connect();
+        stream.write_all(said).unwrap();
+        is_told(target, why);
+    }
+    for _ in 0..12 {
+        let mut client = Client::new(users.connect());
+        client.say(&wrong);
+        client.rest();
+    }
+    is_told(&users, "too_many_failures");
+    users.stop();
+    tls.stop();
+
+    let few = Target::dev(&["--max-connections-per-address", "1"]);
+    let first = few.client();
+    drop(few.connect());
+    is_told(&few, "address_full");
+    drop(first);
+    few.stop();
 }

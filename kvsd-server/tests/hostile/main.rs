@@ -102,6 +102,8 @@
 //!     - `nonsense_under_the_tightest_limits_leaves_the_server_as_it_was`
 //! 32. Writes go on until the disk is full.
 //!     - `a_disk_that_is_nearly_full_takes_deletes_and_no_other_writes`
+//! 33. A refusal leaves no trace for who runs the server.
+//!     - `whoever_is_refused_is_named_in_the_log_with_the_reason`
 //!
 //! # Valkey, protocol
 //!

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// How many cases each list of the head has.
-const LISTS: [usize; 4] = [32, 9, 2, 7];
+const LISTS: [usize; 4] = [33, 9, 2, 7];
 
 /// The names of all tests below a folder.
 fn add_tests(folder: &Path, names: &mut HashSet<String>) {
