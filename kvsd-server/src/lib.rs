@@ -52,6 +52,8 @@ pub mod log;
 mod metrics;
 mod network;
 #[cfg(feature = "cli")]
+mod password_prompt;
+#[cfg(feature = "cli")]
 mod record_line;
 mod secret_file;
 mod server;

@@ -58,7 +58,6 @@ impl InForce {
 
     /// Puts others into force. Sessions go by them from the next time that they have something to
     /// do; a deadline of a handshake that is under way stays.
-    #[allow(dead_code, reason = "a reload of the configuration puts others into force")]
     pub(crate) fn replace(&self, limits: Limits) {
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
         // Whoever sees the number takes the lock, and so sees the limits.

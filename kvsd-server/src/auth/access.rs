@@ -28,6 +28,19 @@ pub(crate) enum Operation {
     Statistics,
     Backup,
     BackupProgress,
+    Compact,
+    TableHealth,
+    Reload,
+    ListUsers,
+    AddUser,
+    SetPassword,
+    RemoveUser,
+    Grant,
+    Revoke,
+    ListConnections,
+    KillConnection,
+    LogFilter,
+    SetLogFilter,
 }
 
 /// What a client must have to be answered.
@@ -47,7 +60,7 @@ pub(crate) enum Need {
 }
 
 /// A row for each operation, in the order of their declaration.
-pub(crate) const OPERATIONS: [(Operation, &str, Need); 19] = [
+pub(crate) const OPERATIONS: [(Operation, &str, Need); 32] = [
     (Operation::Ping, "ping", Need::Nothing),
     (Operation::Get, "get", Need::Role(Role::Read)),
     (Operation::Exists, "exists", Need::Role(Role::Read)),
@@ -68,6 +81,19 @@ pub(crate) const OPERATIONS: [(Operation, &str, Need); 19] = [
     (Operation::Statistics, "statistics", Need::Role(Role::Read)),
     (Operation::Backup, "backup", Need::Socket),
     (Operation::BackupProgress, "backup progress", Need::Socket),
+    (Operation::Compact, "compact", Need::Socket),
+    (Operation::TableHealth, "table health", Need::Socket),
+    (Operation::Reload, "reload", Need::Socket),
+    (Operation::ListUsers, "list users", Need::Socket),
+    (Operation::AddUser, "add user", Need::Socket),
+    (Operation::SetPassword, "set password", Need::Socket),
+    (Operation::RemoveUser, "remove user", Need::Socket),
+    (Operation::Grant, "grant", Need::Socket),
+    (Operation::Revoke, "revoke", Need::Socket),
+    (Operation::ListConnections, "list connections", Need::Socket),
+    (Operation::KillConnection, "kill connection", Need::Socket),
+    (Operation::LogFilter, "log filter", Need::Socket),
+    (Operation::SetLogFilter, "set log filter", Need::Socket),
 ];
 
 impl Operation {
@@ -89,5 +115,32 @@ const _: () = {
         assert!(OPERATIONS[place].0 as usize == place, "in the order of the declaration");
         place += 1;
     }
-    assert!(Operation::BackupProgress as usize + 1 == OPERATIONS.len(), "all of them");
+    assert!(Operation::SetLogFilter as usize + 1 == OPERATIONS.len(), "all of them");
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the protocol's documentation gives it. The matrix of the sessions' tests is made from the
+    /// table and follows a wrong row: here is what users may do in a second hand, so that a change
+    /// of it is a decision.
+    #[test]
+    fn what_each_operation_takes_is_fixed() {
+        use Operation as Op;
+        let takes = |need: Need| -> Vec<Operation> {
+            OPERATIONS.into_iter().filter(|row| row.2 == need).map(|row| row.0).collect()
+        };
+        let roles = [Role::Read, Role::Write, Role::Admin].map(|role| takes(Need::Role(role)));
+        let [read, write, admin] = roles;
+        assert_eq!(read, [Op::Get, Op::Exists, Op::Lifetime, Op::Scan, Op::Watch, Op::Statistics]);
+        assert_eq!(
+            write,
+            [Op::Set, Op::Delete, Op::Increment, Op::Expire, Op::Batch, Op::CreateTable]
+        );
+        assert_eq!(admin, [Op::DropTable]);
+        assert_eq!(takes(Need::Nothing), [Op::Ping, Op::Cancel]);
+        assert_eq!(takes(Need::OfEachPart), [Op::Pipeline]);
+        assert_eq!(takes(Need::RoleToSee(Role::Read)), [Op::Tables]);
+    }
+}

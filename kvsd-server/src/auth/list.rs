@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tracing::warn;
 
 use super::access::{Need, Operation};
 use super::seal::{Memory, Sealed};
@@ -40,10 +39,6 @@ impl List {
             let name: Box<[u8]> = listed.name.as_str().as_bytes().into();
             let same = before.users.get(&name).filter(|user| user.is(listed));
             let user = same.map_or_else(|| Arc::new(User::new(listed)), Arc::clone);
-            if same.is_none() && listed.grants.is_empty() {
-                let user = listed.name.as_str();
-                warn!(user, "may log in and no more: see `kvsd-server user grant`");
-            }
             (name, user)
         };
         let decoys: Vec<_> = users.iter().map(|user| user.hash.clone()).collect();
@@ -52,6 +47,15 @@ impl List {
             // Where nobody is known, being unknown costs what it did.
             decoys: if decoys.is_empty() { before.decoys.clone() } else { decoys },
         }
+    }
+
+    /// The names of those who were granted nothing, in their order.
+    pub(super) fn ungranted(&self) -> Vec<String> {
+        let none = self.users.iter().filter(|(_, user)| user.grants.is_empty());
+        let mut names: Vec<_> =
+            none.map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect();
+        names.sort_unstable();
+        names
     }
 
     /// Logs out whoever is not in the list that follows. A check that is under way may hold on to
@@ -64,13 +68,45 @@ impl List {
         }
     }
 
-    /// How many users one of the two lists has and the other has not.
-    pub(super) fn differences(&self, other: &Self) -> usize {
-        let new = self.users.iter().filter(|(name, user)| {
-            other.users.get(*name).is_none_or(|same| !Arc::ptr_eq(same, user))
-        });
-        let gone = other.users.keys().filter(|name| !self.users.contains_key(*name));
-        new.count() + gone.count()
+    /// In what this list differs from the one before.
+    pub(super) fn changes(&self, before: &Self) -> Changes {
+        let mut changes = Changes::default();
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        for (name, user) in &self.users {
+            match before.users.get(name) {
+                None => changes.added.push(text(name)),
+                Some(same) if !Arc::ptr_eq(same, user) => changes.changed.push(text(name)),
+                Some(_) => {}
+            }
+        }
+        let gone = before.users.keys().filter(|name| !self.users.contains_key(*name));
+        changes.removed.extend(gone.map(|name| text(name)));
+        for names in [&mut changes.added, &mut changes.removed, &mut changes.changed] {
+            names.sort_unstable();
+        }
+        changes
+    }
+}
+
+/// The names of the users in whom two readings of their file differ.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    /// Something else than the name is another.
+    pub(crate) changed: Vec<String>,
+}
+
+impl Changes {
+    pub(crate) fn len(&self) -> usize {
+        self.added.len() + self.removed.len() + self.changed.len()
+    }
+
+    /// What has happened, and to whom.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)]
+            .into_iter()
+            .flat_map(|(what, names)| names.iter().map(move |name| (what, name.as_str())))
     }
 }
 
@@ -155,6 +191,13 @@ impl Login {
 /// That a user may not do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Forbidden(Operation);
+
+impl Forbidden {
+    /// What it was.
+    pub(crate) fn operation(self) -> &'static str {
+        self.0.name()
+    }
+}
 
 /// Names no table: whoever asks knows which one it was.
 impl fmt::Display for Forbidden {

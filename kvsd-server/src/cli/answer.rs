@@ -11,6 +11,7 @@ use kvsd::{Entry, ServerInfo, TableName, Version};
 use serde::Serialize;
 use serde_json::json;
 
+use super::admin::Outcome;
 use super::bench::{Report, grouped};
 use super::import::Imported;
 use super::output::{Format, write_json};
@@ -52,6 +53,8 @@ pub(super) enum Answer {
     Figures(Vec<TableFigures>),
     /// What the server says of itself.
     Server { address: String, info: ServerInfo, tables: Vec<TableFigures> },
+    /// What an administrator has asked for.
+    Administered(Outcome),
     /// A script for a shell.
     Script(Vec<u8>),
 }
@@ -111,6 +114,7 @@ impl Answer {
                 writeln!(out)?;
                 stats::write_tables(out, tables)
             }
+            Answer::Administered(outcome) => outcome.write(out),
             Answer::Script(script) => out.write_all(script),
         }
     }
@@ -148,6 +152,7 @@ impl Answer {
             Answer::Server { address, info, tables } => {
                 write_json(out, &stats::server_json(address, info, tables))
             }
+            Answer::Administered(outcome) => outcome.write_json(out),
             Answer::Script(script) => out.write_all(script),
         }
     }
@@ -180,6 +185,7 @@ impl Answer {
             | Answer::Figures(_)
             | Answer::Server { .. }
             | Answer::Script(_) => None,
+            Answer::Administered(outcome) => outcome.note().map(Remark::Note),
         }
     }
 
@@ -202,6 +208,7 @@ impl Answer {
             | Answer::Dropped(_)
             | Answer::Figures(_)
             | Answer::Server { .. }
+            | Answer::Administered(_)
             | Answer::Script(_) => ExitCode::SUCCESS,
         }
     }

@@ -9,6 +9,7 @@ use clap_complete::Shell;
 use kvsd::TableName;
 use kvsd::types::check_key;
 
+use super::admin::{self, AdminArgs};
 use super::bench::{self, BenchArgs};
 use super::export::{self, ExportArgs};
 use super::failure::Failure;
@@ -43,6 +44,9 @@ pub(super) struct Cli {
 pub(super) enum Word {
     #[command(flatten)]
     Command(Command),
+    /// Administer the server of this machine, over its socket and without a password
+    #[command(after_help = admin::EXAMPLES)]
+    Admin(AdminArgs),
     /// Print a script that lets a shell complete our commands and flags
     #[command(after_help = completions::EXAMPLES)]
     Completions {
@@ -267,7 +271,8 @@ Whom to trust (TLS): --ca, else the URL's, else KVSD_TLS_CA, else this machine's
 
 Exit codes:
   0  done; `exists`: there is a value
-  1  `get`, `exists`: there is no value; `tables drop`, `tables stats`: there is no such table
+  1  `get`, `exists`: there is no value; `tables drop`, `tables stats`, `admin compact`: there is
+     no such table
   2  the usage or a setting is wrong
   3  anything else: no connection, TLS, a wrong password, an error of the server; `bench`: some
      operation failed

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use kvsd::ErrorKind;
+use kvsd::protocol::v2::FailCode;
 use serde_json::json;
 
 use super::output::{Format, write_json};
@@ -48,6 +49,26 @@ impl Failure {
         Self { code: code(error.kind()), message: format!("{error:#}"), hint }
     }
 
+    /// The server has refused an administrator, or has failed at what was asked.
+    pub(super) fn refused(refusal: FailCode, message: impl Into<String>) -> Self {
+        let code = match refusal {
+            FailCode::Invalid => USAGE,
+            FailCode::NoTable => MISSING,
+            _ => OTHER,
+        };
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// Whether what was asked for is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.code == MISSING
+    }
+
+    /// Says what to do.
+    pub(super) fn with_hint(self, hint: &'static str) -> Self {
+        Self { hint: Some(hint), ..self }
+    }
+
     /// Says where it happened.
     pub(super) fn in_place(self, place: &str) -> Self {
         Self { message: format!("{place}: {}", self.message), ..self }
@@ -86,6 +107,7 @@ fn code(kind: ErrorKind) -> u8 {
     }
 }
 
+const MISSING: u8 = 1;
 const USAGE: u8 = 2;
 const OTHER: u8 = 3;
 const WHO: &str = "user and password come from the URL, or from KVSD_USERNAME and KVSD_PASSWORD";

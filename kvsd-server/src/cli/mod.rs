@@ -1,11 +1,12 @@
 //! The command line `kvsd`: what it takes, what it prints, how it ends.
 //!
 //! Owns the process: arguments, environment, standard streams, exit code. All that it knows of a
-//! server goes through the SDK; nothing of the server's own code is used here. A password is never
-//! an argument of its own, and neither passwords nor values reach standard error. Next file to
-//! read: `args`, then `target`; `scan`, `watch`, `tables`, `export` and `import` stand for themselves,
-//! and `bench` has an order of its own.
+//! server goes through the SDK; nothing of the server's own code is used here, but for how a password
+//! is asked for and hashed. A password is never an argument of its own, and neither passwords nor
+//! values reach standard error. Next file to read: `args`, then `target`; `scan`, `watch`, `tables`,
+//! `export` and `import` stand for themselves, and `admin` and `bench` have an order of their own.
 
+mod admin;
 mod answer;
 mod args;
 mod bench;
@@ -51,6 +52,7 @@ pub fn main() -> ExitCode {
     let format = cli.output;
     let answer = match cli.word {
         Word::Command(command) => run(cli.server, command, format),
+        Word::Admin(args) => admin::run(args).map(Answer::Administered),
         Word::Completions { shell } => Ok(Answer::Script(completions::script(shell))),
     };
     match answer.and_then(|answer| print(&answer, format)) {

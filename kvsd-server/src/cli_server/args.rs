@@ -8,7 +8,6 @@ use clap_complete::Shell;
 use kvsd::TableName;
 
 use crate::config::{DEFAULT_PORT, keys};
-use crate::engine::BackupName;
 use crate::init::HostName;
 use crate::users::{Grant, UserName};
 
@@ -54,6 +53,8 @@ pub(super) enum Command {
     Init(InitArgs),
     /// Add, remove or list the users who may log in
     User(UserArgs),
+    /// Check a configuration, or print the reference of all settings
+    Config(ConfigArgs),
     /// Check every record of a data folder, and change nothing
     ///
     /// Prints a line for each table, one for each damaged place, and `OK` at the end if there was
@@ -74,21 +75,6 @@ pub(super) enum Command {
     /// The server must not be running. Keeps the keys of one table at a time in memory.
     #[command(next_line_help = true)]
     Dump(DumpArgs),
-    /// Have a running server make a backup
-    ///
-    /// The server puts it into a folder of this name in the folder that --backups names. It goes on
-    /// serving; all that it acknowledged before is in the backup. Each table is as it stood at one
-    /// moment, which is not the same for all tables. The backup goes on if this command is ended.
-    /// Whoever may open the file `admin.sock` in the data folder may ask. Users, certificates and
-    /// configuration are no part of a backup.
-    #[command(next_line_help = true)]
-    Backup {
-        /// What to call it: 1 to 64 letters, digits, `.`, `_` and `-`
-        #[arg(value_name = "NAME", value_parser = BackupName::parse)]
-        name: BackupName,
-        #[command(flatten)]
-        folder: FolderArgs,
-    },
     /// Make a new data folder from a backup
     ///
     /// Every byte of the backup is verified before the new folder gets its name; a backup that is
@@ -97,7 +83,7 @@ pub(super) enum Command {
     /// gap. Users, certificates and configuration are no part of a backup: keep copies of them.
     #[command(next_line_help = true)]
     Restore {
-        /// The backup: a folder that `kvsd-server backup` made
+        /// The backup: a folder that `kvsd admin backup` made
         #[arg(value_name = "BACKUP_FOLDER")]
         backup: PathBuf,
         /// The data folder to make; it must not be there, or be empty
@@ -176,6 +162,29 @@ pub(super) struct InitArgs {
         hide_default_value = true
     )]
     pub(super) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(super) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Name everything that is wrong with a configuration, and change nothing
+    ///
+    /// Looks at the file and at the variables of the environment, as the server does when it starts,
+    /// and at the certificate, key and users that they name. Prints `OK` and ends with code 0 if a
+    /// server starts from it; otherwise prints a line for each mistake and ends with code 1.
+    #[command(next_line_help = true)]
+    Check {
+        /// The configuration [env: KVSD_SERVER_CONFIG]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the reference of all settings, in Markdown
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -343,6 +352,7 @@ Examples:
   kvsd-server --dev                          try it: this machine only, any credentials
   kvsd-server init --name db.example         make certificates, a user and a configuration
   kvsd-server --config kvsd-data/kvsd.toml   serve with them
+  kvsd-server config check --config FILE     name all that is wrong with a configuration
   kvsd-server verify                         check the data folder while no server runs";
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 //! clean stop, 2 a mistake in usage or configuration, 1 anything else. Next file to read: `serve`.
 
 mod args;
-mod backup;
 mod completions;
+mod config;
 mod descriptors;
 mod dump;
 mod exit;
@@ -31,11 +31,11 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         None => serve::run(cli.server),
         Some(Command::Init(args)) => init::run(args),
+        Some(Command::Config(args)) => config::run(args.action),
         Some(Command::User(args)) => user::run(args.action),
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
-        Some(Command::Backup { name, folder }) => backup::run(&name, folder),
         Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
         Some(Command::Completions { shell }) => completions::run(shell),
     };

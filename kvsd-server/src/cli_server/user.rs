@@ -1,6 +1,6 @@
 //! `kvsd-server user`: who may log in, with which password, and what they may do.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -9,10 +9,8 @@ use super::args::{PasswordFrom, UserAction, UsersFile};
 use super::exit::Failure;
 use super::serve::layers_beside;
 use crate::init;
-use crate::users::{
-    Grant, Grants, HashError, MAX_PASSWORD_BYTES, Password, PasswordError, StoredHash, UserName,
-    Users, UsersError,
-};
+use crate::password_prompt::{PasswordSource, PromptError};
+use crate::users::{Grant, Grants, HashError, Password, StoredHash, UserName, Users, UsersError};
 
 /// Carries out one action.
 pub(super) fn run(action: UserAction) -> Result<(), Failure> {
@@ -36,45 +34,32 @@ pub(super) fn run(action: UserAction) -> Result<(), Failure> {
     }
 }
 
-/// Where a new user's password comes from.
-#[derive(Debug, Clone, Copy)]
-enum Source {
-    Random,
-    StandardInput,
-    Terminal,
-}
-
-impl From<PasswordFrom> for Source {
+impl From<PasswordFrom> for PasswordSource {
     fn from(PasswordFrom { generate, password_stdin }: PasswordFrom) -> Self {
-        match (generate, password_stdin || !io::stdin().is_terminal()) {
+        match (generate, password_stdin) {
             (true, _) => Self::Random,
             (false, true) => Self::StandardInput,
-            (false, false) => Self::Terminal,
+            (false, false) => Self::on_the_spot(),
         }
     }
 }
 
-impl Source {
-    fn password(self, name: &UserName) -> Result<Password, UserError> {
-        Ok(match self {
-            Self::Random => Password::generate()?,
-            Self::StandardInput => Password::new(one_line(io::stdin().lock())?)?,
-            Self::Terminal => ask(name)?,
-        })
+/// Shows a password that nobody knows yet.
+fn show(source: PasswordSource, password: &Password) -> Result<(), UserError> {
+    if source == PasswordSource::Random {
+        let mut line = password.expose().to_vec();
+        line.push(b'\n');
+        io::stdout().write_all(&line).map_err(UserError::Print)?;
     }
-
-    /// Shows a password that nobody knows yet.
-    fn show(self, password: &Password) -> Result<(), UserError> {
-        if let Self::Random = self {
-            let mut line = password.expose().to_vec();
-            line.push(b'\n');
-            io::stdout().write_all(&line).map_err(UserError::Print)?;
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
-fn add(name: &UserName, file: PathBuf, source: Source, given: Vec<Grant>) -> Result<(), UserError> {
+fn add(
+    name: &UserName,
+    file: PathBuf,
+    source: PasswordSource,
+    given: Vec<Grant>,
+) -> Result<(), UserError> {
     let mut grants = Grants::default();
     given.into_iter().try_for_each(|grant| grants.add(grant)).map_err(UsersError::from)?;
     if file.exists() && Users::load(&file)?.contains(name) {
@@ -85,7 +70,7 @@ fn add(name: &UserName, file: PathBuf, source: Source, given: Vec<Grant>) -> Res
     let hash = StoredHash::of(&password)?;
     let may_nothing = grants.is_empty();
     Users::edit(&file, |users| users.add(name.clone(), hash, grants))?;
-    source.show(&password)?;
+    show(source, &password)?;
     note(&format!("user {name} added; a running server knows within a second"));
     if may_nothing {
         note(&format!(
@@ -96,7 +81,7 @@ fn add(name: &UserName, file: PathBuf, source: Source, given: Vec<Grant>) -> Res
     Ok(())
 }
 
-fn set_password(name: &UserName, file: PathBuf, source: Source) -> Result<(), UserError> {
+fn set_password(name: &UserName, file: PathBuf, source: PasswordSource) -> Result<(), UserError> {
     if !Users::load(&file)?.contains(name) {
         // Said before a password is asked for; the edit below decides.
         return Err(UsersError::Unknown { name: name.clone() }.into());
@@ -104,7 +89,7 @@ fn set_password(name: &UserName, file: PathBuf, source: Source) -> Result<(), Us
     let password = source.password(name)?;
     let hash = StoredHash::of(&password)?;
     Users::edit(&file, |users| users.set_password(name, hash))?;
-    source.show(&password)?;
+    show(source, &password)?;
     note(&format!("user {name} has another password; a running server knows within a second"));
     Ok(())
 }
@@ -160,35 +145,6 @@ impl UsersFile {
     }
 }
 
-/// Asks for a password twice.
-fn ask(name: &UserName) -> Result<Password, UserError> {
-    let first = rpassword::prompt_password(format!("password for {name}: "));
-    let first = Password::new(first.map_err(UserError::Ask)?.into_bytes())?;
-    let again = rpassword::prompt_password("again: ").map_err(UserError::Ask)?;
-    if first.expose() != again.as_bytes() {
-        return Err(UserError::Differ);
-    }
-    Ok(first)
-}
-
-/// Reads one line; its end is not part of it.
-fn one_line(input: impl Read) -> Result<Vec<u8>, UserError> {
-    let mut line = Vec::new();
-    // Room for the longest password, its line end, and one byte more that shows it is too long.
-    let room = MAX_PASSWORD_BYTES as u64 + 3;
-    input.take(room).read_to_end(&mut line).map_err(UserError::Ask)?;
-    if line.last() == Some(&b'\n') {
-        line.pop();
-        if line.last() == Some(&b'\r') {
-            line.pop();
-        }
-    }
-    if line.contains(&b'\n') {
-        return Err(UserError::Lines);
-    }
-    Ok(line)
-}
-
 fn note(text: &str) {
     // Nobody may be reading; the exit code still tells.
     let _ = writeln!(io::stderr(), "{text}");
@@ -205,42 +161,9 @@ enum UserError {
     #[error(transparent)]
     Users(#[from] UsersError),
     #[error(transparent)]
-    Password(#[from] PasswordError),
+    Password(#[from] PromptError),
     #[error(transparent)]
     Hash(#[from] HashError),
-    #[error("cannot read the password")]
-    Ask(#[source] io::Error),
-    #[error("the two passwords differ; nothing was changed")]
-    Differ,
-    #[error("standard input must hold one line, the password")]
-    Lines,
     #[error("cannot write to standard output")]
     Print(#[source] io::Error),
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_end_is_no_part_of_a_password() {
-        for (input, password) in [
-            (&b"secret"[..], &b"secret"[..]),
-            (b"secret\n", b"secret"),
-            (b"secret\r\n", b"secret"),
-            (b" sec ret ", b" sec ret "),
-            (b"", b""),
-        ] {
-            assert_eq!(one_line(input).unwrap(), password);
-        }
-        assert!(matches!(one_line(&b"one\ntwo\n"[..]), Err(UserError::Lines)));
-    }
-
-    #[test]
-    fn the_longest_password_is_read_whole_and_a_longer_one_is_noticed() {
-        let longest = [vec![b'x'; MAX_PASSWORD_BYTES], b"\r\n".to_vec()].concat();
-        assert_eq!(one_line(&longest[..]).unwrap().len(), MAX_PASSWORD_BYTES);
-        let longer = vec![b'x'; 10 * MAX_PASSWORD_BYTES];
-        assert!(one_line(&longer[..]).unwrap().len() > MAX_PASSWORD_BYTES);
-    }
 }

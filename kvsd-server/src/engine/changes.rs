@@ -27,7 +27,7 @@ pub enum Changes {
 }
 
 /// Changes in the order of their versions: none of a write, or all of them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ChangePage {
     bytes: Vec<u8>,
     spans: Vec<Span>,
@@ -48,6 +48,16 @@ struct Span {
 enum SpanKind {
     Set,
     Delete,
+}
+
+/// Shows how much it holds; never a key or a value.
+impl std::fmt::Debug for ChangePage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ChangePage")
+            .field("changes", &self.spans.len())
+            .field("until", &self.until)
+            .finish_non_exhaustive()
+    }
 }
 
 impl ChangePage {
@@ -99,7 +109,7 @@ impl ChangePage {
 }
 
 /// One key's change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Changed<'a> {
     /// The key.
     pub key: &'a [u8],

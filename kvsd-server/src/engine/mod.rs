@@ -7,8 +7,10 @@
 
 mod backup;
 mod changes;
+mod compact;
 mod error;
 mod scan;
+mod shown;
 mod table;
 mod write;
 
@@ -20,6 +22,7 @@ use kvsd::{TableName, UnixMillis, Version};
 
 pub use backup::{BackupError, BackupName, BackupProgress, BackupSummary, InvalidBackupName};
 pub use changes::{ChangePage, Changed, Changes, Position};
+pub use compact::{CompactError, CompactSummary};
 pub use error::EngineError;
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use table::TableStatistics;
@@ -135,6 +138,22 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         Err(BackupError::Unsupported)
     }
 
+    /// Frees all of a table's garbage that may go, and answers when it is done; what watches may
+    /// still ask for stays. `None` if there is no table of this name. Reads and writes go on
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`CompactError`]; where nothing else is said, [`CompactError::Unsupported`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, the garbage may be freed even if the future is dropped.
+    async fn compact(&self, table: &str) -> Result<Option<CompactSummary>, CompactError> {
+        let _ = table;
+        Err(CompactError::Unsupported)
+    }
+
     /// Stops taking work, makes everything durable and lets go of the files. Calling it again does
     /// nothing.
     async fn close(&self) -> Result<(), EngineError>;
@@ -159,7 +178,7 @@ pub enum ReadNow<'b> {
 }
 
 /// A record whose value stands in the caller's buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Found<'b> {
     /// The write that made it.
     pub version: Version,
@@ -179,7 +198,7 @@ pub struct Head {
 }
 
 /// A record that owns its value.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     /// The write that made it.
     pub version: Version,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kvsd::{UnixMillis, Version};
 
 /// What a page of a scan is to show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Scan {
     /// Where the lowest key is.
     pub from: Bound<Bytes>,
@@ -48,7 +48,7 @@ pub struct PageLimits {
 }
 
 /// Some records of a table, as they were at one moment.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ScanPage {
     bytes: Vec<u8>,
     spans: Vec<Span>,
@@ -62,6 +62,16 @@ struct Span {
     end: usize,
     version: Version,
     expires_at: Option<UnixMillis>,
+}
+
+/// Shows how much it holds; never a key or a value.
+impl std::fmt::Debug for ScanPage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ScanPage")
+            .field("records", &self.spans.len())
+            .field("has_more", &self.next.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl ScanPage {
@@ -127,7 +137,7 @@ impl ScanPage {
 }
 
 /// A record of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ScanRecord<'a> {
     /// The key.
     pub key: &'a [u8],

@@ -16,7 +16,7 @@ pub struct Write {
 }
 
 /// One key's part of a write.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Change {
     /// The key, checked by [`kvsd::types::check_key`].
     pub key: Bytes,
@@ -51,7 +51,7 @@ pub enum Condition {
 }
 
 /// What to do with a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Action {
     /// Store a value, which ends at `expires_at` if that is given.
     Set {

@@ -37,11 +37,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use kvsd::{TableName, UnixMillis};
+use tokio::runtime::Handle;
+use tokio::sync::Mutex;
 
 use crate::engine::{
-    BackupError, BackupName, BackupProgress, BackupSummary, ChangePage, Changes, Description,
-    Engine, EngineError, Head, PageLimits, Position, ReadNow, Record, Scan, ScanPage,
-    TableStatistics, Write, WriteResult,
+    BackupError, BackupName, BackupProgress, BackupSummary, ChangePage, Changes, CompactError,
+    CompactSummary, Description, Engine, EngineError, Head, PageLimits, Position, ReadNow, Record,
+    Scan, ScanPage, TableStatistics, Write, WriteResult,
 };
 use actor::Shared;
 use backup::Backups;
@@ -63,6 +65,9 @@ pub struct LogEngine {
     backups: Backups,
     policy: SyncPolicy,
     creation: TableCreation,
+    /// Held by the compaction that somebody has asked for.
+    compaction: Arc<Mutex<()>>,
+    runtime: Handle,
     closed: AtomicBool,
 }
 
@@ -94,7 +99,7 @@ impl LogEngine {
         config: LogConfig,
         options: TableOptions,
     ) -> Result<Self, OpenError> {
-        let runtime = tokio::runtime::Handle::current();
+        let runtime = Handle::current();
         let policy = config.sync;
         let store = Store::open(Arc::clone(&disk), &config.data_dir, options)
             .map_err(|error| OpenError::from_store(error, config.data_dir.clone()))?;
@@ -107,9 +112,16 @@ impl LogEngine {
             catalog_pool: Pool::new("kvsd-catalog", 1),
         });
         let tables = Tables::open(store, shared, config.clock, runtime.clone(), config.max_tables)?;
-        let backups = Backups::new(disk, config.backups, tables.clone(), runtime);
-        let (creation, closed) = (config.table_creation, AtomicBool::new(false));
-        Ok(Self { tables, backups, policy, creation, closed })
+        let backups = Backups::new(disk, config.backups, tables.clone(), runtime.clone());
+        Ok(Self {
+            tables,
+            backups,
+            policy,
+            creation: config.table_creation,
+            compaction: Arc::default(),
+            runtime,
+            closed: AtomicBool::new(false),
+        })
     }
 
     /// The table that these writes are for; `None` if there is none and they write nothing.
@@ -312,6 +324,24 @@ impl Engine for LogEngine {
             return Err(EngineError::Closed.into());
         }
         self.backups.make(name, progress).await
+    }
+
+    async fn compact(&self, table: &str) -> Result<Option<CompactSummary>, CompactError> {
+        if self.is_closed() {
+            return Err(EngineError::Closed.into());
+        }
+        let turn = Arc::clone(&self.compaction);
+        let turn = turn.try_lock_owned().map_err(|_| CompactError::Busy)?;
+        let Some(table) = self.tables.find(table) else {
+            return Ok(None);
+        };
+        // A task, so that there is no second one beside it if the caller goes away.
+        let cleared = self.runtime.spawn(async move {
+            let cleared = table.clear().await;
+            drop(turn);
+            cleared
+        });
+        cleared.await.unwrap_or(Err(EngineError::Closed)).map_err(CompactError::from)
     }
 
     async fn close(&self) -> Result<(), EngineError> {

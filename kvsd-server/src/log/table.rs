@@ -21,8 +21,8 @@ use super::storage::writer::Writer;
 use super::submission::{Answer, Submission};
 use super::turn::Turn;
 use crate::engine::{
-    Changes, EngineError, Found, Head, PageLimits, Position, ReadNow, Record, Scan, ScanPage,
-    TableStatistics, Write,
+    Changes, CompactSummary, EngineError, Found, Head, PageLimits, Position, ReadNow, Record, Scan,
+    ScanPage, TableStatistics, Write,
 };
 
 /// A table.
@@ -241,6 +241,23 @@ impl Table {
         match (pinned, self.stopped.get()) {
             _ if self.is_dropped() => Ok(None),
             (Ok(pinned), _) => pinned.map(Some),
+            (Err(_), Some(cause)) => {
+                let table = self.name.to_string();
+                Err(EngineError::ReadOnly { table, cause: cause.clone() })
+            }
+            (Err(_), None) => Err(EngineError::Closed),
+        }
+    }
+
+    /// Frees all that may go; `None` if the table is dropped.
+    pub(super) async fn clear(&self) -> Result<Option<CompactSummary>, EngineError> {
+        let (reply, answer) = oneshot::channel();
+        // If the actor has ended, the answer says so.
+        let _ = self.actor.send(Message::Clear(reply)).await;
+        let cleared = answer.await;
+        match (cleared, self.stopped.get()) {
+            _ if self.is_dropped() => Ok(None),
+            (Ok(cleared), _) => cleared.map(Some),
             (Err(_), Some(cause)) => {
                 let table = self.name.to_string();
                 Err(EngineError::ReadOnly { table, cause: cause.clone() })

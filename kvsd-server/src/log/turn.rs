@@ -20,7 +20,7 @@ use super::storage::error::StorageError;
 use super::storage::reader::Access;
 use super::storage::rotation::Demand;
 use super::storage::writer::{Reserve, Sync, WriteError, Writer};
-use crate::engine::{EngineError, Write, WriteResult, Written};
+use crate::engine::{CompactSummary, EngineError, Write, WriteResult, Written};
 
 /// Writes that are answered together.
 pub(super) trait Batch {
@@ -43,6 +43,8 @@ pub(super) struct Turn {
     /// What a write of several changes may bring, read and write again, in bytes of keys and values.
     pub(super) most_write_bytes: usize,
     results: Vec<Vec<WriteResult>>,
+    /// What has gone wrong first of the clearing under way.
+    clearing_error: Option<EngineError>,
     /// Why the table takes no more writes, for everybody to see.
     stopped: Arc<OnceLock<String>>,
 }
@@ -83,6 +85,7 @@ impl Turn {
             held: 0,
             most_write_bytes,
             results: Vec::new(),
+            clearing_error: None,
             stopped: Arc::default(),
         }
     }
@@ -264,17 +267,17 @@ impl Turn {
             // The copy has no name in the manifest: opening the table removes it.
             Done::Compact(_) if self.is_stopped() => {}
             Done::Compact(compacted) => match self.writer.adopt(compacted) {
-                Ok(Some(error @ StorageError::Corrupt { .. })) => {
+                Ok(Some(error)) | Err(WriteError::Refused(error)) => {
                     let cause = with_cause(&error);
-                    tracing::error!(%table, %cause, "a damaged segment is left as it is");
-                }
-                Ok(Some(error)) => {
-                    let cause = with_cause(&error);
-                    tracing::warn!(%table, %cause, "a segment was not compacted");
-                }
-                Err(WriteError::Refused(error)) => {
-                    let cause = with_cause(&error);
-                    tracing::warn!(%table, %cause, "a segment was not compacted");
+                    match error {
+                        StorageError::Corrupt { .. } => {
+                            tracing::error!(%table, %cause, "a damaged segment is left as it is");
+                        }
+                        _ => tracing::warn!(%table, %cause, "a segment was not compacted"),
+                    }
+                    if self.writer.is_clearing() && self.clearing_error.is_none() {
+                        self.clearing_error = Some(in_table(table, &error));
+                    }
                 }
                 Ok(None) | Err(WriteError::Full) => {}
                 Err(WriteError::Broken(error)) => self.stop(&error),
@@ -292,6 +295,47 @@ impl Turn {
         if let Err(error) = self.writer.adopt_more() {
             self.stop(&error);
         }
+    }
+
+    /// Begins to free all that may go: the next chores do it. Waits for the disk; no sync of the
+    /// table, and no chore, may be under way.
+    pub(super) fn begin_clearing(&mut self) -> Result<(), EngineError> {
+        if let Some(error) = self.read_only() {
+            return Err(error);
+        }
+        self.clearing_error = None;
+        let now = self.writer.time_at(self.clock.now().get());
+        match self.writer.begin_clearing(now) {
+            Ok(()) => Ok(()),
+            Err(WriteError::Full) => Err(EngineError::DiskFull),
+            Err(WriteError::Refused(error)) => Err(in_table(&self.table, &error)),
+            Err(WriteError::Broken(error)) => {
+                self.stop(&error);
+                Err(in_table(&self.table, &error))
+            }
+        }
+    }
+
+    /// Whether [`Turn::end_clearing`] will have something to tell.
+    pub(super) fn is_clearing(&self) -> bool {
+        self.writer.is_clearing()
+    }
+
+    /// What the clearing under way has come to, once it is over.
+    pub(super) fn end_clearing(&mut self) -> Option<Result<CompactSummary, EngineError>> {
+        if !self.is_clearing() {
+            return None;
+        }
+        if let Some(error) = self.read_only() {
+            return Some(Err(error));
+        }
+        let cleared = self.writer.end_clearing()?;
+        let error = self.clearing_error.take();
+        let error = error.or(cleared.is_full.then_some(EngineError::DiskFull));
+        let dead_bytes = self.writer.reader().figures().dead_bytes;
+        let summary = CompactSummary { freed_bytes: cleared.freed_bytes, dead_bytes };
+        tracing::info!(table = %self.table, freed_bytes = summary.freed_bytes, dead_bytes, "compacted");
+        Some(error.map_or(Ok(summary), Err))
     }
 
     /// Whether a compaction is under way, or what it has copied is being taken in.

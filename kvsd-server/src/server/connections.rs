@@ -20,9 +20,9 @@ use tracing::{debug, warn};
 
 use super::ServeError;
 use super::roster::{AddressFull, Entry, Eviction, Most, Peer, Roster};
-use super::seldom::Seldom;
 use super::stop::{Stop, Stopper};
 use super::watchman::Watchman;
+use crate::audit::{Audit, Reason};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::limits::InForce;
@@ -42,16 +42,8 @@ pub(crate) struct Connections {
     /// How many of those that are turned away are told so at a time.
     farewells: Arc<Semaphore>,
     stopper: Stopper,
-    said: Arc<Said>,
-}
-
-/// What was said in the log and is not to be said for each connection.
-#[derive(Debug, Default)]
-struct Said {
-    /// Whether a client has spoken TLS to a plain port: worth one warning.
-    tls: AtomicBool,
-    address_full: Seldom,
-    displaced: Seldom,
+    /// Whether a client has spoken TLS to a plain port: worth one warning, not one each.
+    seen_tls: Arc<AtomicBool>,
 }
 
 /// A connection's life. In a box, for the task would have room for it twice: where it is moved from,
@@ -62,9 +54,15 @@ type Session = Pin<Box<dyn Future<Output = Ended> + Send>>;
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Connections {
-    pub(crate) fn new(engine: Arc<dyn Engine>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        audit: Arc<Audit>,
+    ) -> Self {
         let limits = Arc::new(InForce::new(settings.limits));
         let service = Service {
+            audit,
             engine,
             authenticator: settings.authenticator.clone(),
             metrics,
@@ -91,7 +89,7 @@ impl Connections {
             watchman,
             farewells: Arc::new(Semaphore::new(MAX_FAREWELLS)),
             stopper: Stopper::new(),
-            said: Arc::default(),
+            seen_tls: Arc::default(),
         }
     }
 
@@ -167,11 +165,8 @@ impl Connections {
     /// without a handshake.
     fn turn_away(&self, mut socket: TcpStream, peer: Peer) {
         self.service.metrics.refuse(Refusal::AddressFull);
-        if let Some(left_out) = self.said.address_full.may_tell() {
-            let why = Refusal::AddressFull.label();
-            let limit = self.limits.get().max_connections_per_address;
-            warn!(%peer, why, limit, left_out, "refused: max_connections_per_address");
-        }
+        let reason = Reason { why: Refusal::AddressFull.label(), text: ADDRESS_FULL };
+        self.service.audit.connection_refused(None, &peer, reason);
         if let (Peer::Plain(_), Ok(farewell)) =
             (peer, Arc::clone(&self.farewells).try_acquire_owned())
         {
@@ -184,7 +179,7 @@ impl Connections {
 
     fn spawn(&self, slot: Slot, entry: Arc<Entry>, session: Session) {
         let mut stop = self.stopper.subscribe();
-        let (said, service) = (Arc::clone(&self.said), Arc::clone(&self.service));
+        let (seen_tls, service) = (Arc::clone(&self.seen_tls), Arc::clone(&self.service));
         tokio::spawn(async move {
             let peer = entry.peer();
             debug!(%peer, "connected");
@@ -196,7 +191,14 @@ impl Connections {
             if let Some(why) = refusal {
                 service.metrics.refuse(why);
             }
-            log(peer, &ended, refusal, &said);
+            match refusal {
+                Some(why) if is_news(&ended, &seen_tls) => {
+                    let text = ended.to_string();
+                    let reason = Reason { why: why.label(), text: &text };
+                    service.audit.connection_refused(entry.user(), &peer, reason);
+                }
+                _ => debug!(%peer, reason = %ended, "closed"),
+            }
             drop(slot);
         });
     }
@@ -207,7 +209,6 @@ impl Connections {
     }
 
     /// The limits that connections go by, to be replaced by others.
-    #[allow(dead_code, reason = "a reload of the configuration replaces them")]
     pub(crate) fn limits(&self) -> &Arc<InForce> {
         &self.limits
     }
@@ -271,31 +272,27 @@ async fn encrypt(
     }
 }
 
-fn log(peer: Peer, ended: &Ended, refusal: Option<Refusal>, said: &Said) {
-    let is_worth_a_warning = match ended {
-        Ended::Garbled(FrameError::Tls) => !said.tls.swap(true, Ordering::Relaxed),
+/// Whether the end of a refused connection is told to everybody.
+fn is_news(ended: &Ended, seen_tls: &AtomicBool) -> bool {
+    match ended {
+        Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
         Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,
-        Ended::Evicted(Eviction::Displaced) => said.displaced.may_tell().is_some(),
-        // Those that were shed have a line for all of them.
-        Ended::Evicted(Eviction::Killed | Eviction::Idle | Eviction::Shed) => false,
-        Ended::Left
+        // The login was told; those that were shed have a line for all of them; silence is no harm.
+        Ended::Denied(..) | Ended::Evicted(Eviction::Killed | Eviction::Idle | Eviction::Shed) => {
+            false
+        }
+        Ended::Evicted(Eviction::Displaced)
+        | Ended::Left
         | Ended::Stopped
         | Ended::Revoked
         | Ended::Deaf
         | Ended::Dismissed
         | Ended::Broken(_)
         | Ended::TimedOut
-        | Ended::Denied(..)
         | Ended::Garbled(_)
         | Ended::Parted(_)
         | Ended::Misplaced(_) => true,
-    };
-    match refusal {
-        Some(why) if is_worth_a_warning => {
-            warn!(%peer, why = why.label(), reason = %ended, "refused");
-        }
-        _ => debug!(%peer, reason = %ended, "closed"),
     }
 }
 
@@ -335,7 +332,7 @@ mod tests {
         let settings = config.check().unwrap();
         let engine = open_engine(&settings).await.unwrap();
         let metrics = Arc::new(Metrics::default());
-        let connections = Connections::new(engine, &settings, Arc::clone(&metrics));
+        let connections = Connections::new(engine, &settings, Arc::clone(&metrics), Arc::default());
 
         let right = &b"*3\r\n#\x02+app\r\n+secret\r\n"[..];
         let cases = [

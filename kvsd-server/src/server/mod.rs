@@ -20,12 +20,11 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
 
-use self::admin::AdminSocket;
+use self::admin::{AdminSocket, Administration};
 use self::connections::Connections;
 use self::reload::Reload;
 use crate::audit::Audit;
@@ -60,7 +59,6 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     reload: Reload,
-    shutdown_timeout: Duration,
     connections: Connections,
     /// None where it could not be made.
     admin: Option<AdminSocket>,
@@ -82,17 +80,33 @@ impl Server {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
-        let audit = Arc::new(Audit::open(settings.audit_log.as_deref())?);
+        let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
         let engine = open_engine(&settings).await?;
         match listen(socket) {
-            Ok((listener, local_addr)) => Ok(Self {
-                admin: admin_socket(&settings, &engine, &audit),
-                listener,
-                local_addr,
-                reload: Reload::new(&settings),
-                shutdown_timeout: settings.shutdown_timeout,
-                connections: Connections::new(engine, &settings, Arc::default()),
-            }),
+            Ok((listener, local_addr)) => {
+                let connections = Connections::new(
+                    Arc::clone(&engine),
+                    &settings,
+                    Arc::default(),
+                    Arc::clone(&audit),
+                );
+                let reload =
+                    Reload::new(&settings, Arc::clone(&audit), Arc::clone(connections.limits()));
+                let administration = Administration {
+                    engine,
+                    audit,
+                    reload: reload.clone(),
+                    roster: Arc::clone(connections.roster()),
+                    log_filter: settings.log_filter.clone(),
+                };
+                Ok(Self {
+                    admin: admin_socket(&settings, administration),
+                    listener,
+                    local_addr,
+                    reload,
+                    connections,
+                })
+            }
             Err(source) => {
                 engine.close().await?;
                 Err(ServeError::Listen { address: settings.listen, source })
@@ -106,7 +120,7 @@ impl Server {
         self.local_addr
     }
 
-    /// What tells this server to read its certificate and its users again.
+    /// What tells this server to read its configuration, its certificate and its users again.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -158,7 +172,7 @@ impl Server {
         info!("stopping");
         drop(self.listener);
         drop(self.admin);
-        self.connections.stop(self.shutdown_timeout).await?;
+        self.connections.stop(self.reload.shutdown_timeout()).await?;
         info!("stopped");
         Ok(())
     }
@@ -190,14 +204,12 @@ impl fmt::Debug for Server {
 }
 
 /// Makes the administrators' socket. A server whose folder can have none serves without it.
-fn admin_socket(
-    settings: &Settings,
-    engine: &Arc<dyn Engine>,
-    audit: &Arc<Audit>,
-) -> Option<AdminSocket> {
-    let made = AdminSocket::bind(&settings.data_dir, Arc::clone(engine), Arc::clone(audit));
-    made.inspect_err(|error| warn!(%error, "no socket for administrators: there are no backups"))
-        .ok()
+fn admin_socket(settings: &Settings, administration: Administration) -> Option<AdminSocket> {
+    let made = AdminSocket::bind(&settings.data_dir, administration);
+    made.inspect_err(
+        |error| warn!(%error, "no socket for administrators: `kvsd admin` cannot come"),
+    )
+    .ok()
 }
 
 /// Opens the engine that the settings ask for.

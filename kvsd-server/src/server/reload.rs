@@ -1,5 +1,5 @@
-//! Reading certificate and users again while the server serves: when the files change, and when it
-//! is told to.
+//! Reading configuration, certificate and users again while the server serves: the latter two when
+//! their files change, all of them when it is told to.
 //!
 //! A file that cannot be used changes nothing: what was read last stays in force, and the log says
 //! why. Connections are not touched, except for those of users who have gone or have another
@@ -16,14 +16,21 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::audit::Audit;
 use crate::auth::Authenticator;
-use crate::config::{Settings, Sources, Watch};
+use crate::config::keys::Setting;
+use crate::config::{LogFilter, Reread, Settings, Sources, Watch};
+use crate::limits::InForce;
 use crate::users::{Users, UsersError};
 
-/// Has a server read its certificate and its users again.
+/// Has a server read its configuration file, its certificate and its users again, and open its audit
+/// log again.
 ///
-/// It does so by itself within a second of a change. What a change of time and size does not show,
-/// as on some network file systems, needs a word: the binary gives it on SIGHUP.
+/// Certificate and users it reads by itself within a second of a change. What a change of time and
+/// size does not show, as on some network file systems, needs a word, and so does the configuration:
+/// the binary gives it on SIGHUP. The file is read by a server that was given
+/// [`Settings::with_layers`]; what can change at run time does, and the log names what waits for a
+/// restart.
 #[derive(Debug, Clone)]
 pub struct Reloader(Arc<Notify>);
 
@@ -34,8 +41,8 @@ impl Reloader {
     }
 }
 
-/// What is in force, and where it came from.
-#[derive(Debug)]
+/// What is in force, and where it came from. Cheap to clone.
+#[derive(Debug, Clone)]
 pub(super) struct Reload {
     asked: Arc<Notify>,
     inner: Arc<Inner>,
@@ -43,7 +50,11 @@ pub(super) struct Reload {
 
 struct Inner {
     tls: RwLock<Option<TlsAcceptor>>,
+    shutdown_timeout: RwLock<Duration>,
+    log_filter: Option<Arc<dyn LogFilter>>,
     authenticator: Authenticator,
+    audit: Arc<Audit>,
+    limits: Arc<InForce>,
     sources: Mutex<Sources>,
 }
 
@@ -55,10 +66,17 @@ enum Which {
 }
 
 impl Reload {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, audit: Arc<Audit>, limits: Arc<InForce>) -> Self {
+        if let Some((file, _)) = &settings.sources.users {
+            tell_of_ungranted(&settings.authenticator, file);
+        }
         let inner = Inner {
             tls: RwLock::new(settings.tls.clone().map(TlsAcceptor::from)),
+            shutdown_timeout: RwLock::new(settings.shutdown_timeout),
+            log_filter: settings.log_filter.clone(),
             authenticator: settings.authenticator.clone(),
+            audit,
+            limits,
             sources: Mutex::new(settings.sources.clone()),
         };
         Self { asked: Arc::default(), inner: Arc::new(inner) }
@@ -73,22 +91,28 @@ impl Reload {
         self.inner.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps an eye on the files, and on what is remembered of users, for as long as it is polled.
+    /// How long the server may take to stop.
+    pub(super) fn shutdown_timeout(&self) -> Duration {
+        *self.inner.shutdown_timeout.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an eye on the files, on what is remembered of users and on what is left out of the
+    /// audit, for as long as it is polled.
     pub(super) async fn watch(&self) -> Infallible {
-        if self.inner.has_no_files() {
-            return std::future::pending().await;
-        }
         loop {
             let which = match timeout(PERIOD, self.asked.notified()).await {
                 Ok(()) => Which::All,
                 Err(_) => Which::Changed,
             };
-            let inner = Arc::clone(&self.inner);
-            let read = tokio::task::spawn_blocking(move || inner.read(which));
-            if read.await.is_err() {
-                warn!("reading the files again has failed; what was read before stays in force");
+            if which == Which::All || self.inner.watches_files() {
+                let inner = Arc::clone(&self.inner);
+                let read = tokio::task::spawn_blocking(move || inner.read(which));
+                if read.await.is_err() {
+                    warn!("reading the files again has failed; what was before stays in force");
+                }
             }
             self.inner.authenticator.forget();
+            self.inner.audit.settle();
         }
     }
 }
@@ -113,15 +137,19 @@ impl Which {
 }
 
 impl Inner {
-    fn has_no_files(&self) -> bool {
+    fn watches_files(&self) -> bool {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.tls.is_none() && sources.users.is_none()
+        sources.tls.is_some() || sources.users.is_some()
     }
 
     /// Reads what has changed, or all of it. Blocks.
-    fn read(&self, which: Which) {
+    fn read(&self, which: Which) -> ReadAgain {
+        let mut again = ReadAgain::default();
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let Sources { tls, users } = &mut *sources;
+        if which == Which::All {
+            again.kept.extend(self.configure(&mut sources));
+        }
+        let Sources { tls, users, audit_log, layers: _ } = &mut *sources;
         if let Some((files, watch)) = tls
             && let Some(says) = which.to_read(watch)
         {
@@ -132,7 +160,7 @@ impl Inner {
                     *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Some(config.into());
                     info!(file = %files.cert.display(), "certificate read again");
                 }
-                Err(error) => keep(&files.cert, &error, says),
+                Err(error) => again.kept.push(keep(&files.cert, &error, says)),
             }
         }
         if let Some((file, watch)) = users
@@ -143,12 +171,146 @@ impl Inner {
             match loaded {
                 Ok(users) => {
                     let changed = self.authenticator.replace(&users);
-                    info!(file = %file.display(), changed, "users read again");
+                    info!(file = %file.display(), changed = changed.len(), "users read again");
+                    self.audit.users_changed(&changed);
+                    again.users = changed.len();
+                    tell_of_ungranted(&self.authenticator, file);
                 }
-                Err(error) => keep(file, &error, says),
+                Err(error) => again.kept.push(keep(file, &error, says)),
             }
         }
+        if let (Which::All, Some(file)) = (which, audit_log)
+            && let Err(error) = self.audit.reopen(file)
+        {
+            again.kept.push(keep(file, &error, Says::Why));
+        }
+        again
     }
+
+    /// Changes the users file, and puts in force what stands there then. Blocks.
+    fn edit_users<T>(
+        &self,
+        change: impl FnOnce(&mut Users) -> Result<T, UsersError>,
+    ) -> Result<T, ReadAgainError> {
+        let edited = {
+            let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+            let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
+            Users::edit(file, change)?
+        };
+        // The file differs from what was seen, and so it is read.
+        self.read(Which::Changed);
+        Ok(edited)
+    }
+
+    /// The users as their file names them. Blocks.
+    fn users(&self) -> Result<Users, ReadAgainError> {
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
+        Ok(Users::load(file)?)
+    }
+}
+
+/// What reading again has come to.
+#[derive(Debug, Default)]
+struct ReadAgain {
+    /// How many users were added, removed or changed.
+    users: usize,
+    /// Why files were not read.
+    kept: Vec<String>,
+}
+
+impl Reload {
+    /// Reads all files again, now; how many users were added, removed or changed.
+    pub(super) async fn now(&self) -> Result<usize, ReadAgainError> {
+        let again = self.blocking(|inner| Ok(inner.read(Which::All))).await?;
+        match again.kept.is_empty() {
+            true => Ok(again.users),
+            false => Err(ReadAgainError::Kept(again.kept.join("; "))),
+        }
+    }
+
+    /// Changes the users file; what stands there then is in force once this is ready.
+    pub(super) async fn edit_users<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Users) -> Result<T, UsersError> + Send + 'static,
+    ) -> Result<T, ReadAgainError> {
+        self.blocking(|inner| inner.edit_users(change)).await
+    }
+
+    /// The users as their file names them.
+    pub(super) async fn users(&self) -> Result<Users, ReadAgainError> {
+        self.blocking(Inner::users).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Inner) -> Result<T, ReadAgainError> + Send + 'static,
+    ) -> Result<T, ReadAgainError> {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || job(&inner)).await;
+        done.unwrap_or(Err(ReadAgainError::Lost))
+    }
+}
+
+/// Why files were not read again or not changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadAgainError {
+    #[error("this server has no users file: it lets in whoever comes")]
+    NoUsersFile,
+    #[error(transparent)]
+    Users(#[from] UsersError),
+    #[error("not read again; what was read before stays in force: {0}")]
+    Kept(String),
+    #[error("the server has failed to do it; its log says more")]
+    Lost,
+}
+
+impl ReadAgainError {
+    /// With its causes, in a line.
+    pub(super) fn with_causes(&self) -> String {
+        with_causes(self)
+    }
+}
+
+impl Inner {
+    /// Reads the configuration file again, and puts into force what can change.
+    fn configure(&self, sources: &mut Sources) -> Option<String> {
+        let Some((layers, file)) =
+            sources.layers.as_ref().and_then(|layers| Some((layers, layers.path()?)))
+        else {
+            return None;
+        };
+        let file = file.to_owned();
+        let Reread { layers, config, settings, changed, waiting } = match layers.reread() {
+            Ok(reread) => reread,
+            Err(error) => return Some(keep(&file, &error, Says::Why)),
+        };
+        // The only part that may be refused still comes first.
+        if changed.iter().any(|setting| setting.key == "log")
+            && let Some(filter) = &self.log_filter
+            && let Err(reason) = filter.set(&config.log)
+        {
+            warn!(file = %file.display(), %reason, "log: not read again; nothing has changed");
+            return Some(format!("log: {reason}"));
+        }
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = settings.tls.map(Into::into);
+        *self.shutdown_timeout.write().unwrap_or_else(PoisonError::into_inner) =
+            settings.shutdown_timeout;
+        self.limits.replace(settings.limits);
+        *sources = Sources { layers: Some(layers), ..settings.sources };
+        info!(file = %file.display(), changed = %names(&changed), "configuration read again");
+        if !changed.is_empty() {
+            self.audit.settings_changed(&names(&changed));
+        }
+        if !waiting.is_empty() {
+            warn!(settings = %names(&waiting), "changed in the configuration; wait for a restart");
+        }
+        None
+    }
+}
+
+fn names(settings: &[&Setting]) -> String {
+    settings.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
 }
 
 /// A file of no bytes is being written, or has lost them: that all users have gone is said by one
@@ -161,10 +323,36 @@ fn load_users(file: &Path) -> Result<Users, UsersError> {
     Ok(users)
 }
 
-fn keep(file: &Path, error: &dyn Error, says: Says) {
-    if says == Says::Nothing {
+/// Says once for all of them which users can do nothing, as those of older files, and what mends it.
+fn tell_of_ungranted(authenticator: &Authenticator, file: &Path) {
+    let mut users = authenticator.ungranted();
+    if users.is_empty() {
         return;
     }
+    let more = users.len().saturating_sub(MAX_TOLD);
+    users.truncate(MAX_TOLD);
+    if more > 0 {
+        users.push(format!("and {more} more"));
+    }
+    warn!(
+        users = %users.join(", "),
+        "these users may log in and no more: nothing was granted to them, as it was not by older \
+         versions; for each: kvsd-server user grant NAME 'write@*' --users {}",
+        file.display()
+    );
+}
+
+/// Says why a file was not read, and returns it.
+fn keep(file: &Path, error: &dyn Error, says: Says) -> String {
+    let reason = with_causes(error);
+    if says == Says::Why {
+        let file = file.display();
+        warn!(%file, %reason, "not read again; what was read before stays in force");
+    }
+    reason
+}
+
+fn with_causes(error: &dyn Error) -> String {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -172,7 +360,7 @@ fn keep(file: &Path, error: &dyn Error, says: Says) {
         reason.push_str(&error.to_string());
         cause = error.source();
     }
-    warn!(file = %file.display(), %reason, "not read again; what was read before stays in force");
+    reason
 }
 
 impl std::fmt::Debug for Inner {
@@ -181,6 +369,8 @@ impl std::fmt::Debug for Inner {
     }
 }
 
+/// How many users are named in one line of the log.
+const MAX_TOLD: usize = 16;
 /// How often the files are looked at: what has changed in them acts within a second.
 const PERIOD: Duration = Duration::from_millis(400);
 
@@ -193,7 +383,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, Layers};
     use crate::users::{Grants, Password, StoredHash, UserName};
 
     #[test]
@@ -231,7 +421,9 @@ mod tests {
                 tls_key: Some(path("key")),
                 ..Config::default()
             };
-            let reload = Reload::new(&config.check().unwrap());
+            let settings = config.check().unwrap();
+            let limits = Arc::new(InForce::new(settings.limits));
+            let reload = Reload::new(&settings, Arc::default(), limits);
             Self { folder, reload }
         }
 
@@ -262,6 +454,28 @@ mod tests {
 
     fn users(count: u32) -> String {
         format!("Authenticator({count} users)")
+    }
+
+    #[test]
+    fn limits_that_the_file_changes_are_in_force_on_a_word() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kvsd.toml");
+        fs::write(&file, "dev = true\nidle_timeout = '1m'").unwrap();
+        let mut layers = Layers::default();
+        layers.file(&file).unwrap();
+        let settings = layers.resolve().unwrap().check().unwrap().with_layers(layers);
+        let limits = Arc::new(InForce::new(settings.limits));
+        let reload = Reload::new(&settings, Arc::default(), Arc::clone(&limits));
+        fs::write(&file, "dev = true\nidle_timeout = '2m'\nmax_unauthenticated = 7").unwrap();
+        reload.inner.read(Which::Changed);
+        assert_eq!(limits.get(), settings.limits);
+        reload.inner.read(Which::All);
+        let now = limits.get();
+        assert_eq!(now.idle_timeout, Some(Duration::from_secs(120)));
+        assert_eq!(now.max_unauthenticated, 7);
+        fs::write(&file, "dev = true\nmax_unauthenticated = 0").unwrap();
+        reload.inner.read(Which::All);
+        assert_eq!(limits.get(), now, "a bad file changes nothing");
     }
 
     #[test]

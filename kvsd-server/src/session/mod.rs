@@ -9,6 +9,7 @@
 //! tables live. Nothing that a peer sends may panic here, and no key, value or password may reach
 //! a log line. Next file to read: `opening`, then `v2`.
 
+mod denied;
 mod fail;
 mod farewell;
 mod input;
@@ -37,6 +38,7 @@ pub(crate) use self::farewell::{linger, turn_away};
 use self::input::Input;
 use self::leave::Leave;
 use self::opening::Dialect;
+use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::engine::Engine;
 use crate::limits::InForce;
@@ -47,6 +49,7 @@ use crate::server::stop::Stop;
 /// What all sessions of a server share.
 #[derive(Debug)]
 pub(crate) struct Service {
+    pub(crate) audit: Arc<Audit>,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,

@@ -19,6 +19,7 @@ use super::input::Input;
 use super::output::Output;
 use super::v2::MAX_WATCHES;
 use super::{Ended, Newcomer, Service};
+use crate::audit::{Proof, Reason};
 use crate::auth::{Denied, Login};
 use crate::metrics::Refusal;
 
@@ -119,8 +120,10 @@ async fn answer_hello(
             v2::VERSION
         );
         Reply::Fail { code: FailCode::Version, message: &text }.encode(id, out);
-        return Err(Ended::Denied(Refusal::Version, "no common version of the protocol"));
+        let reason = "no common version of the protocol";
+        return Err(deny(None, service, newcomer, Refusal::Version, reason));
     }
+    let user = hello.credentials.as_ref().map(|credentials| credentials.user);
     match admit(hello, service, newcomer).await {
         Ok(login) => {
             welcome(id, service, out);
@@ -128,7 +131,7 @@ async fn answer_hello(
         }
         Err((code, why, reason)) => {
             Reply::Fail { code, message: reason }.encode(id, out);
-            Err(Ended::Denied(why, reason))
+            Err(deny(user, service, newcomer, why, reason))
         }
     }
 }
@@ -147,9 +150,10 @@ async fn admit(
         let Some(user) = &newcomer.certified else {
             return Err((FailCode::Unauthenticated, Refusal::NoCredentials, NOBODY));
         };
-        let refused = (FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER);
-        let login = service.authenticator.admit(user.as_bytes()).ok_or(refused)?;
-        newcomer.guest.is_known(Some(user));
+        let login = service.authenticator.admit(user.as_bytes());
+        let login =
+            login.ok_or((FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER))?;
+        let_in(user, Proof::Certificate, service, newcomer);
         return Ok(login);
     };
     match identify(credentials.user, credentials.password, service, newcomer).await {
@@ -175,15 +179,40 @@ async fn identify(
 ) -> Result<Login, Denied> {
     let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
     newcomer.guest.has_spoken();
-    let login = if password.is_empty() && is_certified {
-        service.authenticator.admit(user).ok_or(Denied::Credentials)
+    let (proof, login) = if password.is_empty() && is_certified {
+        let login = service.authenticator.admit(user).ok_or(Denied::Credentials);
+        (Proof::Certificate, login)
     } else {
-        service.authenticator.verify(user, password, newcomer.address()).await
-    }?;
+        let login = service.authenticator.verify(user, password, newcomer.address()).await;
+        (Proof::Password, login)
+    };
+    let login = login?;
     // Where anyone is let in, a name says nothing.
-    let name = String::from_utf8_lossy(user);
-    newcomer.guest.is_known(Some(&*name).filter(|_| !service.authenticator.accepts_anyone()));
+    if service.authenticator.accepts_anyone() {
+        newcomer.guest.is_known(None);
+    } else {
+        let_in(&String::from_utf8_lossy(user), proof, service, newcomer);
+    }
     Ok(login)
+}
+
+fn let_in(user: &str, proof: Proof, service: &Service, newcomer: &Newcomer) {
+    newcomer.guest.is_known(Some(user));
+    service.audit.login(user, &newcomer.guest.entry().peer(), proof);
+}
+
+/// Notes that a client is not let in, who may have said who it is.
+fn deny(
+    user: Option<&[u8]>,
+    service: &Service,
+    newcomer: &Newcomer,
+    why: Refusal,
+    reason: &'static str,
+) -> Ended {
+    let known = user.and_then(|user| service.authenticator.known(user));
+    let told = Reason { why: why.label(), text: reason };
+    service.audit.login_refused(known, &newcomer.guest.entry().peer(), told);
+    Ended::Denied(why, reason)
 }
 
 fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
@@ -255,7 +284,7 @@ async fn answer_authenticate(
     };
     let (why, reason) = explain(denied);
     v1_fail(code, reason, out);
-    Err(Ended::Denied(why, reason))
+    Err(deny(Some(user), service, newcomer, why, reason))
 }
 
 /// What a client that is not let in is counted as, and told.

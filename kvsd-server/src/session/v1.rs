@@ -2,8 +2,8 @@
 //!
 //! Serves the clients of kvsd 0.1, on the table `default`. Next file to read: `v2`.
 
-use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use kvsd::TableName;
@@ -16,7 +16,7 @@ use super::input::Input;
 use super::leave::Leave;
 use super::meter::Meter;
 use super::output::Output;
-use super::{DISK_LOW, Ended, MEMORY_FULL, Service, fail, tidy};
+use super::{DISK_LOW, Ended, MEMORY_FULL, Service, denied, fail, tidy};
 use crate::auth::access::Operation;
 use crate::auth::{Forbidden, Login};
 use crate::clock;
@@ -24,6 +24,7 @@ use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
 use crate::metrics::Refusal;
+use crate::server::roster::Entry;
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -41,6 +42,7 @@ where
     let mut session = Session {
         service,
         login: leave.login.clone(),
+        entry: Arc::clone(&leave.entry),
         max_value_bytes,
         output: Output::default(),
         scratch: Vec::new(),
@@ -93,6 +95,7 @@ where
 struct Session<'s> {
     service: &'s Service,
     login: Login,
+    entry: Arc<Entry>,
     max_value_bytes: usize,
     output: Output,
     /// Where the engine puts the value of a read.
@@ -107,7 +110,7 @@ impl Session<'_> {
         if let Ok(Some(request)) = &request
             && let Err(forbidden) = self.check(request)
         {
-            self.service.metrics.refuse(Refusal::Denied);
+            denied::note(self.service, &self.entry, forbidden, TABLE.as_str());
             // Those clients know no code for it.
             return self.fail(FailCode::Undefined, &forbidden.to_string());
         }

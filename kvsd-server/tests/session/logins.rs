@@ -79,6 +79,28 @@ async fn a_user_who_goes_or_changes_is_logged_out_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn what_is_under_way_ends_with_the_grant_that_allowed_it() {
+    let keys = tempfile::tempdir().unwrap();
+    let server = Running::start(|config| with_users(config, keys.path())).await;
+    let mut watching = log_in(&server, "eve", "three").await;
+    // Waits for a change of a table in which nothing happens.
+    let watch = b"*6\r\n#W:1\r\n+default\r\n|:0\r\n:30000\r\n";
+    watching.write_all(watch).await.unwrap();
+
+    change_users(&keys.path().join("users"), |users| {
+        users.revoke(&name("eve"), &["admin@*".parse().unwrap()])
+    });
+    let farewell = in_time(rest(&mut watching)).await;
+    assert!(farewell.contains("UNAUTHENTICATED"), "{farewell}");
+    // The new grants hold from the next login on.
+    let mut next = log_in(&server, "eve", "three").await;
+    next.write_all(b"*4\r\n#G:1\r\n+default\r\n$1\r\nk\r\n").await.unwrap();
+    next.shutdown().await.unwrap();
+    let refused = rest(&mut next).await;
+    assert!(refused.contains("DENIED"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
     let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut first = None;

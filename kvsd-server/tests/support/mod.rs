@@ -26,7 +26,7 @@ pub(crate) fn binary(path: &str) -> Command {
 }
 
 /// Every command of `kvsd`.
-pub(crate) const COMMANDS: [&str; 13] = [
+pub(crate) const COMMANDS: [&str; 14] = [
     "ping",
     "set",
     "get",
@@ -39,6 +39,7 @@ pub(crate) const COMMANDS: [&str; 13] = [
     "tables",
     "stats",
     "bench",
+    "admin",
     "completions",
 ];
 

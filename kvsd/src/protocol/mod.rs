@@ -150,11 +150,16 @@ const BESIDE_VALUE_BYTES: usize = 2 * MAX_KEY_BYTES;
 
 /// As much of a Fail's message as is sent.
 fn cut_fail_message(message: &str) -> &str {
-    let mut end = message.len().min(MAX_FAIL_MESSAGE_BYTES);
-    while !message.is_char_boundary(end) {
+    cut(message, MAX_FAIL_MESSAGE_BYTES)
+}
+
+/// The first so many bytes of a text, or a few less: no character is torn.
+fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
         end -= 1;
     }
-    message.split_at(end).0
+    text.split_at(end).0
 }
 
 #[cfg(test)]

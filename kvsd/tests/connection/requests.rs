@@ -184,6 +184,26 @@ async fn a_value_that_a_restarted_server_no_longer_takes_harms_nobody_else() {
     assert!(exists.unwrap());
 }
 
+#[tokio::test]
+async fn what_the_user_may_not_do_is_an_error_of_its_own_and_is_sent_once() {
+    let (client, _server, mut session) = connected().await;
+    let message = "this user may not do that";
+    let play = async {
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, Reply::Fail { code: FailCode::Denied, message }).await;
+        // The connection goes on, and what comes next is no second attempt.
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, Reply::Flag(true)).await;
+    };
+    let calls = async { (client.set("k", "v").await, client.exists("k").await) };
+    let ((set, exists), ()) = tokio::join!(calls, play);
+    let error = set.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::PermissionDenied, Outcome::Refused));
+    assert!(!error.is_retryable());
+    assert!(error.to_string().starts_with(&format!("set: not allowed: {message}")), "{error}");
+    assert!(exists.unwrap());
+}
+
 const BUSY: Reply<'static> = Reply::Fail { code: FailCode::Busy, message: "no room" };
 
 #[tokio::test(start_paused = true)]

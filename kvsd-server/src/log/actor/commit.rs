@@ -104,7 +104,7 @@ impl Actor {
         let writes = |message: &Message| match message {
             Message::Writes(submission) => submission.open().len() as u64,
             // Whoever asks for something else need not wait for others.
-            Message::Pin(_) | Message::Close(_) | Message::Drop(_) => u64::MAX,
+            Message::Pin(_) | Message::Clear(_) | Message::Close(_) | Message::Drop(_) => u64::MAX,
         };
         self.received.iter().map(writes).fold(0, u64::saturating_add)
     }

@@ -34,7 +34,7 @@ use super::storage::rotation::Demand;
 use super::storage::writer::Sync;
 use super::submission::Submission;
 use super::turn::{Batch, Taken, Turn};
-use crate::engine::{EngineError, Write};
+use crate::engine::{CompactSummary, EngineError, Write};
 
 /// What a handle asks of the actor.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub(super) enum Message {
     Writes(Submission),
     /// Hold on to all that was written before this, for a backup.
     Pin(oneshot::Sender<Result<Pinned, EngineError>>),
+    /// Free all that may go.
+    Clear(oneshot::Sender<Result<CompactSummary, EngineError>>),
     /// Close the table; everything that was asked before comes first.
     Close(oneshot::Sender<Result<(), EngineError>>),
     /// The table is dropped: write nothing more, and hand back what is not carried out.
@@ -78,6 +80,8 @@ pub(super) struct Actor {
     received: Vec<Message>,
     queue: VecDeque<Submission>,
     pins: Vec<oneshot::Sender<Result<Pinned, EngineError>>>,
+    /// Who wants the table cleared; it is the first one's turn.
+    clearings: VecDeque<oneshot::Sender<Result<CompactSummary, EngineError>>>,
     ending: Option<Ending>,
     syncing: Option<Syncing>,
     /// A chore under way while the actor goes on.
@@ -154,6 +158,7 @@ impl Actor {
                 received: Vec::new(),
                 queue: VecDeque::new(),
                 pins: Vec::new(),
+                clearings: VecDeque::new(),
                 ending: None,
                 syncing: None,
                 chore: None,
@@ -220,6 +225,7 @@ impl Actor {
             if self.queue.is_empty() && self.ending.is_some() {
                 break;
             }
+            turn = self.clear(turn).await?;
             self.begin_chore(&mut turn);
         }
         self.end(turn).await
@@ -232,13 +238,17 @@ impl Actor {
                 (Message::Writes(submission), Some(Ending::Close(_))) => submission.refuse(),
                 (Message::Writes(submission), Some(Ending::Drop(_))) => submission.hand_back(),
                 (Message::Pin(reply), None) => self.pins.push(reply),
+                (Message::Clear(reply), None) => self.clearings.push_back(reply),
                 (Message::Close(reply), None) => self.ending = Some(Ending::Close(reply)),
                 (Message::Drop(reply), None) => {
                     self.ending = Some(Ending::Drop(reply));
                     self.queue.drain(..).for_each(Submission::hand_back);
                 }
                 // The other end hears that this one is gone.
-                (Message::Pin(_) | Message::Close(_) | Message::Drop(_), Some(_)) => {}
+                (
+                    Message::Pin(_) | Message::Clear(_) | Message::Close(_) | Message::Drop(_),
+                    Some(_),
+                ) => {}
             }
         }
     }
@@ -364,6 +374,36 @@ impl Actor {
             let _ = reply.send(pinned);
         }
         Ok(turn)
+    }
+
+    /// Ends the clearing under way once it is over, and begins the next one that is asked for.
+    async fn clear(&mut self, mut turn: Box<Turn>) -> Result<Box<Turn>, Lost> {
+        loop {
+            if let Some(result) = turn.end_clearing() {
+                self.answer_clearing(result);
+            }
+            let is_ready = self.chore.is_none() && !turn.is_clearing() && !turn.is_adopting();
+            if self.clearings.is_empty() || !is_ready {
+                return Ok(turn);
+            }
+            self.await_sync(&mut turn).await?;
+            let work = move || {
+                let begun = turn.begin_clearing();
+                (turn, begun)
+            };
+            let begun;
+            (turn, begun) = self.shared.sync_pool.run(work).await?;
+            if let Err(error) = begun {
+                self.answer_clearing(Err(error));
+            }
+        }
+    }
+
+    fn answer_clearing(&mut self, result: Result<CompactSummary, EngineError>) {
+        if let Some(reply) = self.clearings.pop_front() {
+            // Nobody waits for an answer any more: that is normal.
+            let _ = reply.send(result);
+        }
     }
 
     fn next_batch(&mut self) -> (Submissions, Demand) {

@@ -22,7 +22,7 @@
 //! A crash before 2 leaves the copy, a crash after it the victims, as files without a name in the
 //! manifest; opening removes either.
 //!
-//! Next file to read: [`super::space`].
+//! Next file to read: [`super::clear`].
 //!
 //! [`Retention`]: super::rotation::Retention
 //! [`Reader::release_segment`]: super::reader::Reader::release_segment
@@ -122,10 +122,14 @@ impl Writer {
     }
 
     pub(super) fn next_compaction(&mut self, now: u64) -> Option<Compaction> {
-        if self.adoption.is_some() || !std::mem::take(&mut self.looks_for_victim) {
+        if self.adoption.is_some() {
             return None;
         }
-        let (purpose, places) = self.choose(now)?;
+        let (purpose, places) = match self.next_to_clear(now) {
+            Some(places) => (Purpose::Clear, places),
+            None if !std::mem::take(&mut self.looks_for_victim) => return None,
+            None => self.choose(now)?,
+        };
         let salt = super::random_u64().ok()?;
         let id = self.manifest.next_segment;
         // Every later exchange of the manifest says so; without one, nothing names this id.
@@ -155,19 +159,15 @@ impl Writer {
     /// The places of the segments that are to be compacted together.
     fn choose(&self, now: u64) -> Option<(Purpose, HashSet<usize>)> {
         let mut ready = Vec::new();
-        // How much was written after the segment.
-        let mut newer = self.end;
+        let history = self.first_of_history(now);
         for (place, sealed) in self.sealed.iter().enumerate().rev() {
-            let is_history = newer < self.retention.bytes
-                && now < sealed.run.time.saturating_add(self.retention.millis);
-            newer += sealed.run.length;
             let dead = self.usage.dead(sealed.slot, sealed.run.length, now);
             let may = match sealed.rest {
                 Rest::Ready => true,
                 Rest::Futile => dead >= sealed.futile_dead + sealed.run.length / MORE_DEAD_SHARE,
                 Rest::Failed | Rest::Quarantined => false,
             };
-            if !is_history && may {
+            if place < history && may {
                 ready.push(Candidate::new(place, &sealed.run, dead));
             }
         }
@@ -192,8 +192,21 @@ impl Writer {
         (small.len() >= JOINED).then_some((Purpose::Join, small))
     }
 
+    /// The place of the first sealed segment that watches may still want, or behind the last.
+    pub(super) fn first_of_history(&self, now: u64) -> usize {
+        // How much was written after the segment.
+        let mut newer = self.end;
+        let is_history = |sealed: &&Sealed| {
+            let is_history = newer < self.retention.bytes
+                && now < sealed.run.time.saturating_add(self.retention.millis);
+            newer += sealed.run.length;
+            is_history
+        };
+        self.sealed.len() - self.sealed.iter().rev().take_while(is_history).count()
+    }
+
     /// The first of the candidates, and those that fit into one segment with it.
-    fn fit_together(&self, candidates: Vec<&Candidate>) -> HashSet<usize> {
+    pub(super) fn fit_together(&self, candidates: Vec<&Candidate>) -> HashSet<usize> {
         let mut places = HashSet::new();
         let (mut length, mut live, mut records) = (0, 0, 0);
         for candidate in candidates {
@@ -225,6 +238,7 @@ impl Writer {
             Outcome::Copied(copied) => match self.exchange(&victims, (output, now), copied) {
                 Err(WriteError::Full) => {
                     self.victims_alone = true;
+                    self.clearing_found_no_room();
                     remove_files(&*self.disk, &self.folder, output.id);
                     (Rest::Failed, None)
                 }
@@ -242,6 +256,9 @@ impl Writer {
             Outcome::Damaged(error) => (Rest::Failed, Some(error)),
             Outcome::GivenUp(error) => {
                 self.victims_alone = error.is_full();
+                if error.is_full() {
+                    self.clearing_found_no_room();
+                }
                 (Rest::Failed, Some(error))
             }
         };
@@ -256,6 +273,12 @@ impl Writer {
         }
         self.looks_for_victim = true;
         Ok(error)
+    }
+
+    fn clearing_found_no_room(&mut self) {
+        if let Some(clearing) = &mut self.clearing {
+            clearing.is_full = true;
+        }
     }
 
     fn exchange(
@@ -291,6 +314,10 @@ impl Writer {
         let slot = run.as_ref().map(|run| self.reader.add_segment(Arc::clone(&run.segment)));
         let sealed = run.zip(slot).map(|(run, slot)| Sealed::new(&Arc::new(run), slot));
         let gone = replace(&mut self.sealed, |sealed| is_victim(sealed.run.identity.id), sealed);
+        if let Some(clearing) = &mut self.clearing {
+            let before: u64 = gone.iter().map(|victim| victim.run.length).sum();
+            clearing.freed_bytes += before.saturating_sub(entry.map_or(0, |copy| copy.length));
+        }
         self.show_view();
         self.adoption = Some(Adoption { moves: moves.into_iter(), slot, victims: gone });
         Ok(())
@@ -381,7 +408,7 @@ fn replace<T>(items: &mut Vec<T>, goes: impl Fn(&T) -> bool, new: Option<T>) -> 
 
 /// A segment that may be compacted.
 #[derive(Debug)]
-struct Candidate {
+pub(super) struct Candidate {
     place: usize,
     length: u64,
     dead: u64,
@@ -389,7 +416,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    fn new(place: usize, run: &Run, dead: u64) -> Self {
+    pub(super) fn new(place: usize, run: &Run, dead: u64) -> Self {
         let counts = match run.sorted() {
             Sorted::Hint(hint) => hint.counts,
             Sorted::Chunks(_, counts) => counts,

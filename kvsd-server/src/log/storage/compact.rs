@@ -58,6 +58,8 @@ pub(super) enum Purpose {
     Free,
     /// Fewer segments.
     Join,
+    /// All that may go, because somebody has asked for it.
+    Clear,
 }
 
 /// What a compaction is told while it runs.
@@ -174,7 +176,17 @@ impl Compaction {
 
     fn is_futile(&self, plan: &Plan) -> bool {
         let length: u64 = self.victims.iter().map(|(run, _)| run.length).sum();
-        self.purpose == Purpose::Free && plan.bytes + length / LEAST_FREED > length
+        match self.purpose {
+            Purpose::Free => plan.bytes + length / LEAST_FREED > length,
+            Purpose::Join => false,
+            // What holds records together is no gain, nor are fewer segments: what was cleared is
+            // not copied again for it.
+            Purpose::Clear => {
+                let segments = (self.victims.len() as u64).saturating_sub(1) * LEAST_BYTES;
+                let commits = plan.bytes / GROUP_BYTES as u64 * COMMIT_BYTES as u64;
+                plan.bytes + segments + commits >= length
+            }
+        }
     }
 
     /// Finds out what is needed, from entries alone.

@@ -28,6 +28,7 @@ pub(crate) mod cache;
 pub(crate) mod catalog;
 pub(crate) mod chore;
 mod chunk;
+pub(crate) mod clear;
 mod compact;
 pub(crate) mod disk;
 pub(crate) mod entry;

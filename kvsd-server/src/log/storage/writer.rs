@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::adopt::{Adoption, Sealed};
+use super::clear::Clearing;
 use super::compact::Signals;
 use super::disk::{Disk, DiskFile, write_all};
 use super::entry::Counts;
@@ -115,6 +116,7 @@ pub(crate) struct Writer {
     /// none.
     pub(super) victims_alone: bool,
     pub(super) adoption: Option<Adoption>,
+    pub(super) clearing: Option<Clearing>,
 }
 
 /// How room is had on this disk.
@@ -175,6 +177,7 @@ impl Writer {
             signals: None,
             victims_alone: false,
             adoption: None,
+            clearing: None,
         };
         writer.tell_figures();
         writer

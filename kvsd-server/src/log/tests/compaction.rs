@@ -11,21 +11,21 @@ use crate::engine::{Action, BeforeDetail, Condition, Write};
 use crate::log::storage::index::HashBits;
 use crate::log::storage::sim::SimDisk;
 
-fn open_run() -> Run {
+pub(super) fn open_run() -> Run {
     let mut run = Run::new(5, Policy::Always, HashBits::Full).without_history();
     assert_eq!(run.open(), Ok(true));
     run
 }
 
-fn write(run: &mut Run, key: &[u8], value: &[u8]) {
+pub(super) fn write(run: &mut Run, key: &[u8], value: &[u8]) {
     assert_eq!(run.write(&vec![vec![set(key, value)]]), Ok(true));
 }
 
-fn remove(run: &mut Run, key: &[u8]) {
+pub(super) fn remove(run: &mut Run, key: &[u8]) {
     assert_eq!(run.write(&vec![vec![delete(key)]]), Ok(true));
 }
 
-fn segments(disk: &SimDisk) -> Vec<PathBuf> {
+pub(super) fn segments(disk: &SimDisk) -> Vec<PathBuf> {
     let is_segment = |path: &PathBuf| path.extension().is_some_and(|end| end == "seg");
     disk.paths().into_iter().filter(is_segment).collect()
 }

@@ -2,7 +2,7 @@
 //!
 //! [`model`] runs random histories against an ordered map, on a disk that crashes and fails;
 //! [`crash`] crashes at every single call, [`drops`] at those of a drop, and [`rotation`] has a
-//! fault at each of its calls; [`compaction`] frees room; [`damage`] flips and cuts every byte;
+//! fault at each of its calls; [`compaction`] frees room, [`clearing`] all of it on request; [`damage`] flips and cuts every byte;
 //! [`fixtures`] opens what earlier versions have written; [`scan`] and [`changes`] read in
 //! order; [`backup`] makes backups and restores them; [`engine`] and [`many`] go through the async
 //! engine, and [`files`] counts its descriptors.
@@ -101,6 +101,7 @@
 #[cfg(feature = "cli")]
 mod backup;
 mod changes;
+mod clearing;
 mod compaction;
 mod crash;
 mod damage;

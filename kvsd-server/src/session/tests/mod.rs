@@ -75,6 +75,7 @@ impl Bench {
         let limits = Config { dev: true, connection_memory: Some(1 << 30), ..Config::default() };
         let limits = limits.check().unwrap().limits;
         let service = Service {
+            audit: Arc::default(),
             engine: shared,
             authenticator,
             metrics,

@@ -97,7 +97,21 @@ fn request(operation: Operation) -> Option<Request<'static>> {
         Operation::DropTable => Request::DropTable { table },
         Operation::Tables => Request::Tables { after: None },
         Operation::Statistics => Request::Statistics { table },
-        Operation::Backup | Operation::BackupProgress => return None,
+        Operation::Backup
+        | Operation::BackupProgress
+        | Operation::Compact
+        | Operation::TableHealth
+        | Operation::Reload
+        | Operation::ListUsers
+        | Operation::AddUser
+        | Operation::SetPassword
+        | Operation::RemoveUser
+        | Operation::Grant
+        | Operation::Revoke
+        | Operation::ListConnections
+        | Operation::KillConnection
+        | Operation::LogFilter
+        | Operation::SetLogFilter => return None,
     })
 }
 
@@ -251,4 +265,54 @@ async fn behind_a_write_that_waits_a_pipeline_is_held_to_the_same() {
     assert_eq!([1, 2].map(|place| is_denied(&answers[place])), [true; 2], "{answers:?}");
     assert!(answers[0].starts_with("Written") && answers[3].starts_with("Value"), "{answers:?}");
     assert_eq!(bench.engine.batches(), [(OTHER.to_owned(), 1)]);
+}
+
+#[tokio::test]
+async fn a_refusal_tells_neither_whether_there_is_such_a_table_nor_what_stood_in_its_place() {
+    let bench = bench("stranger", "");
+    let mut peer = log_in(&bench, "stranger").await;
+    for (there, absent) in [
+        (Request::Statistics { table: OTHER }, Request::Statistics { table: "absent" }),
+        (Request::DropTable { table: OTHER }, Request::DropTable { table: "absent" }),
+        (Request::CreateTable { table: OTHER }, Request::CreateTable { table: "absent" }),
+        (get(OTHER, b"k"), get("absent", b"k")),
+    ] {
+        let told = peer.ask(&there).await;
+        assert!(is_denied(&told), "{told}");
+        assert_eq!(told, peer.ask(&absent).await);
+    }
+    // Nor is any other rule looked at first: no key, and no table's name.
+    let told = peer.ask(&get("canary!", b"")).await;
+    assert!(is_denied(&told) && !told.contains("canary"), "{told}");
+}
+
+#[tokio::test]
+async fn a_page_of_tables_is_full_of_those_that_may_be_seen() {
+    let bench = bench("reader", "read@seen-*");
+    for number in 0..1005 {
+        bench.engine.put(&format!("a-{number:04}"), b"k", Vec::new());
+        bench.engine.put(&format!("seen-{number:04}"), b"k", Vec::new());
+    }
+    let mut peer = log_in(&bench, "reader").await;
+    let (mut after, mut seen) = (None, Vec::new());
+    loop {
+        peer.request(1, &Request::Tables { after: after.as_deref() }).await;
+        let (more, names) = peer
+            .answer(1, |reply| match reply {
+                Reply::Tables(page) => (
+                    page.more,
+                    page.names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(),
+                ),
+                other => panic!("{other:?}"),
+            })
+            .await;
+        assert!(names.iter().all(|name| name.starts_with("seen-")), "{names:?}");
+        assert!(!more || names.len() == 1000, "{} names, and there are more", names.len());
+        after = names.last().cloned();
+        seen.extend(names);
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 1005);
 }

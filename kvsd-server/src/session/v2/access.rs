@@ -15,6 +15,11 @@ pub(super) fn check(login: &Login, request: &Request<'_>) -> Result<(), Forbidde
     login.check(operation, table)
 }
 
+/// The table that a request is about; empty for one that is about none.
+pub(super) fn table_of<'a>(request: &Request<'a>) -> &'a str {
+    operation_of(request).1
+}
+
 /// The answer to what a client may not do.
 pub(super) fn refusal(forbidden: Forbidden) -> Answer {
     Answer::Fail { code: FailCode::Denied, message: forbidden.to_string() }

@@ -63,7 +63,7 @@ where
         stream,
         input,
         parts: Parts::new(whole),
-        requests: Requests::new(service, leave.login.clone()),
+        requests: Requests::new(service, &leave),
         in_flight: InFlight::new(service.max_value_bytes),
         output: Output::default(),
         meter: Meter::new(&leave.entry),

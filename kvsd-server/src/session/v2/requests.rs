@@ -23,12 +23,15 @@ use super::writes::Writes;
 use crate::auth::Login;
 use crate::clock;
 use crate::metrics::Refusal;
+use crate::server::roster::Entry;
+use crate::session::leave::Leave;
 use crate::session::output::Output;
-use crate::session::{Ended, MEMORY_FULL, Service, tidy};
+use crate::session::{Ended, MEMORY_FULL, Service, denied, tidy};
 
 pub(super) struct Requests<'s> {
     service: &'s Service,
     login: Login,
+    entry: Arc<Entry>,
     writes: Writes,
     turns: Turns,
     /// Where the engine puts the value of a read.
@@ -40,10 +43,11 @@ pub(super) struct Requests<'s> {
 }
 
 impl<'s> Requests<'s> {
-    pub(super) fn new(service: &'s Service, login: Login) -> Self {
+    pub(super) fn new(service: &'s Service, leave: &Leave<'_>) -> Self {
         Self {
             service,
-            login,
+            login: leave.login.clone(),
+            entry: Arc::clone(&leave.entry),
             writes: Writes::default(),
             turns: Turns::default(),
             scratch: Vec::new(),
@@ -79,7 +83,7 @@ impl<'s> Requests<'s> {
             }
         };
         if let Err(forbidden) = access::check(&self.login, &request) {
-            self.service.metrics.refuse(Refusal::Denied);
+            denied::note(self.service, &self.entry, forbidden, access::table_of(&request));
             access::refusal(forbidden).send(id, output);
             return Ok(());
         }
@@ -138,8 +142,10 @@ impl<'s> Requests<'s> {
             }
             Request::Pipeline(requests) => {
                 let may = |request: &Request<'_>| {
-                    let checked = access::check(&self.login, request);
-                    checked.inspect_err(|_| self.service.metrics.refuse(Refusal::Denied))
+                    access::check(&self.login, request).inspect_err(|forbidden| {
+                        let table = access::table_of(request);
+                        denied::note(self.service, &self.entry, *forbidden, table);
+                    })
                 };
                 let (begun, bytes) = Pipeline::begin(&rules, may, requests, &mut self.scratch);
                 self.spend(requests.len(), bytes);

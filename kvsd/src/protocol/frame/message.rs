@@ -1,5 +1,7 @@
 //! A message that was found: its type and its frames, still in the read buffer.
 
+use std::fmt;
+
 use super::FieldError;
 
 /// A whole message, its bytes still in the read buffer.
@@ -15,7 +17,7 @@ use super::FieldError;
 /// assert_eq!((fields.string()?, fields.integer()?), ("text", 7));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Message<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) spans: &'a [Span],
@@ -91,10 +93,25 @@ impl<'a> Message<'a> {
 /// fields.finish()?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Fields<'a> {
     bytes: &'a [u8],
     spans: &'a [Span],
+}
+
+/// Shows the type and the size; never what the frames hold, which may be a password, a key or a value.
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind().escape_ascii();
+        write!(f, "Message('{kind}', {} frames, {} bytes)", self.spans.len(), self.bytes.len())
+    }
+}
+
+/// Shows how many are left; never what they hold.
+impl fmt::Debug for Fields<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fields({} left)", self.spans.len())
+    }
 }
 
 impl<'a> Fields<'a> {

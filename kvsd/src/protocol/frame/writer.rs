@@ -1,5 +1,7 @@
 //! Frames, written behind what a buffer holds.
 
+use std::fmt;
+
 use bytes::{Buf, BufMut, BytesMut};
 
 use super::{LINE_END, MAX_DECIMAL_BYTES};
@@ -14,8 +16,14 @@ use super::{LINE_END, MAX_DECIMAL_BYTES};
 /// FrameWriter::new(&mut out).message(4, b'G').integer(7).string("default").bytes(b"hello");
 /// assert_eq!(&out[..], b"*4\r\n#G:7\r\n+default\r\n$5\r\nhello\r\n");
 /// ```
-#[derive(Debug)]
 pub struct FrameWriter<'a>(&'a mut BytesMut);
+
+/// Shows how much is in the buffer; never what.
+impl fmt::Debug for FrameWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FrameWriter({} bytes)", self.0.len())
+    }
+}
 
 impl<'a> FrameWriter<'a> {
     /// Writes to the end of `out`.

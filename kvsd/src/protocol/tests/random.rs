@@ -16,7 +16,7 @@ use crate::protocol::v2::{
     News, NewsChange, Order, Page, PageRecord, Position, Previous, Record, Reply, Request, Scan,
     Select, Statistics, Watch,
 };
-use crate::protocol::{BEFORE_AUTHENTICATION, v1};
+use crate::protocol::{BEFORE_AUTHENTICATION, admin, v1};
 use crate::types::LARGEST_MAX_VALUE_BYTES;
 
 /// Text as it comes through a string frame unchanged.
@@ -430,4 +430,6 @@ fn parse_in_every_way(message: &Message<'_>) {
     let _ = Request::parse(message);
     let _ = Reply::parse(message);
     let _ = Part::parse(message);
+    let _ = admin::Request::parse(message);
+    let _ = admin::Reply::parse(message);
 }

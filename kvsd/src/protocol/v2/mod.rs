@@ -101,6 +101,25 @@
 //! (`b l r n t`) have no such room, and grow by a new type. Times are integers, milliseconds since
 //! 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
 //!
+//! # Access
+//!
+//! A user has a role on some tables: `read`, `write` or `admin`, each of which may do what the one
+//! before it may. What it may not do is answered with a Fail of the code `DENIED`
+//! ([`FailCode::Denied`]) before anything else is looked at, whether the table is there or not.
+//! Nothing was done then, and the connection goes on.
+//!
+//! | takes | requests |
+//! |---|---|
+//! | nothing | `P C` |
+//! | `read` on the table | `G E Y R W Q` |
+//! | `write` on the table | `S D I X B N` |
+//! | `admin` on the table | `Z` |
+//! | what each of its requests takes; each is answered on its own | `L` |
+//! | nothing; the tables are named that the user may read | `T` |
+//!
+//! When a user's grants change, its connections are ended with a Fail of the code
+//! `UNAUTHENTICATED`, and what is under way on them with it.
+//!
 //! # Opening
 //!
 //! The first message is Hello; one whose highest version is above 2 may hold frames that are not
@@ -326,7 +345,9 @@ fn bytes_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a [u8]>, FieldE
     if fields.null() { Ok(None) } else { fields.bytes().map(Some) }
 }
 
-fn string_or_null<'a>(fields: &mut Fields<'a>) -> Result<Option<&'a str>, FieldError> {
+pub(in crate::protocol) fn string_or_null<'a>(
+    fields: &mut Fields<'a>,
+) -> Result<Option<&'a str>, FieldError> {
     if fields.null() { Ok(None) } else { fields.string().map(Some) }
 }
 
@@ -354,7 +375,10 @@ fn encode_bytes_or_null(frames: &mut FrameWriter<'_>, bytes: Option<&[u8]>) {
     };
 }
 
-fn encode_string_or_null(frames: &mut FrameWriter<'_>, string: Option<&str>) {
+pub(in crate::protocol) fn encode_string_or_null(
+    frames: &mut FrameWriter<'_>,
+    string: Option<&str>,
+) {
     match string {
         Some(string) => frames.string(string),
         None => frames.null(),
@@ -372,7 +396,7 @@ fn encode_incarnation(frames: &mut FrameWriter<'_>, incarnation: u64) {
     frames.integer(i64::from_le_bytes(incarnation.to_le_bytes()));
 }
 
-fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {
+pub(in crate::protocol) fn flag(fields: &mut Fields<'_>) -> Result<bool, FieldError> {
     match fields.integer()? {
         0 => Ok(false),
         1 => Ok(true),

@@ -590,12 +590,22 @@ impl Assembled {
 /// let kept = Backing::ReadBuffer.keep(field);
 /// assert_ne!(kept.as_ptr(), field.as_ptr(), "a copy: the read buffer is wanted for more");
 /// ```
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Backing<'a> {
     /// In a read buffer, which is wanted for more.
     ReadBuffer,
     /// In a buffer that holds nothing but this message.
     Own(&'a Bytes),
+}
+
+/// Shows where the message is; never what it holds.
+impl std::fmt::Debug for Backing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Backing::ReadBuffer => f.write_str("ReadBuffer"),
+            Backing::Own(bytes) => write!(f, "Own({} bytes)", bytes.len()),
+        }
+    }
 }
 
 impl Backing<'_> {

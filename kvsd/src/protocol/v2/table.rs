@@ -103,9 +103,9 @@ impl<'a> Names<'a> {
 }
 
 impl<'a> Statistics<'a> {
-    pub(super) const FRAMES: usize = 8;
+    pub(in crate::protocol) const FRAMES: usize = 8;
 
-    pub(super) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
+    pub(in crate::protocol) fn parse(fields: &mut Fields<'a>) -> Result<Self, FieldError> {
         let number = |fields: &mut Fields<'a>| {
             u64::try_from(fields.integer()?)
                 .map_err(|_| FieldError::OutOfRange { field: "a count" })
@@ -122,7 +122,7 @@ impl<'a> Statistics<'a> {
         })
     }
 
-    pub(super) fn encode(&self, frames: &mut FrameWriter<'_>) {
+    pub(in crate::protocol) fn encode(&self, frames: &mut FrameWriter<'_>) {
         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         for count in [self.keys, self.live_bytes, self.dead_bytes, self.segments, self.disk_bytes] {
             frames.integer(number(count));

@@ -1,7 +1,7 @@
 //! Random histories against an ordered map, on a disk that crashes and fails.
 //!
 //! A run is a table on a simulated disk ([`run`]). Its steps are writes of every kind
-//! ([`writes`]), reads, scans and histories ([`reads`]), rotations, compactions beside writes,
+//! ([`writes`]), reads, scans and histories ([`reads`]), rotations, compactions beside writes and on request,
 //! backups that are restored, syncs, drops, clean ends and others. After each opening the table must hold a state that is
 //! allowed, find the same records by key and by scan, and tell its changes from every place that is
 //! not gone.
@@ -55,6 +55,7 @@ impl Run {
             11..14 => self.scan(),
             14..17 => self.changes(),
             17 if self.random.percent(20) => self.drop_table(),
+            17 if self.random.percent(40) => self.clear(),
             #[cfg(feature = "cli")]
             18 if self.random.percent(30) => self.back_up(),
             _ => {

@@ -13,6 +13,7 @@ use crate::log::storage::chore::{Chore, Done};
 use crate::log::storage::index::HashBits;
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::reader::Reader;
+use crate::log::storage::record::COMMIT_BYTES;
 use crate::log::storage::rotation::{Demand, Limits, Retention};
 use crate::log::storage::sim::{Random, SimDisk};
 use crate::log::storage::store::Store;
@@ -241,6 +242,40 @@ impl Run {
             if let Some((_, turn, _)) = &mut self.table {
                 turn.chore_done(done);
             }
+        }
+    }
+
+    /// Has all garbage cleared that may go, as an administrator does; nothing is left that might.
+    pub(crate) fn clear(&mut self) -> Checked<bool> {
+        if !self.tidy()? {
+            return Ok(false);
+        }
+        let Some((_, turn, _)) = &mut self.table else {
+            return Ok(false);
+        };
+        if turn.begin_clearing().is_err() {
+            return Ok(true);
+        }
+        if !self.tidy()? {
+            return Ok(false);
+        }
+        let keeps_history = self.options.retention.bytes > 0;
+        let Some((_, turn, reader)) = &mut self.table else {
+            return Ok(false);
+        };
+        let cleared = turn.end_clearing().ok_or("a clearing does not end")?;
+        let figures = reader.figures();
+        let structure = figures.segments * COMMIT_BYTES as u64;
+        match cleared {
+            Ok(_) if !keeps_history && figures.dead_bytes > structure => {
+                Err(format!("garbage is left: {figures:?}"))
+            }
+            Ok(summary) if summary.dead_bytes != figures.dead_bytes => {
+                Err(format!("{summary:?} is told of {figures:?}"))
+            }
+            Ok(_) => Ok(true),
+            Err(_) if self.is_failing() => Ok(true),
+            Err(error) => Err(format!("not cleared: {error}")),
         }
     }
 
