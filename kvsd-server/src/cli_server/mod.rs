@@ -16,6 +16,7 @@ mod logging;
 mod restore;
 mod salvage;
 mod serve;
+mod supervisor;
 mod user;
 mod verify;
 
