@@ -52,6 +52,13 @@ pub(super) enum Command {
     /// Make a folder with a CA, a server certificate, a first user and a configuration
     #[command(next_line_help = true)]
     Init(InitArgs),
+    /// Make the server another certificate and key
+    ///
+    /// They take the place of those that `kvsd-server init` has made, and are signed by the same
+    /// CA, so that clients need nothing new. The certificate is for the names of the one before,
+    /// and for those given here. Needs the CA's key where `init` has put it, `tls/ca.key`.
+    #[command(next_line_help = true)]
+    Renew(RenewArgs),
     /// Add, remove or list the users who may log in
     User(UserArgs),
     /// Check every record of a data folder, and change nothing
@@ -176,6 +183,15 @@ pub(super) struct InitArgs {
         hide_default_value = true
     )]
     pub(super) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RenewArgs {
+    #[command(flatten)]
+    pub(super) folder: FolderArgs,
+    /// A further name or address that clients will call the server by; may be given several times
+    #[arg(long = "name", value_name = "HOST", value_parser = HostName::parse)]
+    pub(super) names: Vec<HostName>,
 }
 
 #[derive(Debug, Args)]

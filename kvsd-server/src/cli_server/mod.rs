@@ -13,6 +13,7 @@ mod exit;
 mod folder;
 mod init;
 mod logging;
+mod renew;
 mod restore;
 mod salvage;
 mod serve;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         None => serve::run(cli.server),
         Some(Command::Init(args)) => init::run(args),
+        Some(Command::Renew(args)) => renew::run(args),
         Some(Command::User(args)) => user::run(args.action),
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),
