@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
@@ -304,7 +305,7 @@ fn host(
     runtime.map_err(ServeError::Start)?.block_on(async move {
         let engine = open_engine(&settings).await?;
         let patience = settings.shutdown_timeout;
-        let connections = Connections::new(engine, &settings);
+        let connections = Connections::new(engine, &settings, Arc::default());
         // Whoever opened it may be gone already; then the stop has come, too.
         let _ = opened.send(());
         let serve = async {

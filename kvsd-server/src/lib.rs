@@ -33,6 +33,7 @@
 //! keeps tables on disk). Without the feature `cli`, which is on by default, only the library is
 //! built.
 
+mod audit;
 pub mod auth;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
@@ -47,6 +48,8 @@ pub mod engine;
 #[cfg(feature = "cli")]
 mod init;
 pub mod log;
+mod metrics;
+mod network;
 #[cfg(feature = "cli")]
 mod record_line;
 mod secret_file;
@@ -56,6 +59,7 @@ pub mod tls;
 mod units;
 pub mod users;
 
+pub use audit::AuditError;
 pub use config::Config;
 pub use embedded::{Embedded, EmbeddedOptions, EmbeddedTransport};
 pub use server::{Reloader, ServeError, Server};

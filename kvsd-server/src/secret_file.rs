@@ -37,24 +37,37 @@ pub enum SecretFileError {
 
 /// Opens a file with a secret.
 pub(crate) fn open(path: &Path) -> Result<File, SecretFileError> {
-    let io = |source| SecretFileError::Io { action: "read", path: path.to_owned(), source };
-    let file = File::open(path).map_err(io)?;
-    // Asked of the open file: what is checked is what is read.
-    let mode = file.metadata().map_err(io)?.permissions().mode() & 0o7777;
+    let file = File::open(path).map_err(|source| unreadable(path, source))?;
+    refuse_if_exposed(path, &file)?;
+    Ok(file)
+}
+
+/// Asks the open file: what is checked is what is read or written.
+fn refuse_if_exposed(path: &Path, file: &File) -> Result<(), SecretFileError> {
+    let found = file.metadata().map_err(|source| unreadable(path, source))?;
+    let mode = found.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(SecretFileError::Exposed { path: path.to_owned(), mode });
     }
+    Ok(())
+}
+
+fn unreadable(path: &Path, source: io::Error) -> SecretFileError {
+    SecretFileError::Io { action: "read", path: path.to_owned(), source }
+}
+
+/// Opens a file to write at its end, and makes it if it is not there.
+pub(crate) fn open_to_append(path: &Path) -> Result<File, SecretFileError> {
+    let io = |source| SecretFileError::Io { action: "write", path: path.to_owned(), source };
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(io)?;
+    refuse_if_exposed(path, &file)?;
     Ok(file)
 }
 
 /// Reads a file with a secret.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, SecretFileError> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes).map_err(|source| SecretFileError::Io {
-        action: "read",
-        path: path.to_owned(),
-        source,
-    })?;
+    open(path)?.read_to_end(&mut bytes).map_err(|source| unreadable(path, source))?;
     Ok(bytes)
 }
 

@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::network::Network;
+
 /// The failures that count still.
 #[derive(Debug)]
 pub(super) struct Attempts {
@@ -32,13 +34,7 @@ impl Attempts {
 
     /// Who tries: a user from a host, or from a network where a host has many addresses.
     pub(super) fn who(&self, from: Option<IpAddr>, user: &[u8]) -> Who {
-        let network = from.map(|address| match address.to_canonical() {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                IpAddr::V6((address.to_bits() & (u128::MAX << HOST_BITS)).into())
-            }
-        });
-        Who(self.hasher.hash_one((network, user)))
+        Who(self.hasher.hash_one((from.map(Network::of), user)))
     }
 
     /// Whether this one may try now.
@@ -75,8 +71,6 @@ const PERIOD: Duration = Duration::from_secs(4);
 /// How many are remembered, in 1 MiB or less. Failures cost a check each, so that fewer fit into the
 /// half minute after which they are forgotten: four at a time, of 10 ms, make 12,800.
 const MOST: usize = 32 * 1024;
-/// The part of an IPv6 address that a host chooses.
-const HOST_BITS: u32 = 64;
 
 #[cfg(test)]
 mod tests {

@@ -25,11 +25,11 @@ pub(super) fn run(args: ServerArgs) -> Result<(), Failure> {
         layers.file(&path)?;
     }
     let config = layers.resolve()?;
-    logging::start(&config.log)?;
+    let log_filter = logging::start(&config.log, config.log_format)?;
     for warning in warnings {
         warn!("{warning}");
     }
-    let mut settings = config.check()?;
+    let mut settings = config.check()?.with_log_filter(log_filter);
     descriptors::fit(&mut settings);
     if config.dev {
         warn!("development mode: any credentials are accepted");

@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use super::{ClientAuth, Config, MinVersion, SyncMode};
+use super::{ClientAuth, Config, LogFormat, MinVersion, SyncMode};
 use crate::units;
 
 /// One setting.
@@ -92,7 +92,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 22] = &[
+pub const SETTINGS: &[Setting; 24] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -350,6 +350,33 @@ pub const SETTINGS: &[Setting; 22] = &[
                (info,kvsd_server::session=debug)",
         apply: |config, given| {
             given.text.clone_into(&mut config.log);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "log_format",
+        group: LOG,
+        value: Some("FORMAT"),
+        default: Some("text"),
+        help: "Write the log as lines of text or as JSON, one object a line: text or json",
+        apply: |config, given| {
+            config.log_format = match given.text {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("write text or json".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "audit_log",
+        group: LOG,
+        value: Some("FILE"),
+        default: None,
+        help: "Append logins, refusals and what administrators do to this file, one JSON object a \
+               line; made with mode 0600, opened again on SIGHUP",
+        apply: |config, given| {
+            config.audit_log = Some(given.base.join(given.text));
             Ok(())
         },
     },

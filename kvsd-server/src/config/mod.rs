@@ -10,6 +10,7 @@
 mod error;
 pub mod keys;
 mod layers;
+mod log_filter;
 mod memory;
 mod settings;
 mod sources;
@@ -22,6 +23,7 @@ use crate::log::LogConfig;
 
 pub use error::ConfigError;
 pub use layers::Layers;
+pub use log_filter::LogFilter;
 pub use settings::{Settings, SyncPolicy};
 pub(crate) use sources::{Sources, Watch};
 
@@ -95,6 +97,11 @@ pub struct Config {
     pub dev: bool,
     /// What the binary logs, as a filter of `tracing-subscriber`. Default `info`.
     pub log: String,
+    /// How the binary writes its log. Default [`LogFormat::Text`].
+    pub log_format: LogFormat,
+    /// The file that logins, refusals and what administrators do are written to, one JSON object a
+    /// line; made with mode 0600. Default none.
+    pub audit_log: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -122,6 +129,8 @@ impl Default for Config {
             insecure: false,
             dev: false,
             log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            audit_log: None,
         }
     }
 }
@@ -138,6 +147,15 @@ pub enum SyncMode {
     Interval,
     /// Once it is written; the disk follows when the system likes.
     Never,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people, in colours where standard error is a terminal.
+    Text,
+    /// One JSON object a line.
+    Json,
 }
 
 /// The port of a server that nobody gave another.

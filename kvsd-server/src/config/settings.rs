@@ -14,7 +14,7 @@ use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
 use super::sources::{Sources, Watch};
-use super::{Config, ConfigError, SyncMode, memory};
+use super::{Config, ConfigError, LogFilter, SyncMode, memory};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
     pub(crate) sources: Sources,
+    pub(crate) audit_log: Option<PathBuf>,
+    pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
 impl Settings {
@@ -54,6 +56,19 @@ impl Settings {
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// Lets administrators of the server see and change what the program logs.
+    #[must_use]
+    pub fn with_log_filter(mut self, filter: Arc<dyn LogFilter>) -> Self {
+        self.log_filter = Some(filter);
+        self
+    }
+
+    /// What was given to [`Settings::with_log_filter`].
+    #[must_use]
+    pub fn log_filter(&self) -> Option<&Arc<dyn LogFilter>> {
+        self.log_filter.as_ref()
     }
 }
 
@@ -75,6 +90,8 @@ impl fmt::Debug for Settings {
             .field("open_files", &self.open_files)
             .field("tls", &self.tls.is_some())
             .field("authenticator", &self.authenticator)
+            .field("audit_log", &self.audit_log)
+            .field("log_filter", &self.log_filter)
             .finish()
     }
 }
@@ -113,6 +130,8 @@ impl Config {
             tls,
             authenticator,
             sources,
+            audit_log: self.audit_log.clone(),
+            log_filter: None,
         })
     }
 

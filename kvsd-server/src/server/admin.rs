@@ -24,10 +24,11 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::accept;
 use super::stop::{Stop, Stopper};
+use crate::audit::{Administrator, Audit};
 use crate::engine::{BackupError, BackupName, BackupProgress, BackupSummary, Engine, EngineError};
 
 /// The socket's name in the data folder.
@@ -39,6 +40,7 @@ pub(super) struct AdminSocket {
     listener: UnixListener,
     path: PathBuf,
     engine: Arc<dyn Engine>,
+    audit: Arc<Audit>,
     slots: Arc<Semaphore>,
     /// Its disappearance ends all sessions.
     stopper: Stopper,
@@ -47,7 +49,11 @@ pub(super) struct AdminSocket {
 impl AdminSocket {
     /// Makes the socket in a data folder that is locked. One that a killed server has left is
     /// replaced.
-    pub(super) fn bind(data: &Path, engine: Arc<dyn Engine>) -> io::Result<Self> {
+    pub(super) fn bind(
+        data: &Path,
+        engine: Arc<dyn Engine>,
+        audit: Arc<Audit>,
+    ) -> io::Result<Self> {
         let path = data.join(SOCKET_FILE);
         // Its name must be short enough for whoever connects.
         SocketAddr::from_pathname(&path)?;
@@ -68,7 +74,7 @@ impl AdminSocket {
         }
         fs::remove_dir(&folder)?;
         let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-        Ok(Self { listener: bound?, path, engine, slots, stopper: Stopper::new() })
+        Ok(Self { listener: bound?, path, engine, audit, slots, stopper: Stopper::new() })
     }
 
     /// Serves administrators for as long as it is polled; their sessions end with the socket.
@@ -77,9 +83,10 @@ impl AdminSocket {
             let slot = Arc::clone(&self.slots).acquire_owned().await;
             let slot = slot.expect("the semaphore is never closed");
             let (stream, _) = accept::next(|| self.listener.accept()).await;
-            let (engine, stop) = (Arc::clone(&self.engine), self.stopper.subscribe());
+            let (engine, audit) = (Arc::clone(&self.engine), Arc::clone(&self.audit));
+            let stop = self.stopper.subscribe();
             tokio::spawn(async move {
-                match Session::new(stream, engine).run(stop).await {
+                match serve(stream, engine, audit, stop).await {
                     Ok(()) => debug!("an administrator's connection has ended"),
                     Err(error) => debug!(%error, "an administrator's connection is broken"),
                 }
@@ -115,11 +122,24 @@ fn unless_absent(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
+async fn serve(
+    stream: UnixStream,
+    engine: Arc<dyn Engine>,
+    audit: Arc<Audit>,
+    stop: Stop,
+) -> io::Result<()> {
+    let peer = stream.peer_cred()?;
+    let by = Administrator { uid: peer.uid(), pid: peer.pid() };
+    Session::new(stream, engine, audit, by).run(stop).await
+}
+
 /// An administrator's connection.
 #[derive(Debug)]
 struct Session {
     stream: UnixStream,
     engine: Arc<dyn Engine>,
+    audit: Arc<Audit>,
+    by: Administrator,
     decoder: Decoder,
     input: BytesMut,
     output: BytesMut,
@@ -142,9 +162,22 @@ enum Next {
 }
 
 impl Session {
-    fn new(stream: UnixStream, engine: Arc<dyn Engine>) -> Self {
-        let (input, output) = (BytesMut::new(), BytesMut::new());
-        Self { stream, engine, decoder: Decoder::new(LIMITS), input, output, backup: None }
+    fn new(
+        stream: UnixStream,
+        engine: Arc<dyn Engine>,
+        audit: Arc<Audit>,
+        by: Administrator,
+    ) -> Self {
+        Self {
+            stream,
+            engine,
+            audit,
+            by,
+            decoder: Decoder::new(LIMITS),
+            input: BytesMut::new(),
+            output: BytesMut::new(),
+            backup: None,
+        }
     }
 
     async fn run(mut self, mut stop: Stop) -> io::Result<()> {
@@ -184,7 +217,7 @@ impl Session {
             match Request::parse(&message) {
                 Ok((id, Some(Request::Backup { name }))) => match BackupName::parse(name) {
                     Ok(name) if self.backup.is_none() => {
-                        self.backup = Some(Running::begin(&self.engine, id, name));
+                        self.backup = Some(self.begin_backup(id, name));
                     }
                     Ok(_) => {
                         let message = BackupError::Busy.to_string();
@@ -214,6 +247,18 @@ impl Session {
         }
     }
 
+    fn begin_backup(&self, id: RequestId, name: BackupName) -> Running {
+        let progress = Arc::new(BackupProgress::default());
+        let (engine, shared) = (Arc::clone(&self.engine), Arc::clone(&progress));
+        let (audit, by) = (Arc::clone(&self.audit), self.by);
+        let made = tokio::spawn(async move {
+            let made = engine.backup(&name, &shared).await;
+            audit.administered(by, "backup", Some(name.as_str()), made.as_ref().map(|_| ()));
+            made
+        });
+        Running { id, progress, made }
+    }
+
     fn answer_backup(&mut self, (id, made): (RequestId, Result<BackupSummary, BackupError>)) {
         self.backup = None;
         match made {
@@ -222,16 +267,6 @@ impl Session {
             }
             Err(error) => fail(Some(id), code_of(&error), &error.to_string(), &mut self.output),
         }
-    }
-}
-
-impl Running {
-    fn begin(engine: &Arc<dyn Engine>, id: RequestId, name: BackupName) -> Self {
-        info!(%name, "an administrator asks for a backup");
-        let progress = Arc::new(BackupProgress::default());
-        let (engine, shared) = (Arc::clone(engine), Arc::clone(&progress));
-        let made = tokio::spawn(async move { engine.backup(&name, &shared).await });
-        Self { id, progress, made }
     }
 }
 

@@ -3,7 +3,6 @@
 //! Each is a task that owns its slot. Knows streams of every kind and sessions; never a listener.
 //! Next file to read: [`crate::session`].
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +17,11 @@ use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
 use super::ServeError;
+use super::roster::{Guest, Peer, Roster};
 use super::stop::{Stop, Stopper};
 use crate::config::Settings;
 use crate::engine::Engine;
+use crate::metrics::{Metrics, Refusal};
 use crate::session::{self, Ended, Newcomer, Service};
 use crate::tls;
 
@@ -28,6 +29,7 @@ use crate::tls;
 #[derive(Debug)]
 pub(crate) struct Connections {
     service: Arc<Service>,
+    roster: Arc<Roster>,
     slots: Arc<Semaphore>,
     max_connections: u32,
     handshake_timeout: Duration,
@@ -40,15 +42,17 @@ pub(crate) struct Connections {
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Connections {
-    pub(crate) fn new(engine: Arc<dyn Engine>, settings: &Settings) -> Self {
+    pub(crate) fn new(engine: Arc<dyn Engine>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
         let service = Service {
             engine,
             authenticator: settings.authenticator.clone(),
+            metrics,
             max_value_bytes: settings.max_value_bytes,
         };
         let max_connections = u32::try_from(settings.max_connections).unwrap_or(u32::MAX);
         Self {
             service: Arc::new(service),
+            roster: Arc::default(),
             slots: Arc::new(Semaphore::new(max_connections as usize)),
             max_connections,
             handshake_timeout: settings.handshake_timeout,
@@ -72,16 +76,18 @@ impl Connections {
         tls: Option<TlsAcceptor>,
     ) {
         let deadline = Instant::now() + self.handshake_timeout;
-        let newcomer = Newcomer { from: Some(peer.ip()), certified: None, deadline };
+        let peer = if tls.is_some() { Peer::Tls(peer) } else { Peer::Plain(peer) };
+        let guest = self.roster.enter(peer);
+        let newcomer = Newcomer { entry: Arc::clone(guest.entry()), certified: None, deadline };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        self.spawn(slot, peer, async move {
+        self.spawn(slot, guest, async move {
             // Answers leave when they are written. A socket that refuses is served all the same.
             let _ = socket.set_nodelay(true);
             let Some(tls) = tls else {
                 return session::run_and_close(&mut socket, &service, newcomer, &mut stop).await;
             };
-            match encrypt(socket, tls, deadline, &mut stop).await {
+            match encrypt(socket, tls, &newcomer, &mut stop).await {
                 Ok(mut stream) => {
                     let shown = stream.get_ref().1.peer_certificates();
                     let certified = shown.and_then(|chain| tls::user_of(chain.first()?));
@@ -98,14 +104,15 @@ impl Connections {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let guest = self.roster.enter(Peer::Embedded);
         let newcomer = Newcomer {
-            from: None,
+            entry: Arc::clone(guest.entry()),
             certified: None,
             deadline: Instant::now() + self.handshake_timeout,
         };
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        self.spawn(slot, "embedded", async move {
+        self.spawn(slot, guest, async move {
             session::run(&mut pipe, &service, newcomer, &mut stop).await
         });
     }
@@ -113,20 +120,31 @@ impl Connections {
     fn spawn(
         &self,
         slot: Slot,
-        peer: impl fmt::Display + Send + 'static,
+        guest: Guest,
         session: impl Future<Output = Ended> + Send + 'static,
     ) {
         let mut stop = self.stopper.subscribe();
-        let seen_tls = Arc::clone(&self.seen_tls);
+        let (seen_tls, service) = (Arc::clone(&self.seen_tls), Arc::clone(&self.service));
         tokio::spawn(async move {
+            let peer = guest.entry().peer();
             debug!(%peer, "connected");
             let ended = tokio::select! {
                 ended = session => ended,
                 () = stop.cut() => Ended::Stopped,
             };
-            log(&peer, &ended, &seen_tls);
-            drop(slot);
+            let refusal = ended.refusal();
+            if let Some(why) = refusal {
+                service.metrics.refuse(why);
+            }
+            log(&peer, &ended, refusal, &seen_tls);
+            drop((guest, slot));
         });
+    }
+
+    /// Who is connected.
+    #[allow(dead_code, reason = "administration and the status page read it")]
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
     }
 
     /// Ends all connections and closes the engine: sessions get half of `patience` to finish what
@@ -161,13 +179,14 @@ impl Connections {
 async fn encrypt(
     socket: TcpStream,
     tls: TlsAcceptor,
-    deadline: Instant,
+    newcomer: &Newcomer,
     stop: &mut Stop,
 ) -> Result<tokio_rustls::server::TlsStream<TcpStream>, Ended> {
-    let handshake = timeout_at(deadline, tls.accept(socket).into_fallible());
+    let handshake = timeout_at(newcomer.deadline, tls.accept(socket).into_fallible());
     let shaken = tokio::select! {
         biased;
         () = stop.draining() => return Err(Ended::Dismissed),
+        why = newcomer.entry.evicted() => return Err(Ended::Evicted(why)),
         shaken = handshake => shaken,
     };
     match shaken {
@@ -181,27 +200,96 @@ async fn encrypt(
     }
 }
 
-fn log(peer: &impl fmt::Display, ended: &Ended, seen_tls: &AtomicBool) {
-    let refused = match ended {
-        Ended::Left | Ended::Stopped | Ended::Revoked | Ended::Dismissed | Ended::Broken(_) => {
-            false
-        }
+fn log(peer: &Peer, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBool) {
+    let is_worth_a_warning = match ended {
         Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
         Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,
-        Ended::TimedOut
-        | Ended::Denied(_)
+        Ended::Left
+        | Ended::Stopped
+        | Ended::Revoked
+        | Ended::Evicted(_)
+        | Ended::Dismissed
+        | Ended::Broken(_)
+        | Ended::TimedOut
+        | Ended::Denied(..)
         | Ended::Garbled(_)
         | Ended::Parted(_)
         | Ended::Misplaced(_) => true,
     };
-    if refused {
-        warn!(%peer, reason = %ended, "refused");
-    } else {
-        debug!(%peer, reason = %ended, "closed");
+    match refusal {
+        Some(why) if is_worth_a_warning => {
+            warn!(%peer, why = why.label(), reason = %ended, "refused");
+        }
+        _ => debug!(%peer, reason = %ended, "closed"),
     }
 }
 
 /// What the engine gets to close, at least: a slow disk costs less than a start after an unclean
 /// end.
 const MIN_CLOSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::server::open_engine;
+    use crate::users::{Password, StoredHash, UserName, Users};
+
+    #[tokio::test]
+    async fn whoever_is_refused_is_counted_once_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let users = folder.path().join("users");
+        let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
+        Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+        let config = Config {
+            insecure: true,
+            users: Some(users),
+            data_dir: folder.path().join("data"),
+            handshake_timeout: Duration::from_millis(100),
+            ..Config::default()
+        };
+        let settings = config.check().unwrap();
+        let engine = open_engine(&settings).await.unwrap();
+        let metrics = Arc::new(Metrics::default());
+        let connections = Connections::new(engine, &settings, Arc::clone(&metrics));
+
+        let right = &b"*3\r\n#\x02+app\r\n+secret\r\n"[..];
+        let cases = [
+            (right, None),
+            (b"", None),
+            (b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\nap", Some(Refusal::HandshakeLate)),
+            (b"*6\r\n#H:0\r\n:2\r\n:2\r\n||", Some(Refusal::NoCredentials)),
+            (b"*6\r\n#H:0\r\n:7\r\n:9\r\n||", Some(Refusal::Version)),
+            (
+                b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\napp\r\n$1\r\nx\r\n",
+                Some(Refusal::WrongCredentials),
+            ),
+            (b"*3\r\n#\x02+app\r\n+wrong\r\n", Some(Refusal::WrongCredentials)),
+            (b"*3\r\n#\x02+nobody\r\n+secret\r\n", Some(Refusal::WrongCredentials)),
+            (b"GET / HTTP/1.1\r\n\r\n", Some(Refusal::Garbage)),
+            (b"*1\r\n#\x01", Some(Refusal::Garbage)),
+            (b"*999999999\r\n", Some(Refusal::OverLimit)),
+            (b"\x16\x03\x01\x02\x00\x01", Some(Refusal::TlsOnPlain)),
+        ];
+        let mut expected = [0; Refusal::ALL.len()];
+        for (said, why) in cases {
+            let (mut client, server) = tokio::io::duplex(1024);
+            connections.spawn_pipe(connections.slot().await, server);
+            client.write_all(said).await.unwrap();
+            // Who is late still has something to say.
+            if why != Some(Refusal::HandshakeLate) {
+                client.shutdown().await.unwrap();
+            }
+            client.read_to_end(&mut Vec::new()).await.unwrap();
+            connections.all_ended().await;
+            if let Some(why) = why {
+                expected[why as usize] += 1;
+            }
+            assert_eq!(Refusal::ALL.map(|why| metrics.refused(why)), expected, "after {said:?}");
+        }
+        connections.cut(Instant::now()).await.unwrap();
+    }
+}

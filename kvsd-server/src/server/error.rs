@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::engine::EngineError;
 use crate::log::OpenError;
@@ -37,6 +38,8 @@ pub enum ServeError {
         /// The system's error.
         source: io::Error,
     },
+    /// The audit log cannot be written.
+    AuditLog(AuditError),
     /// A setting is out of its bounds.
     Config(ConfigError),
     /// No thread, no runtime or no folder to be had.
@@ -56,6 +59,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, source: _ } => write!(f, "cannot listen on {address}")?,
+            Self::AuditLog(_) => f.write_str("no audit log")?,
             Self::Config(_) => f.write_str("the settings do not make sense")?,
             Self::Start(_) => f.write_str("cannot start")?,
             Self::Open(reason) => write!(f, "cannot open the data folder: {reason}")?,
@@ -78,11 +82,18 @@ impl Error for ServeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Listen { source, .. } | Self::Start(source) => Some(source),
+            Self::AuditLog(source) => Some(source),
             Self::Config(source) => Some(source),
             Self::Open(reason) => reason.source(),
             Self::Close(source) => Some(source),
             Self::CloseTimedOut | Self::Lost => None,
         }
+    }
+}
+
+impl From<AuditError> for ServeError {
+    fn from(source: AuditError) -> Self {
+        Self::AuditLog(source)
     }
 }
 

@@ -9,6 +9,8 @@ pub(crate) mod admin;
 pub(crate) mod connections;
 mod error;
 mod reload;
+#[allow(dead_code, reason = "administration and the status page read it")]
+pub(crate) mod roster;
 pub(crate) mod stop;
 
 use std::convert::Infallible;
@@ -24,6 +26,7 @@ use tracing::{info, warn};
 use self::admin::AdminSocket;
 use self::connections::Connections;
 use self::reload::Reload;
+use crate::audit::Audit;
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::log::{LogConfig, LogEngine};
@@ -77,15 +80,16 @@ impl Server {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
+        let audit = Arc::new(Audit::open(settings.audit_log.as_deref())?);
         let engine = open_engine(&settings).await?;
         match listen(socket) {
             Ok((listener, local_addr)) => Ok(Self {
-                admin: admin_socket(&settings, &engine),
+                admin: admin_socket(&settings, &engine, &audit),
                 listener,
                 local_addr,
                 reload: Reload::new(&settings),
                 shutdown_timeout: settings.shutdown_timeout,
-                connections: Connections::new(engine, &settings),
+                connections: Connections::new(engine, &settings, Arc::default()),
             }),
             Err(source) => {
                 engine.close().await?;
@@ -183,8 +187,12 @@ impl fmt::Debug for Server {
 }
 
 /// Makes the administrators' socket. A server whose folder can have none serves without it.
-fn admin_socket(settings: &Settings, engine: &Arc<dyn Engine>) -> Option<AdminSocket> {
-    let made = AdminSocket::bind(&settings.data_dir, Arc::clone(engine));
+fn admin_socket(
+    settings: &Settings,
+    engine: &Arc<dyn Engine>,
+    audit: &Arc<Audit>,
+) -> Option<AdminSocket> {
+    let made = AdminSocket::bind(&settings.data_dir, Arc::clone(engine), Arc::clone(audit));
     made.inspect_err(|error| warn!(%error, "no socket for administrators: there are no backups"))
         .ok()
 }

@@ -4,6 +4,7 @@
 //! by what arrived, and an idle connection gives it back. Next file to read: `output`.
 
 use std::io;
+use std::mem;
 use std::pin::pin;
 use std::task::{Context, Poll};
 
@@ -21,13 +22,15 @@ pub(super) struct Input {
     taken: usize,
     /// Whether the buffer holds no further whole message.
     exhausted: bool,
+    /// What was read and not yet told, in bytes.
+    untold: usize,
 }
 
 impl Input {
     pub(super) fn new(limits: FrameLimits) -> Self {
         let decoder = Decoder::new(limits);
         let buffer = BytesMut::new();
-        Self { buffer, decoder, chunk: MIN_CHUNK_BYTES, taken: 0, exhausted: true }
+        Self { buffer, decoder, chunk: MIN_CHUNK_BYTES, taken: 0, exhausted: true, untold: 0 }
     }
 
     /// Takes other limits from the next message on.
@@ -75,6 +78,7 @@ impl Input {
             }
             Poll::Ready(Ok(read)) => {
                 self.exhausted = read == 0;
+                self.untold += read;
                 if read == room {
                     self.chunk = (self.chunk * 2).min(MAX_CHUNK_BYTES);
                 }
@@ -82,6 +86,11 @@ impl Input {
             Poll::Pending | Poll::Ready(Err(_)) => {}
         }
         polled
+    }
+
+    /// How many bytes were read since this was last asked.
+    pub(super) fn take_read(&mut self) -> usize {
+        mem::take(&mut self.untold)
     }
 
     /// Whether little is kept in much memory.

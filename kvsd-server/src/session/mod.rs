@@ -13,6 +13,7 @@ mod fail;
 mod farewell;
 mod input;
 mod leave;
+mod meter;
 mod opening;
 mod output;
 mod v1;
@@ -37,6 +38,8 @@ use self::leave::Leave;
 use self::opening::Dialect;
 use crate::auth::Authenticator;
 use crate::engine::Engine;
+use crate::metrics::{Metrics, Refusal};
+use crate::server::roster::{Entry, Eviction};
 use crate::server::stop::Stop;
 
 /// What all sessions of a server share.
@@ -44,6 +47,7 @@ use crate::server::stop::Stop;
 pub(crate) struct Service {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) authenticator: Authenticator,
+    pub(crate) metrics: Arc<Metrics>,
     /// The largest value taken, in bytes.
     pub(crate) max_value_bytes: usize,
 }
@@ -51,13 +55,20 @@ pub(crate) struct Service {
 /// Where a session's client comes from.
 #[derive(Debug, Clone)]
 pub(crate) struct Newcomer {
-    /// None for a client in this process.
-    pub(crate) from: Option<IpAddr>,
+    /// Its place in the roster, which says where it comes from.
+    pub(crate) entry: Arc<Entry>,
     /// The user whom its certificate names, which was checked.
     pub(crate) certified: Option<String>,
     /// Until when the client has to have said who it is. That the server looks into it does not
     /// count.
     pub(crate) deadline: Instant,
+}
+
+impl Newcomer {
+    /// Where it comes from; `None` for a client in this process.
+    fn address(&self) -> Option<IpAddr> {
+        self.entry.peer().address().map(|address| address.ip())
+    }
 }
 
 /// As [`run`], and closes the stream so that what was said last gets across a network. Whoever was
@@ -72,7 +83,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let ended = run(stream, service, newcomer, stop).await;
-    if matches!(ended, Ended::Dismissed | Ended::TimedOut | Ended::Revoked) {
+    if matches!(ended, Ended::Dismissed | Ended::TimedOut | Ended::Revoked | Ended::Evicted(_)) {
         hang_up(stream).await;
     } else {
         linger(stream).await;
@@ -95,6 +106,7 @@ where
     let opened = tokio::select! {
         biased;
         () = stop.draining() => Err(Ended::Dismissed),
+        why = newcomer.entry.evicted() => Err(Ended::Evicted(why)),
         opened = opening::open(stream, &mut input, service, &newcomer) => opened,
     };
     let (dialect, login) = match opened {
@@ -102,7 +114,8 @@ where
         Err(ended) => return ended,
     };
     let mut user = login.clone();
-    let leave = Leave { stop, login };
+    let entry = Arc::clone(&newcomer.entry);
+    let leave = Leave { stop, login, entry: newcomer.entry };
     let served = async {
         match dialect {
             Dialect::V1 => v1::serve(stream, input, service, leave).await,
@@ -110,13 +123,17 @@ where
         }
     };
     let cut = async {
-        user.revoked().await;
+        let ended = tokio::select! {
+            () = user.revoked() => Ended::Revoked,
+            why = entry.evicted() => Ended::Evicted(why),
+        };
         sleep(LAST_WORD).await;
+        ended
     };
     tokio::select! {
         biased;
         ended = served => ended,
-        () = cut => Ended::Revoked,
+        ended = cut => ended,
     }
 }
 
@@ -129,6 +146,8 @@ pub(crate) enum Ended {
     Stopped,
     /// The client's user is no more, or has another password.
     Revoked,
+    /// The connection was ended from outside.
+    Evicted(Eviction),
     /// The server stops, and the client had not authenticated itself.
     Dismissed,
     /// TLS did not come about.
@@ -136,7 +155,7 @@ pub(crate) enum Ended {
     /// The client did not authenticate itself in time.
     TimedOut,
     /// The client was not let in.
-    Denied(&'static str),
+    Denied(Refusal, &'static str),
     /// The client left the grammar.
     Garbled(FrameError),
     /// The client's messages in parts break their rules.
@@ -147,15 +166,43 @@ pub(crate) enum Ended {
     Broken(io::Error),
 }
 
+impl Ended {
+    /// What the end is counted as; `None` if the client was not refused.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Ended::Left
+            | Ended::Stopped
+            | Ended::Revoked
+            | Ended::Evicted(Eviction::Killed)
+            | Ended::Dismissed
+            | Ended::Broken(_) => None,
+            Ended::Unencrypted(_) => Some(Refusal::Tls),
+            Ended::TimedOut => Some(Refusal::HandshakeLate),
+            Ended::Denied(why, _) => Some(*why),
+            Ended::Garbled(FrameError::Tls) => Some(Refusal::TlsOnPlain),
+            Ended::Garbled(
+                FrameError::TooManyFrames { .. }
+                | FrameError::MessageTooLarge { .. }
+                | FrameError::LineTooLong { .. },
+            )
+            | Ended::Parted(PartError::TooLarge { .. } | PartError::TooMany) => {
+                Some(Refusal::OverLimit)
+            }
+            Ended::Garbled(_) | Ended::Parted(_) | Ended::Misplaced(_) => Some(Refusal::Garbage),
+        }
+    }
+}
+
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ended::Left => f.write_str("the client closed"),
             Ended::Stopped | Ended::Dismissed => f.write_str("the server stops"),
             Ended::Revoked => f.write_str("its user has gone or has changed"),
+            Ended::Evicted(why) => why.fmt(f),
             Ended::Unencrypted(error) => write!(f, "TLS failed: {error}"),
             Ended::TimedOut => f.write_str("not authenticated in time"),
-            Ended::Denied(reason) => write!(f, "not let in: {reason}"),
+            Ended::Denied(_, reason) => write!(f, "not let in: {reason}"),
             Ended::Garbled(error) => write!(f, "off the protocol: {error}"),
             Ended::Parted(error) => write!(f, "off the protocol: {error}"),
             Ended::Misplaced(reason) => write!(f, "off the protocol: {reason}"),
@@ -171,7 +218,7 @@ fn tidy(scratch: &mut Vec<u8>) {
     }
 }
 
-/// How long a client whose user has gone may take to read what is left for it. With the time until
+/// How long a client that has to go may take to read what is left for it. With the time until
 /// the change is noticed, less than a second.
 const LAST_WORD: Duration = Duration::from_millis(400);
 /// What an idle session keeps to read values into, in bytes.

@@ -16,6 +16,7 @@ use super::input::Input;
 use super::output::Output;
 use super::{Ended, Newcomer, Service};
 use crate::auth::{Denied, Login};
+use crate::metrics::Refusal;
 
 /// What a session speaks from its first message on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,16 +115,16 @@ async fn answer_hello(
             v2::VERSION
         );
         Reply::Fail { code: FailCode::Version, message: &text }.encode(id, out);
-        return Err(Ended::Denied("no common version of the protocol"));
+        return Err(Ended::Denied(Refusal::Version, "no common version of the protocol"));
     }
     match admit(hello, service, newcomer).await {
         Ok(login) => {
             welcome(id, service, out);
             Ok(login)
         }
-        Err((code, reason)) => {
+        Err((code, why, reason)) => {
             Reply::Fail { code, message: reason }.encode(id, out);
-            Err(Ended::Denied(reason))
+            Err(Ended::Denied(why, reason))
         }
     }
 }
@@ -133,22 +134,30 @@ async fn admit(
     hello: Hello<'_>,
     service: &Service,
     newcomer: &Newcomer,
-) -> Result<Login, (FailCode, &'static str)> {
+) -> Result<Login, (FailCode, Refusal, &'static str)> {
     let Some(credentials) = hello.credentials else {
         if service.authenticator.accepts_anyone() {
             return Ok(Login::of_anyone());
         }
         let Some(user) = &newcomer.certified else {
-            return Err((FailCode::Unauthenticated, NOBODY));
+            return Err((FailCode::Unauthenticated, Refusal::NoCredentials, NOBODY));
         };
         let login = service.authenticator.admit(user.as_bytes());
-        return login.ok_or((FailCode::Unauthenticated, STRANGER));
+        let login =
+            login.ok_or((FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER))?;
+        newcomer.entry.belongs_to(user);
+        return Ok(login);
     };
     match identify(credentials.user, credentials.password, service, newcomer).await {
         Ok(login) => Ok(login),
-        Err(Denied::Credentials) => Err((FailCode::Unauthenticated, WRONG)),
-        Err(Denied::Failures) => Err((FailCode::Busy, FAILURES)),
-        Err(Denied::Busy) => Err((FailCode::Busy, CROWDED)),
+        Err(denied) => {
+            let code = match denied {
+                Denied::Credentials => FailCode::Unauthenticated,
+                Denied::Failures | Denied::Busy => FailCode::Busy,
+            };
+            let (why, reason) = explain(denied);
+            Err((code, why, reason))
+        }
     }
 }
 
@@ -161,10 +170,16 @@ async fn identify(
     newcomer: &Newcomer,
 ) -> Result<Login, Denied> {
     let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
-    if password.is_empty() && is_certified {
-        return service.authenticator.admit(user).ok_or(Denied::Credentials);
+    let login = if password.is_empty() && is_certified {
+        service.authenticator.admit(user).ok_or(Denied::Credentials)
+    } else {
+        service.authenticator.verify(user, password, newcomer.address()).await
+    }?;
+    // Where anyone is let in, a name says nothing.
+    if !service.authenticator.accepts_anyone() {
+        newcomer.entry.belongs_to(&String::from_utf8_lossy(user));
     }
-    service.authenticator.verify(user, password, newcomer.from).await
+    Ok(login)
 }
 
 fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
@@ -193,18 +208,30 @@ async fn answer_authenticate(
             return Err(Ended::Misplaced("a malformed Authenticate"));
         }
     };
-    let (code, reason) = match identify(user, password, service, newcomer).await {
+    let denied = match identify(user, password, service, newcomer).await {
         Ok(login) => {
             v1::Reply::Success { value: None }.encode(out);
             return Ok(login);
         }
-        Err(Denied::Credentials) => (v1::FailCode::Unauthenticated, WRONG),
-        // That client knows no code for these; the text says that another try may succeed.
-        Err(Denied::Failures) => (v1::FailCode::Undefined, FAILURES),
-        Err(Denied::Busy) => (v1::FailCode::Undefined, CROWDED),
+        Err(denied) => denied,
     };
+    let code = match denied {
+        Denied::Credentials => v1::FailCode::Unauthenticated,
+        // That client knows no code for these; the text says that another try may succeed.
+        Denied::Failures | Denied::Busy => v1::FailCode::Undefined,
+    };
+    let (why, reason) = explain(denied);
     v1_fail(code, reason, out);
-    Err(Ended::Denied(reason))
+    Err(Ended::Denied(why, reason))
+}
+
+/// What a client that is not let in is counted as, and told.
+fn explain(denied: Denied) -> (Refusal, &'static str) {
+    match denied {
+        Denied::Credentials => (Refusal::WrongCredentials, WRONG),
+        Denied::Failures => (Refusal::TooManyFailures, FAILURES),
+        Denied::Busy => (Refusal::LoginQueueFull, CROWDED),
+    }
 }
 
 fn authenticate_fields<'a>(message: &Message<'a>) -> Result<(&'a [u8], &'a [u8]), FieldError> {

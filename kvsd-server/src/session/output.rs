@@ -28,6 +28,8 @@ pub(super) struct Output {
     written: usize,
     /// The stream may hold bytes back that were written to it (TLS does).
     unflushed: bool,
+    /// What was written and not yet told, in bytes.
+    untold: usize,
 }
 
 /// How far the writing has come.
@@ -50,6 +52,7 @@ impl Default for Output {
             peak: 0,
             written: 0,
             unflushed: false,
+            untold: 0,
         }
     }
 }
@@ -97,6 +100,11 @@ impl Output {
         self.large.len()
     }
 
+    /// How many bytes were written since this was last asked.
+    pub(super) fn take_written(&mut self) -> usize {
+        mem::take(&mut self.untold)
+    }
+
     /// Writes everything.
     pub(super) async fn flush(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
         std::future::poll_fn(|cx| {
@@ -133,6 +141,7 @@ impl Output {
             }
             self.buffer.advance(written);
             self.written += written;
+            self.untold += written;
             self.unflushed = true;
         }
         if !self.large.is_empty() || !self.last.is_empty() {

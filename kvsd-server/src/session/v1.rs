@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::input::Input;
 use super::leave::Leave;
+use super::meter::Meter;
 use super::output::Output;
 use super::{Ended, Service, fail, tidy};
 use crate::clock;
@@ -35,13 +36,18 @@ where
     input.set_limits(v1::limits(max_value_bytes));
     let mut session =
         Session { service, max_value_bytes, output: Output::default(), scratch: Vec::new() };
+    let mut meter = Meter::new(&leave.entry);
     loop {
         match input.next() {
-            Ok(Some(message)) => session.answer(&message).await,
+            Ok(Some(message)) => {
+                meter.count();
+                session.answer(&message).await;
+            }
             Ok(None) => {
                 if let Err(error) = session.output.flush(stream).await {
                     return Ended::Broken(error);
                 }
+                meter.tell(&mut input, &mut session.output);
                 tidy(&mut session.scratch);
                 let read = tokio::select! {
                     biased;

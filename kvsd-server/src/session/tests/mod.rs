@@ -33,6 +33,7 @@ use tokio::time::Instant;
 use self::engine::MapEngine;
 use super::{Ended, Newcomer, Service, run};
 use crate::auth::Authenticator;
+use crate::server::roster::{self, Roster};
 use crate::server::stop::Stopper;
 use crate::users::{Password, StoredHash, UserName, Users};
 
@@ -41,6 +42,7 @@ struct Bench {
     engine: Arc<MapEngine>,
     service: Arc<Service>,
     stopper: Stopper,
+    roster: Arc<Roster>,
 }
 
 impl Bench {
@@ -63,8 +65,9 @@ impl Bench {
     fn with(authenticator: Authenticator, max_value_bytes: usize) -> Self {
         let engine = Arc::new(MapEngine::default());
         let shared: Arc<MapEngine> = Arc::clone(&engine);
-        let service = Service { engine: shared, authenticator, max_value_bytes };
-        Self { engine, service: Arc::new(service), stopper: Stopper::new() }
+        let metrics = Arc::default();
+        let service = Service { engine: shared, authenticator, metrics, max_value_bytes };
+        Self { engine, service: Arc::new(service), stopper: Stopper::new(), roster: Arc::default() }
     }
 
     /// A client whose connection is open and about which nothing is known.
@@ -76,9 +79,14 @@ impl Bench {
         let (ours, mut theirs) = tokio::io::duplex(pipe_bytes);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
-        let newcomer = arriving(Duration::from_secs(3600));
-        let session =
-            tokio::spawn(async move { run(&mut theirs, &service, newcomer, &mut stop).await });
+        let guest = self.roster.enter(roster::Peer::Embedded);
+        let entry = Arc::clone(guest.entry());
+        let newcomer = Newcomer { entry, ..arriving(Duration::from_secs(3600)) };
+        let session = tokio::spawn(async move {
+            let ended = run(&mut theirs, &service, newcomer, &mut stop).await;
+            drop(guest);
+            ended
+        });
         let decoder = Decoder::new(ANY);
         let assembler = Assembler::new(Sender::Server, ANY);
         Peer { stream: ours, buffer: BytesMut::new(), decoder, assembler, session }
@@ -215,7 +223,8 @@ impl Peer {
 
 /// A client in this process that has so long to say who it is.
 fn arriving(patience: Duration) -> Newcomer {
-    Newcomer { from: None, certified: None, deadline: Instant::now() + patience }
+    let entry = Arc::clone(Arc::<Roster>::default().enter(roster::Peer::Embedded).entry());
+    Newcomer { entry, certified: None, deadline: Instant::now() + patience }
 }
 
 fn id_of(number: u64) -> RequestId {

@@ -39,6 +39,7 @@ use self::parts::Parts;
 use self::requests::Requests;
 use super::input::Input;
 use super::leave::Leave;
+use super::meter::Meter;
 use super::output::{Output, Written};
 use super::{Ended, Service};
 
@@ -61,6 +62,7 @@ where
         requests: Requests::new(service),
         in_flight: InFlight::new(service.max_value_bytes),
         output: Output::default(),
+        meter: Meter::new(&leave.entry),
         phase: Phase::Open,
     };
     let mut asked = pin!(leave.asked());
@@ -74,6 +76,7 @@ struct Session<'s, S> {
     requests: Requests<'s>,
     in_flight: InFlight,
     output: Output,
+    meter: Meter,
     phase: Phase,
 }
 
@@ -152,6 +155,7 @@ where
         self.in_flight.poll(cx, &mut self.output);
         self.say_the_last_word();
         let written = self.output.poll_write(cx, self.stream)?;
+        self.meter.tell(&mut self.input, &mut self.output);
         if self.output_has_room() {
             self.in_flight.forget_told();
         }
@@ -163,6 +167,7 @@ where
         while self.can_take() && !self.requests.are_tired() {
             let taken = match self.input.next() {
                 Ok(Some(message)) => self.parts.take(&message, |message, backing| {
+                    self.meter.count();
                     self.requests.take(message, backing, &mut self.in_flight, &mut self.output)
                 }),
                 Ok(None) => break,
@@ -188,6 +193,9 @@ where
                 match &ended {
                     Ended::Stopped => Reply::encode_last(FailCode::Closing, STOPPING, out),
                     Ended::Revoked => Reply::encode_last(FailCode::Unauthenticated, REVOKED, out),
+                    Ended::Evicted(why) => {
+                        Reply::encode_last(FailCode::Closing, &why.to_string(), out);
+                    }
                     Ended::Garbled(error) => {
                         Reply::encode_last(FailCode::Protocol, &error.to_string(), out);
                     }
@@ -201,7 +209,7 @@ where
                     | Ended::Dismissed
                     | Ended::Unencrypted(_)
                     | Ended::TimedOut
-                    | Ended::Denied(_)
+                    | Ended::Denied(..)
                     | Ended::Broken(_) => {}
                 }
                 Phase::Closing(ended)
