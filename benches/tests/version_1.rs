@@ -5,7 +5,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use kvsd_server::users::{Password, StoredHash, UserName, Users};
+use kvsd_server::users::{Grants, Password, StoredHash, UserName, Users};
 use kvsd_server::{Config, Server};
 use kvsd_v1::client::Api;
 use kvsd_v1::client::tcp::UnauthenticatedClient;
@@ -68,7 +68,7 @@ fn encrypt(config: &mut Config, folder: &Path) {
 fn with_user(config: &mut Config, folder: &Path) {
     let path = folder.join("users");
     let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-    Users::edit(&path, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+    Users::edit(&path, |users| users.add(UserName::parse("app").unwrap(), hash, Grants::all())).unwrap();
     config.users = Some(path);
 }
 

@@ -32,7 +32,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(crate) use self::renew::{Renew, Renewed};
 use crate::secret_file;
-use crate::users::{HashError, Password, PasswordError, StoredHash, UserName, Users, UsersError};
+use crate::users::{
+    Grants, HashError, Password, PasswordError, StoredHash, UserName, Users, UsersError,
+};
 
 /// What to make.
 #[derive(Debug, Clone)]
@@ -80,7 +82,7 @@ impl Init {
         let certificates = Certificates::issue(&self.names)?;
         let password = Password::generate()?;
         let mut users = Users::default();
-        users.add(self.user.clone(), StoredHash::of(&password)?)?;
+        users.add(self.user.clone(), StoredHash::of(&password)?, Grants::all())?;
 
         let tls = self.folder.join("tls");
         let make = |source| InitError::Create { path: tls.clone(), source };
@@ -328,7 +330,7 @@ mod tests {
 
     use super::*;
     use crate::config::Layers;
-    use crate::users::HashMemory;
+    use crate::users::{HashMemory, User};
 
     fn init(folder: &Path) -> Init {
         Init {
@@ -354,7 +356,8 @@ mod tests {
         layers.file(&folder.join(CONFIG)).unwrap();
         layers.resolve().unwrap().check().unwrap();
         let users = Users::load(&folder.join(USERS)).unwrap();
-        let (name, hash) = users.iter().next().unwrap();
+        let User { name, hash, grants } = users.iter().next().unwrap();
+        assert_eq!(*grants, Grants::all());
         assert_eq!(name.as_str(), "app");
         assert!(hash.matches(&made.password, &mut HashMemory::default()));
     }

@@ -22,7 +22,8 @@ fn tls_server(hosts: &[&str]) -> (Server, Certificates) {
     let folder = tempfile::tempdir().unwrap();
     let certificates = Certificates::make(folder.path(), "one", hosts);
     let mut add = binary(env!("CARGO_BIN_EXE_kvsd-server"));
-    add.args(["user", "add", "app", "--users", "users"]).current_dir(folder.path());
+    add.args(["user", "add", "app", "--users", "users", "--grant", "write@*"])
+        .current_dir(folder.path());
     let output = run_with_input(&mut add, format!("{PASSWORD}\n").as_bytes());
     assert!(output.status.success(), "{output:?}");
     let file = |path: &Path| path.to_str().unwrap().to_owned();

@@ -404,25 +404,74 @@ fn users_are_added_listed_and_removed() {
     let add = ["user", "add", "app", "--users", "users"];
     let output = run_with_input(path, &add, "correct horse\n");
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("may log in and no more"), "{}", stderr(&output));
     assert_eq!(stdout(&output), "");
     assert_eq!(std::fs::metadata(&users).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(!std::fs::read_to_string(&users).unwrap().contains("correct"));
 
-    let output = run(path, &["user", "add", "ops", "--users", "users", "--generate"]);
+    let add = ["user", "add", "ops", "--users", "users", "--generate"];
+    let grants = ["--grant", "read@*", "--grant", "admin@logs-*"];
+    let output = run(path, &[&add[..], &grants[..]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     let password = stdout(&output).strip_suffix('\n').unwrap();
     assert_eq!(password.len(), 32);
     assert!(!stderr(&output).contains(password));
 
-    assert_eq!(stdout(&run(path, &["user", "list", "--users", "users"])), "app\nops\n");
+    assert_eq!(
+        stdout(&run(path, &["user", "list", "--users", "users"])),
+        "app\t\nops\tread@*,admin@logs-*\n"
+    );
     let mut by_variable = binary(path);
     by_variable.args(["user", "list"]).env("KVSD_SERVER_USERS", "users");
-    assert_eq!(stdout(&by_variable.output().unwrap()), "app\nops\n");
+    assert_eq!(stdout(&by_variable.output().unwrap()), "app\t\nops\tread@*,admin@logs-*\n");
 
     let remove = ["user", "remove", "app", "--users", "users"];
     assert!(run(path, &remove).status.success());
-    assert_eq!(stdout(&run(path, &["user", "list", "--users", "users"])), "ops\n");
+    assert_eq!(
+        stdout(&run(path, &["user", "list", "--users", "users"])),
+        "ops\tread@*,admin@logs-*\n"
+    );
     assert_refused(&run(path, &remove), 1, &["no user app"]);
+}
+
+#[test]
+fn grants_are_given_and_taken_and_a_password_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let line =
+        || std::fs::read_to_string(path.join("users")).unwrap().lines().last().map(str::to_owned);
+    let user = |action: &str, grants: &[&str]| {
+        run(path, &[&["user", action, "app", "--users", "users"][..], grants].concat())
+    };
+    let add = ["user", "add", "app", "--users", "users", "--grant=write@a"];
+    assert!(run_with_input(path, &add, "one").status.success());
+    let output = user("grant", &["read@a", "admin@b*"]);
+    assert!(stderr(&output).contains("may do now: read@a,admin@b*"), "{}", stderr(&output));
+    let output = user("revoke", &["read@a"]);
+    assert!(stderr(&output).contains("may do now: admin@b*"), "{}", stderr(&output));
+
+    let before = line().unwrap();
+    assert_refused(&user("revoke", &["write@a"]), 1, &["does not have that grant", "admin@b*"]);
+    assert_refused(&user("grant", &["owner@a"]), 2, &["read, write or admin"]);
+    assert_refused(&user("grant", &["write"]), 2, &["ROLE@TABLE"]);
+    assert_refused(&user("grant", &["write@../a"]), 2, &["table"]);
+    assert_refused(&user("grant", &[]), 2, &["ROLE@TABLE"]);
+    assert_refused(
+        &run(path, &["user", "grant", "eve", "read@a", "--users", "users"]),
+        1,
+        &["no user eve"],
+    );
+    assert_eq!(line().unwrap(), before);
+
+    let change = ["user", "password", "app", "--users", "users"];
+    assert!(run_with_input(path, &change, "two").status.success());
+    let after = line().unwrap();
+    assert_ne!(after, before);
+    assert!(after.ends_with(":admin@b*") && !after.contains("two"), "the grants stay");
+    let unknown = ["user", "password", "eve", "--users", "users"];
+    assert_refused(&run_with_input(path, &unknown, "two"), 1, &["no user eve"]);
+    assert_refused(&run_with_input(path, &change, ""), 1, &["must not be empty"]);
+    assert_eq!(line().unwrap(), after);
 }
 
 #[test]
@@ -432,7 +481,7 @@ fn users_of_an_init_folder_are_found_by_folder_and_by_configuration() {
     assert!(run(path, &["init", "--user", "first"]).status.success());
     for place in [["--data-dir", "kvsd-data"], ["--config", "kvsd-data/kvsd.toml"]] {
         let output = run(path, &[["user", "list"], place].concat());
-        assert_eq!(stdout(&output), "first\n", "{}", stderr(&output));
+        assert_eq!(stdout(&output), "first\tadmin@*\n", "{}", stderr(&output));
     }
 }
 

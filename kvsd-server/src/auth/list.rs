@@ -1,16 +1,19 @@
 //! The users as their file names them, and who of them is logged in.
 //!
-//! A user whose line changes is another user: its logins end with the old one, and so does what was
-//! remembered of its password. Next file to read: `attempts`.
+//! A user whose line changes, its grants included, is another user: its logins end with the old one,
+//! and so does what was remembered of its password. Next file to read: `attempts`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::warn;
 
+use super::access::{Need, Operation};
 use super::seal::{Memory, Sealed};
-use crate::users::{StoredHash, UserName, Users};
+use crate::users::{self, Grants, StoredHash, Users};
 
 /// The users of one reading of their file.
 #[derive(Default)]
@@ -20,9 +23,10 @@ pub(super) struct List {
     pub(super) decoys: Vec<StoredHash>,
 }
 
-/// One user, with one password.
+/// One user, with one password and what it may do.
 pub(super) struct User {
     pub(super) hash: StoredHash,
+    grants: Arc<Grants>,
     /// True once the user has gone from the list, which ends its logins.
     gone: watch::Sender<bool>,
     /// The password, if it was right lately.
@@ -32,13 +36,17 @@ pub(super) struct User {
 impl List {
     /// These users; those of the list before that are the same remain who they are.
     pub(super) fn new(users: &Users, before: &Self) -> Self {
-        let entry = |(name, hash): (&UserName, &StoredHash)| {
-            let name: Box<[u8]> = name.as_str().as_bytes().into();
-            let same = before.users.get(&name).filter(|user| user.hash.as_str() == hash.as_str());
-            let user = same.map_or_else(|| Arc::new(User::new(hash)), Arc::clone);
+        let entry = |listed: &users::User| {
+            let name: Box<[u8]> = listed.name.as_str().as_bytes().into();
+            let same = before.users.get(&name).filter(|user| user.is(listed));
+            let user = same.map_or_else(|| Arc::new(User::new(listed)), Arc::clone);
+            if same.is_none() && listed.grants.is_empty() {
+                let user = listed.name.as_str();
+                warn!(user, "may log in and no more: see `kvsd-server user grant`");
+            }
             (name, user)
         };
-        let decoys: Vec<_> = users.iter().map(|(_, hash)| hash.clone()).collect();
+        let decoys: Vec<_> = users.iter().map(|user| user.hash.clone()).collect();
         Self {
             users: users.iter().map(entry).collect(),
             // Where nobody is known, being unknown costs what it did.
@@ -67,12 +75,22 @@ impl List {
 }
 
 impl User {
-    fn new(hash: &StoredHash) -> Self {
-        Self { hash: hash.clone(), gone: watch::Sender::new(false), memory: Mutex::default() }
+    fn new(listed: &users::User) -> Self {
+        Self {
+            hash: listed.hash.clone(),
+            grants: Arc::new(listed.grants.clone()),
+            gone: watch::Sender::new(false),
+            memory: Mutex::default(),
+        }
+    }
+
+    fn is(&self, listed: &users::User) -> bool {
+        self.hash.as_str() == listed.hash.as_str() && *self.grants == listed.grants
     }
 
     pub(super) fn login(&self) -> Login {
-        Login(Some(self.gone.subscribe()))
+        let (gone, grants) = (self.gone.subscribe(), Arc::clone(&self.grants));
+        Login(Some(Known { gone, grants }))
     }
 
     pub(super) fn remembers(&self, sealed: &Sealed, now: Instant) -> bool {
@@ -91,21 +109,66 @@ impl User {
     }
 }
 
-/// That a client was let in.
+/// That a client was let in, and what it may do.
 #[derive(Debug, Clone)]
-pub(crate) struct Login(Option<watch::Receiver<bool>>);
+pub(crate) struct Login(Option<Known>);
+
+#[derive(Debug, Clone)]
+struct Known {
+    gone: watch::Receiver<bool>,
+    grants: Arc<Grants>,
+}
 
 impl Login {
-    /// Of a client that need not say who it is: it never ends.
+    /// Of a client that need not say who it is: it never ends, and may do everything.
     pub(crate) fn of_anyone() -> Self {
         Self(None)
     }
 
-    /// Waits until the user has gone or has another password.
+    /// Checks that the client may do this with the table.
+    pub(crate) fn check(&self, operation: Operation, table: &str) -> Result<(), Forbidden> {
+        let may = match operation.need() {
+            Need::Nothing | Need::OfEachPart | Need::RoleToSee(_) => true,
+            Need::Role(role) => self.0.as_ref().is_none_or(|it| it.grants.allow(role, table)),
+            Need::Socket => false,
+        };
+        if may { Ok(()) } else { Err(Forbidden(operation)) }
+    }
+
+    /// Whether the client may be told that there is a table of this name.
+    pub(crate) fn may_see(&self, table: &str) -> bool {
+        let Need::RoleToSee(role) = Operation::Tables.need() else {
+            return false;
+        };
+        self.0.as_ref().is_none_or(|user| user.grants.allow(role, table))
+    }
+
+    /// Waits until the user has gone, or has another password or other grants.
     pub(crate) async fn revoked(&mut self) {
         match &mut self.0 {
-            Some(user) => drop(user.wait_for(|gone| *gone).await),
+            Some(user) => drop(user.gone.wait_for(|gone| *gone).await),
             None => std::future::pending().await,
+        }
+    }
+}
+
+/// That a user may not do something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forbidden(Operation);
+
+/// Names no table: whoever asks knows which one it was.
+impl fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.name();
+        match self.0.need() {
+            Need::Role(role) => write!(
+                f,
+                "this user may not do that ({name}): it takes the role {role} on the table, which \
+                 `kvsd-server user grant` gives"
+            ),
+            Need::Nothing | Need::OfEachPart | Need::RoleToSee(_) | Need::Socket => {
+                write!(f, "that is for the administrators' socket only ({name})")
+            }
         }
     }
 }

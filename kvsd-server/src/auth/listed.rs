@@ -156,7 +156,7 @@ const MAX_WAIT: Duration = Duration::from_secs(10);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::users::UserName;
+    use crate::users::{Grants, UserName};
 
     impl Listed {
         /// Whether this client is let in.
@@ -179,7 +179,7 @@ mod tests {
         for (name, password) in pairs {
             let password = Password::new(password.as_bytes().to_vec()).unwrap();
             let hash = StoredHash::of(&password).unwrap();
-            users.add(UserName::parse(name).unwrap(), hash).unwrap();
+            users.add(UserName::parse(name).unwrap(), hash, Grants::all()).unwrap();
         }
         users
     }
@@ -357,7 +357,7 @@ mod tests {
         users.remove(&name).unwrap();
         if let Some(password) = password {
             let password = Password::new(password.as_bytes().to_vec()).unwrap();
-            users.add(name, StoredHash::of(&password).unwrap()).unwrap();
+            users.add(name, StoredHash::of(&password).unwrap(), Grants::all()).unwrap();
         }
     }
 

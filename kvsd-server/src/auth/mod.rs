@@ -1,6 +1,6 @@
-//! Checks who a client is.
+//! Checks who a client is, and what it may do.
 //!
-//! Knows users and passwords; never connections or what a user may do. Hashing is what an attacker
+//! Knows users, passwords and grants; never connections or how an operation is carried out. Hashing is what an attacker
 //! would have us do all day, so it runs on a few threads at most, behind a queue with an end, and
 //! an unknown name costs what a known one does. Only failures are limited, for each user from each
 //! address; what was right is remembered for ten minutes and then forgotten.
@@ -10,8 +10,9 @@
 //! ```
 //!
 //! The order matters: whoever has failed too often is not told either what would have been right.
-//! Next file to read: `listed`.
+//! Next file to read: `listed`, and `access` for what may be done.
 
+pub(crate) mod access;
 mod attempts;
 mod list;
 mod listed;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::time::Instant;
 
-pub(crate) use self::list::Login;
+pub(crate) use self::list::{Forbidden, Login};
 use self::listed::Listed;
 use crate::users::Users;
 
@@ -100,7 +101,7 @@ impl Authenticator {
     }
 
     /// Lets in these users from now on, who may be none. Whoever is not among them, or has another
-    /// password, has its logins ended; tells how many were added, removed and changed.
+    /// password or other grants, has its logins ended; tells how many were added, removed and changed.
     pub(crate) fn replace(&self, users: &Users) -> usize {
         match &self.0 {
             Mode::Anyone => 0,

@@ -10,7 +10,7 @@ use kvsd::TableName;
 use crate::config::{DEFAULT_PORT, keys};
 use crate::engine::BackupName;
 use crate::init::HostName;
-use crate::users::UserName;
+use crate::users::{Grant, UserName};
 
 /// The server of kvsd, the typed key/value store for async Rust.
 ///
@@ -213,12 +213,54 @@ pub(super) enum UserAction {
         name: UserName,
         #[command(flatten)]
         file: UsersFile,
-        /// Make a random password and print it, this once, on standard output
-        #[arg(long, conflicts_with = "password_stdin")]
-        generate: bool,
-        /// Read the password from standard input even if that is a terminal
-        #[arg(long)]
-        password_stdin: bool,
+        #[command(flatten)]
+        password: PasswordFrom,
+        /// What the user may do: read@TABLE, write@TABLE or admin@TABLE, where TABLE is a name, the
+        /// start of names and `*`, or `*`. May be given several times; without it the user may log in
+        /// and no more
+        #[arg(long, value_name = "ROLE@TABLE")]
+        grant: Vec<Grant>,
+    },
+    /// Let a user do more
+    ///
+    /// A role includes those below it: admin (drop the table), write, read. One role on the same
+    /// TABLE takes the place of another. The user's connections end within a second, and come back
+    /// with what they may do now.
+    #[command(next_line_help = true)]
+    Grant {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        /// What it may do, such as write@orders, read@logs-* or admin@*
+        #[arg(required = true, value_name = "ROLE@TABLE")]
+        grants: Vec<Grant>,
+        #[command(flatten)]
+        file: UsersFile,
+    },
+    /// Take away what a user was granted
+    #[command(next_line_help = true)]
+    Revoke {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        /// What it may do no more, as `kvsd-server user list` shows it
+        #[arg(required = true, value_name = "ROLE@TABLE")]
+        grants: Vec<Grant>,
+        #[command(flatten)]
+        file: UsersFile,
+    },
+    /// Give a user another password
+    ///
+    /// The password comes from where that of a new user does.
+    #[command(next_line_help = true)]
+    Password {
+        /// The name
+        #[arg(value_parser = UserName::parse)]
+        name: UserName,
+        #[command(flatten)]
+        file: UsersFile,
+        #[command(flatten)]
+        password: PasswordFrom,
     },
     /// Remove a user
     #[command(next_line_help = true)]
@@ -229,12 +271,23 @@ pub(super) enum UserAction {
         #[command(flatten)]
         file: UsersFile,
     },
-    /// Print the users' names, one a line
+    /// Print the users, one a line: the name, and behind a tab what it may do
     #[command(next_line_help = true)]
     List {
         #[command(flatten)]
         file: UsersFile,
     },
+}
+
+/// Where a password comes from, if not from the terminal.
+#[derive(Debug, Args)]
+pub(super) struct PasswordFrom {
+    /// Make a random password and print it, this once, on standard output
+    #[arg(long, conflicts_with = "password_stdin")]
+    pub(super) generate: bool,
+    /// Read the password from standard input even if that is a terminal
+    #[arg(long)]
+    pub(super) password_stdin: bool,
 }
 
 /// Which users file is meant.

@@ -1,28 +1,35 @@
-//! `kvsd-server user`: add, remove and list who may log in.
+//! `kvsd-server user`: who may log in, with which password, and what they may do.
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::args::{UserAction, UsersFile};
+use super::args::{PasswordFrom, UserAction, UsersFile};
 use super::exit::Failure;
 use super::serve::layers_beside;
 use crate::init;
 use crate::users::{
-    HashError, MAX_PASSWORD_BYTES, Password, PasswordError, StoredHash, UserName, Users, UsersError,
+    Grant, Grants, HashError, MAX_PASSWORD_BYTES, Password, PasswordError, StoredHash, UserName,
+    Users, UsersError,
 };
 
 /// Carries out one action.
 pub(super) fn run(action: UserAction) -> Result<(), Failure> {
     match action {
-        UserAction::Add { name, file, generate, password_stdin } => {
-            let source = match (generate, password_stdin || !io::stdin().is_terminal()) {
-                (true, _) => Source::Random,
-                (false, true) => Source::StandardInput,
-                (false, false) => Source::Terminal,
-            };
-            add(name, file.find()?, source).map_err(Failure::other)
+        UserAction::Add { name, file, password, grant } => {
+            add(&name, file.find()?, password.into(), grant).map_err(Failure::other)
+        }
+        UserAction::Password { name, file, password } => {
+            set_password(&name, file.find()?, password.into()).map_err(Failure::other)
+        }
+        UserAction::Grant { name, grants, file } => {
+            let change = |users: &mut Users| users.grant(&name, grants);
+            change_grants(&name, file.find()?, change).map_err(Failure::other)
+        }
+        UserAction::Revoke { name, grants, file } => {
+            let change = |users: &mut Users| users.revoke(&name, &grants);
+            change_grants(&name, file.find()?, change).map_err(Failure::other)
         }
         UserAction::Remove { name, file } => remove(&name, file.find()?).map_err(Failure::other),
         UserAction::List { file } => list(file.find()?).map_err(Failure::other),
@@ -37,24 +44,84 @@ enum Source {
     Terminal,
 }
 
-fn add(name: UserName, file: PathBuf, source: Source) -> Result<(), UserError> {
-    if file.exists() && Users::load(&file)?.contains(&name) {
+impl From<PasswordFrom> for Source {
+    fn from(PasswordFrom { generate, password_stdin }: PasswordFrom) -> Self {
+        match (generate, password_stdin || !io::stdin().is_terminal()) {
+            (true, _) => Self::Random,
+            (false, true) => Self::StandardInput,
+            (false, false) => Self::Terminal,
+        }
+    }
+}
+
+impl Source {
+    fn password(self, name: &UserName) -> Result<Password, UserError> {
+        Ok(match self {
+            Self::Random => Password::generate()?,
+            Self::StandardInput => Password::new(one_line(io::stdin().lock())?)?,
+            Self::Terminal => ask(name)?,
+        })
+    }
+
+    /// Shows a password that nobody knows yet.
+    fn show(self, password: &Password) -> Result<(), UserError> {
+        if let Self::Random = self {
+            let mut line = password.expose().to_vec();
+            line.push(b'\n');
+            io::stdout().write_all(&line).map_err(UserError::Print)?;
+        }
+        Ok(())
+    }
+}
+
+fn add(name: &UserName, file: PathBuf, source: Source, given: Vec<Grant>) -> Result<(), UserError> {
+    let mut grants = Grants::default();
+    given.into_iter().try_for_each(|grant| grants.add(grant)).map_err(UsersError::from)?;
+    if file.exists() && Users::load(&file)?.contains(name) {
         // Said before a password is asked for; the edit below decides.
-        return Err(UsersError::Exists { name }.into());
+        return Err(UsersError::Exists { name: name.clone() }.into());
     }
-    let password = match source {
-        Source::Random => Password::generate()?,
-        Source::StandardInput => Password::new(one_line(io::stdin().lock())?)?,
-        Source::Terminal => ask(&name)?,
-    };
+    let password = source.password(name)?;
     let hash = StoredHash::of(&password)?;
-    Users::edit(&file, |users| users.add(name.clone(), hash))?;
-    if let Source::Random = source {
-        let mut line = password.expose().to_vec();
-        line.push(b'\n');
-        io::stdout().write_all(&line).map_err(UserError::Print)?;
-    }
+    let may_nothing = grants.is_empty();
+    Users::edit(&file, |users| users.add(name.clone(), hash, grants))?;
+    source.show(&password)?;
     note(&format!("user {name} added; a running server knows within a second"));
+    if may_nothing {
+        note(&format!(
+            "it may log in and no more: see `kvsd-server user grant {name} write@TABLE`, or \
+             write@* for all tables"
+        ));
+    }
+    Ok(())
+}
+
+fn set_password(name: &UserName, file: PathBuf, source: Source) -> Result<(), UserError> {
+    if !Users::load(&file)?.contains(name) {
+        // Said before a password is asked for; the edit below decides.
+        return Err(UsersError::Unknown { name: name.clone() }.into());
+    }
+    let password = source.password(name)?;
+    let hash = StoredHash::of(&password)?;
+    Users::edit(&file, |users| users.set_password(name, hash))?;
+    source.show(&password)?;
+    note(&format!("user {name} has another password; a running server knows within a second"));
+    Ok(())
+}
+
+fn change_grants(
+    name: &UserName,
+    file: PathBuf,
+    change: impl FnOnce(&mut Users) -> Result<(), UsersError>,
+) -> Result<(), UserError> {
+    // A change makes no file.
+    Users::load(&file)?;
+    let now = Users::edit(&file, |users| {
+        change(users)?;
+        Ok(users.grants(name).map(ToString::to_string).unwrap_or_default())
+    })?;
+    let now = if now.is_empty() { "nothing" } else { &now };
+    note(&format!("user {name} may do now: {now}; a running server knows within a second"));
     Ok(())
 }
 
@@ -68,9 +135,10 @@ fn remove(name: &UserName, file: PathBuf) -> Result<(), UserError> {
 
 fn list(file: PathBuf) -> Result<(), UserError> {
     let mut text = String::new();
-    for name in Users::load(&file)?.names() {
-        text.push_str(name.as_str());
-        text.push('\n');
+    let users = Users::load(&file)?;
+    for name in users.names() {
+        let grants = users.grants(name).map(ToString::to_string).unwrap_or_default();
+        text.push_str(&format!("{name}\t{grants}\n"));
     }
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(UserError::Print(error)),

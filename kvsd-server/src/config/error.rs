@@ -129,14 +129,14 @@ pub enum ConfigError {
     /// No users file.
     #[error(
         "no users are configured; give --users FILE, made with \
-         `kvsd-server user add NAME --users FILE`, or run `kvsd-server init`; \
+         `kvsd-server user add NAME --grant 'write@*' --users FILE`, or run `kvsd-server init`; \
          for development on this machine, --dev accepts any credentials"
     )]
     NoUsersFile,
     /// A users file without a user.
     #[error(
         "the users file {path} has no user; add one with \
-         `kvsd-server user add NAME --users {path}`",
+         `kvsd-server user add NAME --grant 'write@*' --users {path}`",
         path = path.display()
     )]
     NoUsers {

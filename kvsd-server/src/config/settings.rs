@@ -264,7 +264,7 @@ const LARGEST_CACHE_BYTES: usize = 1 << 40;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::users::{Password, StoredHash, UserName};
+    use crate::users::{Grants, Password, StoredHash, UserName};
 
     #[test]
     fn backups_do_not_go_among_the_tables() {
@@ -287,7 +287,10 @@ mod tests {
     fn insecure_with_users(folder: &Path) -> Config {
         let users = folder.join("users");
         let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-        Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+        Users::edit(&users, |users| {
+            users.add(UserName::parse("app").unwrap(), hash, Grants::all())
+        })
+        .unwrap();
         Config { insecure: true, users: Some(users), ..Config::default() }
     }
 

@@ -236,14 +236,17 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::server::open_engine;
-    use crate::users::{Password, StoredHash, UserName, Users};
+    use crate::users::{Grants, Password, StoredHash, UserName, Users};
 
     #[tokio::test]
     async fn whoever_is_refused_is_counted_once_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let users = folder.path().join("users");
         let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-        Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+        Users::edit(&users, |users| {
+            users.add(UserName::parse("app").unwrap(), hash, Grants::all())
+        })
+        .unwrap();
         let config = Config {
             insecure: true,
             users: Some(users),

@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::users::{Password, StoredHash, UserName};
+    use crate::users::{Grants, Password, StoredHash, UserName};
 
     #[test]
     fn a_file_that_could_not_be_read_is_tried_again_and_told_of_once() {
@@ -222,7 +222,8 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = |name: &str| folder.path().join(name);
             let hash = StoredHash::of(&Password::new(b"one".to_vec()).unwrap()).unwrap();
-            Users::edit(&path("users"), |users| users.add(name("app"), hash)).unwrap();
+            Users::edit(&path("users"), |users| users.add(name("app"), hash, Grants::all()))
+                .unwrap();
             new_certificate(&path("cert"), &path("key"));
             let config = Config {
                 users: Some(path("users")),

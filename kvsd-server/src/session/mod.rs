@@ -144,7 +144,7 @@ pub(crate) enum Ended {
     Left,
     /// The server stops.
     Stopped,
-    /// The client's user is no more, or has another password.
+    /// The client's user is no more, or has another password or other grants.
     Revoked,
     /// The connection was ended from outside.
     Evicted(Eviction),

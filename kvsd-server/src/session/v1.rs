@@ -16,10 +16,13 @@ use super::leave::Leave;
 use super::meter::Meter;
 use super::output::Output;
 use super::{Ended, Service, fail, tidy};
+use crate::auth::access::Operation;
+use crate::auth::{Forbidden, Login};
 use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
+use crate::metrics::Refusal;
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -34,8 +37,13 @@ where
     // More than its clients take would be a value that they cannot read back.
     let max_value_bytes = service.max_value_bytes.min(v1::MAX_VALUE_BYTES);
     input.set_limits(v1::limits(max_value_bytes));
-    let mut session =
-        Session { service, max_value_bytes, output: Output::default(), scratch: Vec::new() };
+    let mut session = Session {
+        service,
+        login: leave.login.clone(),
+        max_value_bytes,
+        output: Output::default(),
+        scratch: Vec::new(),
+    };
     let mut meter = Meter::new(&leave.entry);
     loop {
         match input.next() {
@@ -78,6 +86,7 @@ where
 
 struct Session<'s> {
     service: &'s Service,
+    login: Login,
     max_value_bytes: usize,
     output: Output,
     /// Where the engine puts the value of a read.
@@ -86,7 +95,15 @@ struct Session<'s> {
 
 impl Session<'_> {
     async fn answer(&mut self, message: &Message<'_>) {
-        match Request::parse(message) {
+        let request = Request::parse(message);
+        if let Ok(Some(request)) = &request
+            && let Err(forbidden) = self.check(request)
+        {
+            self.service.metrics.refuse(Refusal::Denied);
+            // Those clients know no code for it.
+            return self.fail(FailCode::Undefined, &forbidden.to_string());
+        }
+        match request {
             Ok(Some(Request::Ping { client_time })) => {
                 let server_time = clock::now_rfc3339();
                 Reply::Pong { client_time, server_time: &server_time }.encode(self.output.buffer());
@@ -100,6 +117,17 @@ impl Session<'_> {
             Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
             Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
         }
+    }
+
+    fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
+        let operation = match request {
+            Request::Get { .. } => Operation::Get,
+            Request::Set { .. } => Operation::Set,
+            Request::Delete { .. } => Operation::Delete,
+            // A second Authenticate is refused as such.
+            Request::Ping { .. } | Request::Authenticate { .. } => Operation::Ping,
+        };
+        self.login.check(operation, TABLE.as_str())
     }
 
     async fn get(&mut self, key: &[u8]) {

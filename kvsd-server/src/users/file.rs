@@ -1,5 +1,6 @@
 //! The users file: read, look up, change.
 
+use std::fmt;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use super::{HashError, StoredHash, UserName, UserNameError};
+use super::{Grant, GrantError, Grants, HashError, StoredHash, UserName, UserNameError};
 use crate::secret_file::{self, SecretFileError};
 
 /// The users of one file, with its comments.
@@ -21,7 +22,15 @@ pub struct Users {
 enum Line {
     /// A comment or an empty line, kept for the next reader.
     Comment(String),
-    User(UserName, StoredHash),
+    User(User),
+}
+
+/// A user's line.
+#[derive(Debug, Clone)]
+pub(crate) struct User {
+    pub(crate) name: UserName,
+    pub(crate) hash: StoredHash,
+    pub(crate) grants: Grants,
 }
 
 impl Users {
@@ -47,13 +56,15 @@ impl Users {
                 users.lines.push(Line::Comment(line.to_owned()));
                 continue;
             }
-            let (name, hash) = line.split_once(':').ok_or(wrong(LineReason::NoColon))?;
+            let (name, rest) = line.split_once(':').ok_or(wrong(LineReason::NoColon))?;
+            let (hash, grants) = rest.split_once(':').unwrap_or((rest, ""));
             let name = UserName::parse(name).map_err(|error| wrong(error.into()))?;
             let hash = StoredHash::parse(hash).map_err(|error| wrong(error.into()))?;
+            let grants = grants.parse().map_err(|error: GrantError| wrong(error.into()))?;
             if users.contains(&name) {
                 return Err(wrong(LineReason::Twice));
             }
-            users.lines.push(Line::User(name, hash));
+            users.lines.push(Line::User(User { name, hash, grants }));
         }
         Ok(users)
     }
@@ -83,12 +94,68 @@ impl Users {
     /// # Errors
     ///
     /// [`UsersError::Exists`] if there is one of that name.
-    pub fn add(&mut self, name: UserName, hash: StoredHash) -> Result<(), UsersError> {
+    pub fn add(
+        &mut self,
+        name: UserName,
+        hash: StoredHash,
+        grants: Grants,
+    ) -> Result<(), UsersError> {
         if self.contains(&name) {
             return Err(UsersError::Exists { name });
         }
-        self.lines.push(Line::User(name, hash));
+        self.lines.push(Line::User(User { name, hash, grants }));
         Ok(())
+    }
+
+    /// Gives a user another password.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError::Unknown`] if there is none of that name.
+    pub fn set_password(&mut self, name: &UserName, hash: StoredHash) -> Result<(), UsersError> {
+        self.get_mut(name)?.hash = hash;
+        Ok(())
+    }
+
+    /// Grants a user more; one role on a pattern takes the place of another.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError::Unknown`] if there is no user of that name; [`UsersError::Grant`] if it would
+    /// have too many grants.
+    pub fn grant(
+        &mut self,
+        name: &UserName,
+        grants: impl IntoIterator<Item = Grant>,
+    ) -> Result<(), UsersError> {
+        let user = self.get_mut(name)?;
+        grants.into_iter().try_for_each(|grant| user.grants.add(grant)).map_err(Into::into)
+    }
+
+    /// Takes grants away from a user.
+    ///
+    /// # Errors
+    ///
+    /// [`UsersError::Unknown`] if there is no user of that name; [`UsersError::NotGranted`] for the
+    /// first grant that it does not have.
+    pub fn revoke<'g>(
+        &mut self,
+        name: &UserName,
+        grants: impl IntoIterator<Item = &'g Grant>,
+    ) -> Result<(), UsersError> {
+        let user = self.get_mut(name)?;
+        grants.into_iter().try_for_each(|grant| match user.grants.remove(grant) {
+            true => Ok(()),
+            false => {
+                Err(UsersError::NotGranted { name: name.clone(), grants: user.grants.clone() })
+            }
+        })
+    }
+
+    /// What a user may do; `None` if there is none of that name.
+    #[must_use]
+    pub fn grants(&self, name: &UserName) -> Option<&Grants> {
+        self.iter().find(|user| user.name == *name).map(|user| &user.grants)
     }
 
     /// Removes a user.
@@ -97,7 +164,7 @@ impl Users {
     ///
     /// [`UsersError::Unknown`] if there is none of that name.
     pub fn remove(&mut self, name: &UserName) -> Result<(), UsersError> {
-        let is_it = |line: &Line| matches!(line, Line::User(other, _) if other == name);
+        let is_it = |line: &Line| matches!(line, Line::User(user) if user.name == *name);
         let place = self.lines.iter().position(is_it);
         let place = place.ok_or_else(|| UsersError::Unknown { name: name.clone() })?;
         self.lines.remove(place);
@@ -106,15 +173,24 @@ impl Users {
 
     /// The names, in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &UserName> {
-        self.iter().map(|(name, _)| name)
+        self.iter().map(|user| &user.name)
     }
 
     /// The users, in the order of the file.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&UserName, &StoredHash)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &User> {
         self.lines.iter().filter_map(|line| match line {
             Line::Comment(_) => None,
-            Line::User(name, hash) => Some((name, hash)),
+            Line::User(user) => Some(user),
         })
+    }
+
+    fn get_mut(&mut self, name: &UserName) -> Result<&mut User, UsersError> {
+        let mut users = self.lines.iter_mut().filter_map(|line| match line {
+            Line::Comment(_) => None,
+            Line::User(user) => Some(user),
+        });
+        let found = users.find(|user| user.name == *name);
+        found.ok_or_else(|| UsersError::Unknown { name: name.clone() })
     }
 
     /// Whether there is a user of this name.
@@ -140,10 +216,8 @@ impl Users {
         for line in &self.lines {
             match line {
                 Line::Comment(comment) => text.push_str(comment),
-                Line::User(name, hash) => {
-                    text.push_str(name.as_str());
-                    text.push(':');
-                    text.push_str(hash.as_str());
+                Line::User(User { name, hash, grants }) => {
+                    text.push_str(&format!("{name}:{}:{grants}", hash.as_str()));
                 }
             }
             text.push('\n');
@@ -191,8 +265,8 @@ fn io(action: &'static str, path: &Path, source: std::io::Error) -> UsersError {
 }
 
 /// What a new file starts with.
-const HEADER: &str = "# The users of kvsd, one a line: NAME:HASH (argon2id). \
-                      Change it with `kvsd-server user`.";
+const HEADER: &str = "# The users of kvsd, one a line: NAME:HASH:GRANTS (argon2id; \
+                      ROLE@TABLE,...). Change it with `kvsd-server user`.";
 
 /// Why the users cannot be read or changed.
 #[derive(Debug, Error)]
@@ -222,7 +296,9 @@ pub enum UsersError {
         source: LineError,
     },
     /// There is a user of that name.
-    #[error("there is a user {name} already; remove it first to give it another password")]
+    #[error(
+        "there is a user {name} already; `kvsd-server user password {name}` gives it another password"
+    )]
     Exists {
         /// The name.
         name: UserName,
@@ -233,6 +309,29 @@ pub enum UsersError {
         /// The name.
         name: UserName,
     },
+    /// A user cannot have these grants.
+    #[error(transparent)]
+    Grant(#[from] GrantError),
+    /// What was to be taken away was not granted.
+    #[error("user {name} does not have that grant; it has: {}", Shown(grants))]
+    NotGranted {
+        /// The user.
+        name: UserName,
+        /// What it has.
+        grants: Grants,
+    },
+}
+
+/// Grants for people.
+struct Shown<'g>(&'g Grants);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.is_empty() {
+            true => f.write_str("none"),
+            false => self.0.fmt(f),
+        }
+    }
 }
 
 /// A line of a users file that is not as it must be.
@@ -246,12 +345,14 @@ pub struct LineError {
 /// What is wrong with a line. Never shows the line: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 enum LineReason {
-    #[error("write NAME:HASH")]
+    #[error("write NAME:HASH:GRANTS")]
     NoColon,
     #[error(transparent)]
     Name(#[from] UserNameError),
     #[error(transparent)]
     Hash(#[from] HashError),
+    #[error(transparent)]
+    Grant(#[from] GrantError),
     #[error("this user stands on an earlier line already")]
     Twice,
 }
@@ -287,10 +388,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
         for user in ["app", "ops"] {
-            Users::edit(&path, |users| users.add(name(user), hash())).unwrap();
+            Users::edit(&path, |users| users.add(name(user), hash(), Grants::default())).unwrap();
         }
         assert_eq!(names(&path), ["app", "ops"]);
-        let again = Users::edit(&path, |users| users.add(name("app"), hash()));
+        let again = Users::edit(&path, |users| users.add(name("app"), hash(), Grants::default()));
         assert!(matches!(again, Err(UsersError::Exists { .. })));
         Users::edit(&path, |users| users.remove(&name("app"))).unwrap();
         assert_eq!(names(&path), ["ops"]);
@@ -303,16 +404,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
         secret_file::create(&path, b"# ours\n\n").unwrap();
-        Users::edit(&path, |users| users.add(name("app"), hash())).unwrap();
+        Users::edit(&path, |users| users.add(name("app"), hash(), Grants::default())).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, format!("# ours\n\napp:{HASH}\n"));
+        assert_eq!(text, format!("# ours\n\napp:{HASH}:\n"));
     }
 
     #[test]
     fn a_failed_change_leaves_the_file_untouched() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
-        Users::edit(&path, |users| users.add(name("app"), hash())).unwrap();
+        Users::edit(&path, |users| users.add(name("app"), hash(), Grants::default())).unwrap();
         let before = std::fs::read(&path).unwrap();
         let failed: Result<(), _> = Users::edit(&path, |users| {
             users.remove(&name("app"))?;
@@ -331,7 +432,7 @@ mod tests {
                 let path = &path;
                 scope.spawn(move || {
                     let user = name(&format!("user-{number}"));
-                    Users::edit(path, |users| users.add(user, hash())).unwrap();
+                    Users::edit(path, |users| users.add(user, hash(), Grants::default())).unwrap();
                 });
             }
         });
@@ -341,12 +442,42 @@ mod tests {
     #[test]
     fn wrong_lines_are_named() {
         let good = format!("app:{HASH}\n");
-        assert_eq!(reason("app"), (1, "write NAME:HASH".to_owned()));
+        assert_eq!(reason("app"), (1, "write NAME:HASH:GRANTS".to_owned()));
         assert_eq!(reason(&format!("\n{good}{good}")).0, 3);
         assert!(reason(&format!("{good}ops:secret")).1.contains("PHC"));
         assert!(!format!("{:?}", Users::parse("ops:canary")).contains("canary"));
         assert!(reason(&format!(":{HASH}")).1.contains("empty"));
         assert!(reason(&format!(" app:{HASH}")).1.contains("white space"));
+    }
+
+    #[test]
+    fn grants_stand_behind_the_hash_and_an_older_line_has_none() {
+        let text = format!("old:{HASH}\nnone:{HASH}:\napp:{HASH}:write@orders,read@*\n");
+        let mut users = Users::parse(&text).unwrap();
+        let shown = |users: &Users, of: &str| users.grants(&name(of)).unwrap().to_string();
+        assert_eq!(shown(&users, "old"), "");
+        assert_eq!(shown(&users, "none"), "");
+        assert_eq!(shown(&users, "app"), "write@orders,read@*");
+        assert_eq!(reason(&format!("app:{HASH}:owner@x")).1, GrantError::Role.to_string());
+
+        let grant = |text: &str| text.parse::<Grant>().unwrap();
+        users.grant(&name("old"), [grant("read@a"), grant("admin@b")]).unwrap();
+        users.grant(&name("old"), [grant("write@a")]).unwrap();
+        assert_eq!(shown(&users, "old"), "write@a,admin@b");
+        users.revoke(&name("old"), [&grant("admin@b")]).unwrap();
+        assert_eq!(shown(&users, "old"), "write@a");
+        let error = users.revoke(&name("old"), [&grant("read@a")]).unwrap_err();
+        assert_eq!(error.to_string(), "user old does not have that grant; it has: write@a");
+        let error = users.grant(&name("eve"), [grant("read@a")]).unwrap_err();
+        assert!(matches!(error, UsersError::Unknown { .. }));
+    }
+
+    #[test]
+    fn another_password_leaves_the_grants() {
+        let mut users = Users::parse(&format!("app:{HASH}:read@a\n")).unwrap();
+        let other = HASH.replace("Zm9v", "YmFy");
+        users.set_password(&name("app"), StoredHash::parse(&other).unwrap()).unwrap();
+        assert_eq!(users.to_text(), format!("app:{other}:read@a\n"));
     }
 
     #[test]
@@ -367,7 +498,10 @@ mod tests {
         fn what_is_read_is_written_back(
             names in prop::collection::btree_set("[^\\s\\p{Cc}:#][^\\s\\p{Cc}:]{0,20}", 0..6),
         ) {
-            let text: String = names.iter().map(|name| format!("{name}:{HASH}\n")).collect();
+            let grants = ["", "read@a", "admin@*", "write@orders-*,read@default"];
+            let lines = names.iter().zip(grants.iter().cycle());
+            let text: String =
+                lines.map(|(name, grants)| format!("{name}:{HASH}:{grants}\n")).collect();
             let users = Users::parse(&text).unwrap();
             prop_assert_eq!(users.to_text(), text);
             prop_assert_eq!(users.names().count(), names.len());

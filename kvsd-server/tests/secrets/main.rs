@@ -10,7 +10,7 @@ mod support;
 use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
-use kvsd_server::users::{Password, StoredHash, UserName, Users};
+use kvsd_server::users::{Grants, Password, StoredHash, UserName, Users};
 use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -25,7 +25,8 @@ async fn no_log_line_holds_a_key_a_value_or_a_password() {
     let folder = tempfile::tempdir().unwrap();
     let users = folder.path().join("users");
     let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-    Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash)).unwrap();
+    Users::edit(&users, |users| users.add(UserName::parse("app").unwrap(), hash, Grants::all()))
+        .unwrap();
     let server = Running::start(|config| {
         (config.dev, config.insecure) = (false, true);
         config.users = Some(users);

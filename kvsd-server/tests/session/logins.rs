@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kvsd_server::Config;
 use kvsd_server::config::MinVersion;
-use kvsd_server::users::{Password, StoredHash, UserName, Users, UsersError};
+use kvsd_server::users::{Grants, Password, StoredHash, UserName, Users, UsersError};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -48,6 +48,7 @@ async fn a_user_who_goes_or_changes_is_logged_out_and_the_others_go_on() {
     let server = Running::start(|config| with_users(config, keys.path())).await;
     let mut gone = log_in(&server, "app", "one").await;
     let mut changed = log_in(&server, "eve", "three").await;
+    let mut granted = log_in(&server, "gus", "three").await;
     let mut old = server.connect().await;
     say(&mut old, "app", "one").await;
     expect(&mut old, WELCOME).await;
@@ -58,9 +59,10 @@ async fn a_user_who_goes_or_changes_is_logged_out_and_the_others_go_on() {
     change_users(&keys.path().join("users"), |users| {
         users.remove(&name("app"))?;
         users.remove(&name("eve"))?;
-        users.add(name("eve"), hash("four"))
+        users.grant(&name("gus"), ["read@*".parse().unwrap()])?;
+        users.add(name("eve"), hash("four"), Grants::all())
     });
-    for stream in [&mut gone, &mut changed] {
+    for stream in [&mut gone, &mut changed, &mut granted] {
         let farewell = in_time(rest(stream)).await;
         assert!(farewell.contains("UNAUTHENTICATED"), "{farewell}");
         assert!(farewell.contains("log in again"), "{farewell}");
@@ -68,6 +70,7 @@ async fn a_user_who_goes_or_changes_is_logged_out_and_the_others_go_on() {
     assert_eq!(in_time(rest(&mut old)).await, "", "version 1 has no word for it");
     ask(&mut other, GET, NOTHING).await;
     log_in(&server, "eve", "four").await;
+    log_in(&server, "gus", "three").await;
     for (user, password) in [("app", "one"), ("eve", "three")] {
         let mut stream = server.connect().await;
         say(&mut stream, user, password).await;
@@ -130,13 +133,15 @@ fn only_tls_1_2(cert: &Path) -> TlsConnector {
     TlsConnector::from(Arc::new(client.with_root_certificates(roots).with_no_client_auth()))
 }
 
-/// Has a server know the users `app` (password `one`), `ops` (`two`) and `eve` (`three`).
+/// Has a server know the users `app` (password `one`), `ops` (`two`), `eve` (`three`), and `gus`
+/// (`three`), who may do nothing.
 fn with_users(config: &mut Config, folder: &Path) {
     let file = folder.join("users");
     change_users(&file, |users| {
-        users.add(name("app"), hash("one"))?;
-        users.add(name("ops"), hash("two"))?;
-        users.add(name("eve"), hash("three"))
+        users.add(name("app"), hash("one"), Grants::all())?;
+        users.add(name("ops"), hash("two"), Grants::all())?;
+        users.add(name("eve"), hash("three"), Grants::all())?;
+        users.add(name("gus"), hash("three"), Grants::default())
     });
     config.dev = false;
     config.insecure = config.tls_cert.is_none();

@@ -106,6 +106,9 @@ pub enum ErrorKind {
     Tls,
     /// User or password are wrong, or missing.
     Unauthenticated,
+    /// The user may not do this with this table. Nothing was done; trying again is of no use until an
+    /// administrator has granted it.
+    PermissionDenied,
     /// The operation's deadline passed.
     Timeout,
     /// Too many requests, or bytes, wait for the server.
@@ -293,6 +296,7 @@ impl Error {
             | ErrorKind::Decode
             | ErrorKind::Tls
             | ErrorKind::Unauthenticated
+            | ErrorKind::PermissionDenied
             | ErrorKind::Closed
             | ErrorKind::Conflict { .. }
             | ErrorKind::Protocol => false,
@@ -469,6 +473,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Connect => "cannot reach the server",
             ErrorKind::Tls => "no TLS connection",
             ErrorKind::Unauthenticated => "not authenticated",
+            ErrorKind::PermissionDenied => "not allowed",
             ErrorKind::Timeout => "the deadline passed",
             ErrorKind::Overloaded => "too much waits for the server already",
             ErrorKind::ConnectionLost => "the connection was lost",

@@ -326,6 +326,7 @@ pub(crate) fn refused(answer: Answer) -> Error {
             let kind = match code {
                 FailCode::NotAnInteger => ErrorKind::NotAnInteger,
                 FailCode::Overflow => ErrorKind::Overflow,
+                FailCode::Denied => ErrorKind::PermissionDenied,
                 code => ErrorKind::Server(code),
             };
             Error::new(kind, outcome, message)

@@ -12,6 +12,7 @@ mod parts;
 mod pipeline;
 mod points;
 mod pressure;
+mod roles;
 mod scans;
 mod storm;
 mod tables;
@@ -35,7 +36,7 @@ use super::{Ended, Newcomer, Service, run};
 use crate::auth::Authenticator;
 use crate::server::roster::{self, Roster};
 use crate::server::stop::Stopper;
-use crate::users::{Password, StoredHash, UserName, Users};
+use crate::users::{Grants, Password, StoredHash, UserName, Users};
 
 /// A server as far as one session sees it.
 struct Bench {
@@ -58,7 +59,7 @@ impl Bench {
     fn with_users() -> Self {
         let mut users = Users::default();
         let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-        users.add(UserName::parse("app").unwrap(), hash).unwrap();
+        users.add(UserName::parse("app").unwrap(), hash, Grants::all()).unwrap();
         Self::with(Authenticator::from_users(&users).unwrap(), 10 * 1024 * 1024)
     }
 
@@ -76,12 +77,18 @@ impl Bench {
     }
 
     fn connect_by(&self, pipe_bytes: usize) -> Peer {
+        self.connect_as(None, pipe_bytes)
+    }
+
+    /// A client whose certificate names this user.
+    fn connect_as(&self, certified: Option<&str>, pipe_bytes: usize) -> Peer {
         let (ours, mut theirs) = tokio::io::duplex(pipe_bytes);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
         let guest = self.roster.enter(roster::Peer::Embedded);
         let entry = Arc::clone(guest.entry());
-        let newcomer = Newcomer { entry, ..arriving(Duration::from_secs(3600)) };
+        let certified = certified.map(str::to_owned);
+        let newcomer = Newcomer { entry, certified, ..arriving(Duration::from_secs(3600)) };
         let session = tokio::spawn(async move {
             let ended = run(&mut theirs, &service, newcomer, &mut stop).await;
             drop(guest);

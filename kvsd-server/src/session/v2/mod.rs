@@ -13,6 +13,7 @@
 //! that have come are held outside of that bound, at most four messages, because only reading on
 //! makes them whole: a brake on them would never be released. Next file to read: `requests`.
 
+mod access;
 mod answer;
 mod batches;
 mod in_flight;
@@ -59,7 +60,7 @@ where
         stream,
         input,
         parts: Parts::new(whole),
-        requests: Requests::new(service),
+        requests: Requests::new(service, leave.login.clone()),
         in_flight: InFlight::new(service.max_value_bytes),
         output: Output::default(),
         meter: Meter::new(&leave.entry),
@@ -240,7 +241,7 @@ fn give_way(cx: &mut Context<'_>) {
 }
 
 const STOPPING: &str = "the server is shutting down";
-const REVOKED: &str = "this user has gone or has another password: log in again";
+const REVOKED: &str = "this user has gone, or has another password or other grants: log in again";
 
 /// How much may wait to be written before a client is no longer read from: 1 MiB, and the answer
 /// that passes it.

@@ -10,11 +10,13 @@ use bytes::Bytes;
 use kvsd::TableName;
 use kvsd::protocol::v2::{ANSWER_BYTES, Expiry, Previous, Request};
 
+use super::access;
 use super::answer::Answer;
 use super::batches::no_answer;
 use super::in_flight::{Held, READ_BYTES};
 use super::points::{Point, PointKind, Room};
 use super::rules::{Rules, Single, begin};
+use crate::auth::Forbidden;
 use crate::engine::{Engine, Write};
 
 /// A pipeline that waits for something.
@@ -65,9 +67,10 @@ pub(super) enum Begun {
 
 impl Pipeline {
     /// Carries out the reads that it begins with, as far as none of them waits, and takes in the
-    /// rest. Tells also how many bytes of values it has read.
+    /// rest, each if the client `may`. Tells also how many bytes of values it has read.
     pub(super) fn begin(
         rules: &Rules<'_>,
+        may: impl Fn(&Request<'_>) -> Result<(), Forbidden>,
         requests: &[Request<'_>],
         scratch: &mut Vec<u8>,
     ) -> (Begun, usize) {
@@ -78,12 +81,20 @@ impl Pipeline {
                 if pipeline.answers.are_full() {
                     break;
                 }
-                if let Some(answer) = read_at_once(rules, request, &mut room) {
+                let answer = match may(request) {
+                    Ok(()) => read_at_once(rules, request, &mut room),
+                    Err(forbidden) => Some(access::refusal(forbidden)),
+                };
+                if let Some(answer) = answer {
                     pipeline.answers.push(answer);
                     continue;
                 }
+                pipeline.take_in(rules, request);
+            } else if let Err(forbidden) = may(request) {
+                pipeline.steps.push(Step::Refused(access::refusal(forbidden)));
+            } else {
+                pipeline.take_in(rules, request);
             }
-            pipeline.take_in(rules, request);
         }
         let bytes = pipeline.answers.bytes;
         match pipeline.steps.is_empty() {

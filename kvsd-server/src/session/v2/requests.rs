@@ -1,7 +1,7 @@
 //! What is done with each request: checked, then answered at once or handed on.
 //!
 //! Each kind of request has a file of its own; this one says which. Everything that may wait goes
-//! to `in_flight`. Next file to read: `rules`.
+//! to `in_flight`. Next file to read: `access`, then `rules`.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use kvsd::protocol::frame::Message;
 use kvsd::protocol::v2::part::Backing;
 use kvsd::protocol::v2::{FailCode, Reply, Request, RequestId, hello};
 
+use super::access;
 use super::answer::Answer;
 use super::batches::Batch;
 use super::in_flight::{InFlight, READ};
@@ -19,12 +20,15 @@ use super::scans::TableScan;
 use super::tables::{TableRequest, Turns};
 use super::watches::TableWatch;
 use super::writes::Writes;
+use crate::auth::Login;
 use crate::clock;
+use crate::metrics::Refusal;
 use crate::session::output::Output;
 use crate::session::{Ended, Service, tidy};
 
 pub(super) struct Requests<'s> {
     service: &'s Service,
+    login: Login,
     writes: Writes,
     turns: Turns,
     /// Where the engine puts the value of a read.
@@ -34,9 +38,10 @@ pub(super) struct Requests<'s> {
 }
 
 impl<'s> Requests<'s> {
-    pub(super) fn new(service: &'s Service) -> Self {
+    pub(super) fn new(service: &'s Service, login: Login) -> Self {
         Self {
             service,
+            login,
             writes: Writes::default(),
             turns: Turns::default(),
             scratch: Vec::new(),
@@ -70,6 +75,11 @@ impl<'s> Requests<'s> {
                 return Ok(());
             }
         };
+        if let Err(forbidden) = access::check(&self.login, &request) {
+            self.service.metrics.refuse(Refusal::Denied);
+            access::refusal(forbidden).send(id, output);
+            return Ok(());
+        }
         let rules = Rules::of(self.service, backing);
         if let Err(reason) = self.carry_out(id, &request, rules, in_flight, output) {
             Answer::invalid(reason).send(id, output);
@@ -115,7 +125,11 @@ impl<'s> Requests<'s> {
                 in_flight.run(id, batch.held(), batch.run(engine()));
             }
             Request::Pipeline(requests) => {
-                let (begun, bytes) = Pipeline::begin(&rules, requests, &mut self.scratch);
+                let may = |request: &Request<'_>| {
+                    let checked = access::check(&self.login, request);
+                    checked.inspect_err(|_| self.service.metrics.refuse(Refusal::Denied))
+                };
+                let (begun, bytes) = Pipeline::begin(&rules, may, requests, &mut self.scratch);
                 self.spend(requests.len(), bytes);
                 match begun {
                     Begun::Answered(answer) => answer.send(id, output),
@@ -141,7 +155,7 @@ impl<'s> Requests<'s> {
             | Request::DropTable { .. }
             | Request::Tables { .. }
             | Request::Statistics { .. } => {
-                let request = TableRequest::check(request)?;
+                let request = TableRequest::check(request, &self.login)?;
                 in_flight.run(id, request.held(), request.run(engine(), self.turns.clone()));
             }
         }

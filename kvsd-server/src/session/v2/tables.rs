@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::answer::Answer;
 use super::in_flight::Held;
+use crate::auth::Login;
 use crate::engine::Engine;
 
 /// A request about a table, or all of them, that breaks no rule.
@@ -17,7 +18,7 @@ use crate::engine::Engine;
 pub(super) enum TableRequest {
     Create(TableName),
     Drop(TableName),
-    List { after: Option<String> },
+    List { after: Option<String>, login: Login },
     Statistics(TableName),
 }
 
@@ -33,14 +34,16 @@ impl Default for Turns {
 }
 
 impl TableRequest {
-    /// Checks a request.
-    pub(super) fn check(request: &Request<'_>) -> Result<Self, String> {
+    /// Checks a request of this client, who is told only of tables that it may see.
+    pub(super) fn check(request: &Request<'_>, login: &Login) -> Result<Self, String> {
         let name = |table| TableName::parse(table).map_err(|error| error.to_string());
         match *request {
             Request::CreateTable { table } => name(table).map(Self::Create),
             Request::DropTable { table } => name(table).map(Self::Drop),
             Request::Statistics { table } => name(table).map(Self::Statistics),
-            Request::Tables { after } => Ok(Self::List { after: after.map(str::to_owned) }),
+            Request::Tables { after } => {
+                Ok(Self::List { after: after.map(str::to_owned), login: login.clone() })
+            }
             Request::Ping
             | Request::Get { .. }
             | Request::Exists { .. }
@@ -78,7 +81,10 @@ impl TableRequest {
             Self::Statistics(table) => {
                 engine.table_statistics(table.as_str()).await.map(Answer::Statistics)
             }
-            Self::List { after } => engine.tables().await.map(|names| list(names, after)),
+            Self::List { after, login } => engine.tables().await.map(|mut names| {
+                names.retain(|name| login.may_see(name.as_str()));
+                list(names, after)
+            }),
         };
         answer.unwrap_or_else(Answer::from)
     }

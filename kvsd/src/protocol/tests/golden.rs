@@ -403,6 +403,8 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
             b"*4\r\n#f:9\r\n+VERSION\r\n+why\r\n"),
         (Reply(id(9), fail(FailCode::Invalid)),
             b"*4\r\n#f:9\r\n+INVALID\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Denied)),
+            b"*4\r\n#f:9\r\n+DENIED\r\n+why\r\n"),
         (Reply(id(9), fail(FailCode::NotAnInteger)),
             b"*4\r\n#f:9\r\n+NOT_AN_INTEGER\r\n+why\r\n"),
         (Reply(id(9), fail(FailCode::Overflow)),
@@ -493,6 +495,7 @@ fn every_code_and_every_type_has_its_golden_bytes() {
     // A new code fails to compile here, and belongs into the table above too.
     let codes = codes.inspect(|code| match code {
         FailCode::Unauthenticated
+        | FailCode::Denied
         | FailCode::Protocol
         | FailCode::Version
         | FailCode::Invalid
@@ -509,5 +512,5 @@ fn every_code_and_every_type_has_its_golden_bytes() {
         | FailCode::Closing
         | FailCode::Internal => {}
     });
-    assert_eq!(codes.count(), 16);
+    assert_eq!(codes.count(), 17);
 }

@@ -497,8 +497,11 @@ impl Lifetime {
 #[non_exhaustive]
 pub enum FailCode {
     /// `UNAUTHENTICATED`: user or password are wrong, or were not given; of a connection that was
-    /// open: its user has gone or has another password. The connection is closed.
+    /// open: its user has gone, or has another password or other grants. The connection is closed.
     Unauthenticated,
+    /// `DENIED`: the user may not do this with this table. Nothing was done; trying again is of no use
+    /// until an administrator has granted it.
+    Denied,
     /// `PROTOCOL`: the message is not one of this protocol, or not at this point. The connection is
     /// closed.
     Protocol,
@@ -545,6 +548,7 @@ impl FailCode {
     pub fn as_str(self) -> &'static str {
         match self {
             FailCode::Unauthenticated => "UNAUTHENTICATED",
+            FailCode::Denied => "DENIED",
             FailCode::Protocol => "PROTOCOL",
             FailCode::Version => "VERSION",
             FailCode::Invalid => "INVALID",
@@ -578,8 +582,9 @@ impl FailCode {
     }
 }
 
-const ALL_CODES: [FailCode; 16] = [
+const ALL_CODES: [FailCode; 17] = [
     FailCode::Unauthenticated,
+    FailCode::Denied,
     FailCode::Protocol,
     FailCode::Version,
     FailCode::Invalid,
