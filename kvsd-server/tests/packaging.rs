@@ -8,6 +8,8 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -233,6 +235,29 @@ fn the_image_runs_as_nobody_special_and_what_it_runs_is_understood() {
     assert_eq!(instructions("VOLUME"), [folder]);
     let port = kvsd_server::config::DEFAULT_PORT.to_string();
     assert_eq!(instructions("EXPOSE"), [port]);
+}
+
+#[test]
+fn the_images_health_check_is_good_only_while_the_server_says_so() {
+    let [check] = &instructions("HEALTHCHECK")[..] else { panic!("one HEALTHCHECK") };
+    let words = check.split_once("CMD ").unwrap().1;
+    let words: Vec<String> = serde_json::from_str(words).unwrap();
+    assert_eq!(words[0], "kvsd-server");
+    for (status, code) in [("200 OK", 0), ("503 Service Unavailable", 1)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut command = binary(env!("CARGO_BIN_EXE_kvsd-server"));
+        command.args(&words[1..]).arg("--status").arg(listener.local_addr().unwrap().to_string());
+        let output = std::thread::scope(|scope| {
+            let asked = scope.spawn(|| command.output().unwrap());
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut question = [0; 1024];
+            assert_ne!(stream.read(&mut question).unwrap(), 0);
+            write!(stream, "HTTP/1.1 {status}\r\n\r\nso it is\n").unwrap();
+            drop(stream);
+            asked.join().unwrap()
+        });
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
 }
 
 #[test]

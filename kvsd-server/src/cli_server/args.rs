@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand}
 use clap_complete::Shell;
 use kvsd::TableName;
 
+use super::health;
 use crate::config::{DEFAULT_PORT, keys};
 use crate::engine::BackupName;
 use crate::init::HostName;
@@ -125,6 +126,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "NEWDIR")]
         to: PathBuf,
     },
+    /// Ask a running server how it is
+    ///
+    /// Prints what /healthz answers, or with --ready what /readyz does, and ends with code 0 if
+    /// that is good, else with code 1: for a container's health check.
+    #[command(next_line_help = true)]
+    Health(HealthArgs),
     /// Print a script that lets a shell complete our commands and flags
     Completions {
         /// The shell
@@ -143,6 +150,16 @@ pub(super) struct DumpArgs {
     /// Print records whose time is up as well, as long as they are there
     #[arg(long)]
     pub(super) expired: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    /// The server's status address, its `status_listen`
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = health::USUAL_ADDRESS)]
+    pub(super) status: SocketAddr,
+    /// Ask whether clients are served, and not only whether the server lives
+    #[arg(long)]
+    pub(super) ready: bool,
 }
 
 /// Which data folder is meant.

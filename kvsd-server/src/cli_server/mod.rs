@@ -11,6 +11,7 @@ mod descriptors;
 mod dump;
 mod exit;
 mod folder;
+mod health;
 mod init;
 mod logging;
 mod renew;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
         Some(Command::Backup { name, folder }) => backup::run(&name, folder),
         Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
+        Some(Command::Health(args)) => health::run(args),
         Some(Command::Completions { shell }) => completions::run(shell),
     };
     match result {
