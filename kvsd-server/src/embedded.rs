@@ -305,7 +305,7 @@ fn host(
     runtime.map_err(ServeError::Start)?.block_on(async move {
         let engine = open_engine(&settings).await?;
         let patience = settings.shutdown_timeout;
-        let connections = Connections::new(engine, &settings, Arc::default());
+        let connections = Connections::new(engine, &settings, Arc::default(), Arc::default());
         // Whoever opened it may be gone already; then the stop has come, too.
         let _ = opened.send(());
         let serve = async {

@@ -64,13 +64,45 @@ impl List {
         }
     }
 
-    /// How many users one of the two lists has and the other has not.
-    pub(super) fn differences(&self, other: &Self) -> usize {
-        let new = self.users.iter().filter(|(name, user)| {
-            other.users.get(*name).is_none_or(|same| !Arc::ptr_eq(same, user))
-        });
-        let gone = other.users.keys().filter(|name| !self.users.contains_key(*name));
-        new.count() + gone.count()
+    /// In what this list differs from the one before.
+    pub(super) fn changes(&self, before: &Self) -> Changes {
+        let mut changes = Changes::default();
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        for (name, user) in &self.users {
+            match before.users.get(name) {
+                None => changes.added.push(text(name)),
+                Some(same) if !Arc::ptr_eq(same, user) => changes.changed.push(text(name)),
+                Some(_) => {}
+            }
+        }
+        let gone = before.users.keys().filter(|name| !self.users.contains_key(*name));
+        changes.removed.extend(gone.map(|name| text(name)));
+        for names in [&mut changes.added, &mut changes.removed, &mut changes.changed] {
+            names.sort_unstable();
+        }
+        changes
+    }
+}
+
+/// The names of the users in whom two readings of their file differ.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changes {
+    pub(crate) added: Vec<String>,
+    pub(crate) removed: Vec<String>,
+    /// Something else than the name is another.
+    pub(crate) changed: Vec<String>,
+}
+
+impl Changes {
+    pub(crate) fn len(&self) -> usize {
+        self.added.len() + self.removed.len() + self.changed.len()
+    }
+
+    /// What has happened, and to whom.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        [("added", &self.added), ("removed", &self.removed), ("changed", &self.changed)]
+            .into_iter()
+            .flat_map(|(what, names)| names.iter().map(move |name| (what, name.as_str())))
     }
 }
 

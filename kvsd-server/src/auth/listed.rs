@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Denied;
 use super::attempts::Attempts;
-use super::list::{List, Login};
+use super::list::{Changes, List, Login};
 use super::seal::Seal;
 use super::turns::Turns;
 use crate::users::{HashMemory, Password, StoredHash, Users};
@@ -62,13 +62,13 @@ impl Listed {
         self.list().users.values().for_each(|user| user.forget(now));
     }
 
-    pub(super) fn replace(&self, users: &Users) -> usize {
+    pub(super) fn replace(&self, users: &Users) -> Changes {
         let mut current = self.list.write().unwrap_or_else(PoisonError::into_inner);
         let list = List::new(users, &current);
-        let differences = list.differences(&current);
+        let changes = list.changes(&current);
         current.end(&list);
         *current = Arc::new(list);
-        differences
+        changes
     }
 
     pub(super) async fn verify(
@@ -372,7 +372,9 @@ mod tests {
         change(&mut users, "eve", None);
         // A check that is under way holds on to the list that it has asked.
         let _asked = listed.list();
-        assert_eq!(listed.replace(&users), 2);
+        let changes: Vec<_> =
+            listed.replace(&users).iter().map(|(what, name)| format!("{what} {name}")).collect();
+        assert_eq!(changes, ["removed eve", "changed ops"]);
         ops.revoked().await;
         eve.revoked().await;
         let mut app = tokio_test::task::spawn(app.revoked());
@@ -385,7 +387,7 @@ mod tests {
         assert_eq!(listed.lets_in(b"ops", b"two", None).await, Err(Denied::Credentials));
         assert_eq!(listed.lets_in(b"eve", b"three", None).await, Err(Denied::Credentials));
         assert_eq!(listed.lets_in(b"ops", b"new", None).await, Ok(()));
-        assert_eq!(listed.replace(&users), 0);
+        assert_eq!(listed.replace(&users), Changes::default());
         tokio_test::assert_pending!(app.poll());
     }
 
@@ -394,7 +396,7 @@ mod tests {
         let mut users = users(&[("app", "one")]);
         let listed = Listed::new(&users).unwrap();
         change(&mut users, "app", None);
-        assert_eq!(listed.replace(&users), 1);
+        assert_eq!(listed.replace(&users).removed, ["app"]);
         let taken = busy_pool(&listed).await;
         let mut check = tokio_test::task::spawn(listed.lets_in(b"app", b"one", None));
         tokio_test::assert_pending!(check.poll());

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::time::Instant;
 
-pub(crate) use self::list::{Forbidden, Login};
+pub(crate) use self::list::{Changes, Forbidden, Login};
 use self::listed::Listed;
 use crate::users::Users;
 
@@ -93,6 +93,17 @@ impl Authenticator {
         }
     }
 
+    /// The user's name, if there is a user of this name.
+    pub(crate) fn known<'u>(&self, user: &'u [u8]) -> Option<&'u str> {
+        match &self.0 {
+            Mode::Anyone => None,
+            Mode::Listed(listed) if listed.list().users.contains_key(user) => {
+                std::str::from_utf8(user).ok()
+            }
+            Mode::Listed(_) => None,
+        }
+    }
+
     /// Lets go of what was right too long ago to be taken any more.
     pub(crate) fn forget(&self) {
         if let Mode::Listed(listed) = &self.0 {
@@ -101,10 +112,10 @@ impl Authenticator {
     }
 
     /// Lets in these users from now on, who may be none. Whoever is not among them, or has another
-    /// password or other grants, has its logins ended; tells how many were added, removed and changed.
-    pub(crate) fn replace(&self, users: &Users) -> usize {
+    /// password or other grants, has its logins ended; tells who was added, removed and changed.
+    pub(crate) fn replace(&self, users: &Users) -> Changes {
         match &self.0 {
-            Mode::Anyone => 0,
+            Mode::Anyone => Changes::default(),
             Mode::Listed(listed) => listed.replace(users),
         }
     }

@@ -62,6 +62,8 @@ pub(super) enum Command {
     Renew(RenewArgs),
     /// Add, remove or list the users who may log in
     User(UserArgs),
+    /// Check a configuration, or print the reference of all settings
+    Config(ConfigArgs),
     /// Check every record of a data folder, and change nothing
     ///
     /// Prints a line for each table, one for each damaged place, and `OK` at the end if there was
@@ -209,6 +211,29 @@ pub(super) struct RenewArgs {
     /// A further name or address that clients will call the server by; may be given several times
     #[arg(long = "name", value_name = "HOST", value_parser = HostName::parse)]
     pub(super) names: Vec<HostName>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    pub(super) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Name everything that is wrong with a configuration, and change nothing
+    ///
+    /// Looks at the file and at the variables of the environment, as the server does when it starts,
+    /// and at the certificate, key and users that they name. Prints `OK` and ends with code 0 if a
+    /// server starts from it; otherwise prints a line for each mistake and ends with code 1.
+    #[command(next_line_help = true)]
+    Check {
+        /// The configuration [env: KVSD_SERVER_CONFIG]
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the reference of all settings, in Markdown
+    Reference,
 }
 
 #[derive(Debug, Args)]
@@ -376,6 +401,7 @@ Examples:
   kvsd-server --dev                          try it: this machine only, any credentials
   kvsd-server init --name db.example         make certificates, a user and a configuration
   kvsd-server --config kvsd-data/kvsd.toml   serve with them
+  kvsd-server config check --config FILE     name all that is wrong with a configuration
   kvsd-server verify                         check the data folder while no server runs";
 
 #[cfg(test)]

@@ -27,17 +27,22 @@ impl Failure {
             Self::Usage(error) => (error, 2),
             Self::Other(error) => (error, 1),
         };
-        let mut line = format!("error: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(error.to_string().trim_end());
-            cause = error.source();
-        }
-        // Nobody may be reading; the exit code still tells.
-        let _ = writeln!(io::stderr(), "{line}");
+        report(&*error);
         ExitCode::from(code)
     }
+}
+
+/// Writes an error and its causes in one line to standard error.
+pub(super) fn report(error: &(dyn Error + 'static)) {
+    let mut line = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(error.to_string().trim_end());
+        cause = error.source();
+    }
+    // Nobody may be reading; the exit code still tells.
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 impl From<ConfigError> for Failure {

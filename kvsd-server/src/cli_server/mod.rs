@@ -7,6 +7,7 @@
 mod args;
 mod backup;
 mod completions;
+mod config;
 mod descriptors;
 mod dump;
 mod exit;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         None => serve::run(cli.server),
         Some(Command::Init(args)) => init::run(args),
         Some(Command::Renew(args)) => renew::run(args),
+        Some(Command::Config(args)) => config::run(args.action),
         Some(Command::User(args)) => user::run(args.action),
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),

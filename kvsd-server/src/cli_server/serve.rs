@@ -29,7 +29,7 @@ pub(super) fn run(args: ServerArgs) -> Result<(), Failure> {
     for warning in warnings {
         warn!("{warning}");
     }
-    let mut settings = config.check()?.with_log_filter(log_filter);
+    let mut settings = config.check()?.with_log_filter(log_filter).with_layers(layers);
     descriptors::fit(&mut settings);
     if config.dev {
         warn!("development mode: any credentials are accepted");
@@ -60,7 +60,7 @@ pub(super) fn layers_beside(config: Option<PathBuf>) -> Result<Layers, Failure> 
 }
 
 /// The configuration file that the environment names.
-fn config_variable() -> Option<PathBuf> {
+pub(super) fn config_variable() -> Option<PathBuf> {
     std::env::var_os("KVSD_SERVER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
@@ -99,10 +99,10 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     server.serve(stop).await.map_err(Failure::other)
 }
 
-/// Has certificate and users read again at each SIGHUP.
+/// Has configuration, certificate and users read again at each SIGHUP.
 async fn reload(mut hangup: Signal, reloader: Reloader) {
     while hangup.recv().await.is_some() {
-        info!("SIGHUP: reading certificate and users again");
+        info!("SIGHUP: reading configuration, certificate and users again");
         reloader.reload();
     }
 }

@@ -22,10 +22,21 @@ pub struct Setting {
     pub value: Option<&'static str>,
     /// Its default as text; `None` if it is unset.
     pub default: Option<&'static str>,
+    /// When another value in the configuration file acts.
+    pub reload: Reload,
     /// What it does, with unit and bounds.
     pub help: &'static str,
     /// Puts a value into a configuration, or says what is expected.
     pub(super) apply: fn(&mut Config, Text<'_>) -> Result<(), String>,
+}
+
+/// When a setting that was changed in the configuration file acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reload {
+    /// Once the file is read again: on SIGHUP, or when an administrator asks for it.
+    Now,
+    /// When the server is started again.
+    Restart,
 }
 
 impl Setting {
@@ -98,6 +109,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: NETWORK,
         value: Some("ADDR:PORT"),
         default: Some("127.0.0.1:7379"),
+        reload: Reload::Restart,
         help: "Serve on this IP address and port; port 0 takes a free one",
         apply: |config, given| {
             config.listen = given.text.parse().map_err(|_| {
@@ -112,6 +124,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: NETWORK,
         value: Some("COUNT"),
         default: Some("1024"),
+        reload: Reload::Restart,
         help: "Serve this many connections at once, 1 to 1000000; further ones wait",
         apply: |config, given| {
             config.max_connections = units::count(given.text)?;
@@ -123,6 +136,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: NETWORK,
         value: Some("DURATION"),
         default: Some("10s"),
+        reload: Reload::Restart,
         help: "Close a connection that has not authenticated after this time, 100ms to 10m",
         apply: |config, given| {
             config.handshake_timeout = units::duration(given.text)?;
@@ -134,6 +148,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: NETWORK,
         value: Some("DURATION"),
         default: Some("10s"),
+        reload: Reload::Now,
         help: "When told to stop, let sessions finish for at most this time, 0s to 1h",
         apply: |config, given| {
             config.shutdown_timeout = units::duration(given.text)?;
@@ -145,6 +160,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: Some("FILE"),
         default: None,
+        reload: Reload::Now,
         help: "Serve TLS with this certificate chain (PEM, the server's own first)",
         apply: |config, given| {
             config.tls_cert = Some(given.base.join(given.text));
@@ -156,6 +172,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: Some("FILE"),
         default: None,
+        reload: Reload::Now,
         help: "The certificate's private key (PEM, mode 0600)",
         apply: |config, given| {
             config.tls_key = Some(given.base.join(given.text));
@@ -167,6 +184,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: Some("VERSION"),
         default: Some("1.3"),
+        reload: Reload::Now,
         help: "The oldest version of TLS that is spoken, 1.2 or 1.3",
         apply: |config, given| {
             config.tls_min_version = match given.text {
@@ -182,6 +200,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: Some("FILE"),
         default: None,
+        reload: Reload::Now,
         help: "With --tls-client-auth, the CAs that vouch for clients (PEM)",
         apply: |config, given| {
             config.tls_client_ca = Some(given.base.join(given.text));
@@ -193,6 +212,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: Some("WHEN"),
         default: Some("none"),
+        reload: Reload::Now,
         help: "Ask clients for a certificate: none, optional or required; the user whom it names, \
                by its only DNS name or else its common name, needs no password",
         apply: |config, given| {
@@ -210,6 +230,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: Some("FILE"),
         default: None,
+        reload: Reload::Now,
         help: "The users who may log in (mode 0600; see `kvsd-server user`)",
         apply: |config, given| {
             config.users = Some(given.base.join(given.text));
@@ -221,6 +242,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: None,
         default: Some("false"),
+        reload: Reload::Restart,
         help: "Serve plain TCP; on a loopback address only",
         apply: |config, given| {
             config.insecure = units::switch(given.text)?;
@@ -232,6 +254,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: SECURITY,
         value: None,
         default: Some("false"),
+        reload: Reload::Restart,
         help: "For development: accept any credentials, over plain TCP unless a certificate is \
                given; on a loopback address only",
         apply: |config, given| {
@@ -244,6 +267,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("DIR"),
         default: Some("./kvsd-data"),
+        reload: Reload::Restart,
         help: "Keep the data in this folder",
         apply: |config, given| {
             config.data_dir = given.base.join(given.text);
@@ -255,6 +279,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("DIR"),
         default: None,
+        reload: Reload::Restart,
         help: "Let `kvsd-server backup` put backups into this folder; on the data folder's file \
                system they share files with it",
         apply: |config, given| {
@@ -267,6 +292,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("WHEN"),
         default: Some("always"),
+        reload: Reload::Restart,
         help: "Acknowledge a write once it is on disk (always), or once it is written, the disk \
                following within --sync-interval (interval) or when the system likes (never)",
         apply: |config, given| {
@@ -279,6 +305,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("DURATION"),
         default: Some("1s"),
+        reload: Reload::Restart,
         help: "With --sync interval, sync this often, 1ms to 1m",
         apply: |config, given| {
             config.sync_interval = units::duration(given.text)?;
@@ -290,6 +317,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("SIZE"),
         default: Some("10MiB"),
+        reload: Reload::Restart,
         help: "Refuse larger values; 1KiB to 64MiB",
         apply: |config, given| {
             config.max_value_bytes = units::size(given.text)?;
@@ -301,6 +329,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("COUNT"),
         default: Some("1024"),
+        reload: Reload::Restart,
         help: "Refuse to create more tables than this, 1 to 65536",
         apply: |config, given| {
             config.max_tables = units::count(given.text)?;
@@ -312,6 +341,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("SIZE"),
         default: None,
+        reload: Reload::Restart,
         help: "Keep records of up to 4KiB that were read or replaced last in this much memory, 0 to \
                1024GiB [default: a sixteenth of what the machine has, 32MiB to 1GiB]",
         apply: |config, given| {
@@ -324,6 +354,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("SIZE"),
         default: Some("64MiB"),
+        reload: Reload::Restart,
         help: "Keep this much of each table's latest changes for watches, 0 to 1024GiB",
         apply: |config, given| {
             config.history_bytes = units::size(given.text)? as u64;
@@ -335,6 +366,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: STORAGE,
         value: Some("DURATION"),
         default: Some("10m"),
+        reload: Reload::Restart,
         help: "Of these changes keep those of this time, 0s to 365d",
         apply: |config, given| {
             config.history_time = units::duration(given.text)?;
@@ -346,6 +378,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: LOG,
         value: Some("FILTER"),
         default: Some("info"),
+        reload: Reload::Now,
         help: "Log to standard error: error, warn, info, debug, trace or off, also per module \
                (info,kvsd_server::session=debug)",
         apply: |config, given| {
@@ -358,6 +391,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: LOG,
         value: Some("FORMAT"),
         default: Some("text"),
+        reload: Reload::Restart,
         help: "Write the log as lines of text or as JSON, one object a line: text or json",
         apply: |config, given| {
             config.log_format = match given.text {
@@ -373,6 +407,7 @@ pub const SETTINGS: &[Setting; 24] = &[
         group: LOG,
         value: Some("FILE"),
         default: None,
+        reload: Reload::Now,
         help: "Append logins, refusals and what administrators do to this file, one JSON object a \
                line; made with mode 0600, opened again on SIGHUP",
         apply: |config, given| {

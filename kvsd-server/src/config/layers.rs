@@ -5,31 +5,42 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::keys::{self, Setting, Text};
+use super::keys::{self, Reload, Setting, Text};
 use super::{Config, ConfigError};
 
 /// Settings given as text, from the strongest source to the weakest.
 ///
 /// Fill it in this order: flags, environment, file. What a stronger source has given stays.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layers {
     given: BTreeMap<&'static str, Given>,
+    /// The file that was added.
+    file: Option<PathBuf>,
 }
 
 /// One value and where it stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Given {
     setting: &'static Setting,
     text: String,
     origin: String,
     base: PathBuf,
+    source: Source,
+}
+
+/// What kind of place a value was given at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Flag or environment, which stay what they are as long as the process runs.
+    Process,
+    File,
 }
 
 impl Layers {
     /// Adds a flag's value. A relative path in it starts from the working folder.
     pub fn flag(&mut self, setting: &'static Setting, text: String) {
         let origin = format!("--{}", setting.flag());
-        self.add(Given { setting, text, origin, base: PathBuf::new() });
+        self.add(Given { setting, text, origin, base: PathBuf::new(), source: Source::Process });
     }
 
     /// Adds the variables that name settings. An empty one counts as not set; a relative path
@@ -65,7 +76,8 @@ impl Layers {
                 text: value.to_string_lossy().into_owned(),
                 reason: "write UTF-8".to_owned(),
             })?;
-            self.add(Given { setting, text, origin: name.to_owned(), base: PathBuf::new() });
+            let (origin, base) = (name.to_owned(), PathBuf::new());
+            self.add(Given { setting, text, origin, base, source: Source::Process });
         }
         Ok(warnings)
     }
@@ -77,40 +89,42 @@ impl Layers {
     /// [`ConfigError`] names the file, and the key where one is to blame. Keys that no setting has
     /// are refused.
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        self.every_key_of(path)?.into_iter().collect()
+    }
+
+    /// As [`Layers::file`]; what is wrong with one key does not keep the others from being added.
+    fn every_key_of(&mut self, path: &Path) -> Result<Vec<Result<(), ConfigError>>, ConfigError> {
+        self.file = Some(path.to_owned());
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let table: toml::Table = text.parse().map_err(|source: toml::de::Error| {
             ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) }
         })?;
-        let base = path.parent().unwrap_or(Path::new(""));
-        for (key, value) in table {
-            let Some(setting) = keys::find(&key) else {
-                let (nearest, _) = keys::nearest(&key);
-                return Err(ConfigError::UnknownKey {
-                    path: path.to_owned(),
-                    key,
-                    nearest: nearest.key,
-                });
-            };
-            let origin = format!("{key} in {}", path.display());
-            let text = match value {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
-                toml::Value::Boolean(switch) => switch.to_string(),
-                other @ (toml::Value::Float(_)
-                | toml::Value::Datetime(_)
-                | toml::Value::Array(_)
-                | toml::Value::Table(_)) => {
-                    let reason = "write one string, whole number, true or false".to_owned();
-                    return Err(ConfigError::Value {
-                        origin,
-                        text: other.type_str().to_owned(),
-                        reason,
-                    });
-                }
-            };
-            self.add(Given { setting, text, origin, base: base.to_owned() });
-        }
+        Ok(table.into_iter().map(|(key, value)| self.key(path, key, value)).collect())
+    }
+
+    fn key(&mut self, path: &Path, key: String, value: toml::Value) -> Result<(), ConfigError> {
+        let Some(setting) = keys::find(&key) else {
+            let (nearest, _) = keys::nearest(&key);
+            let path = path.to_owned();
+            return Err(ConfigError::UnknownKey { path, key, nearest: nearest.key });
+        };
+        let origin = format!("{key} in {}", path.display());
+        let text = match value {
+            toml::Value::String(text) => text,
+            toml::Value::Integer(number) => number.to_string(),
+            toml::Value::Boolean(switch) => switch.to_string(),
+            other @ (toml::Value::Float(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_)) => {
+                let reason = "write one string, whole number, true or false".to_owned();
+                let text = other.type_str().to_owned();
+                return Err(ConfigError::Value { origin, text, reason });
+            }
+        };
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        self.add(Given { setting, text, origin, base, source: Source::File });
         Ok(())
     }
 
@@ -122,18 +136,99 @@ impl Layers {
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let mut config = Config::default();
         for given in self.given.values() {
-            let text = Text { text: &given.text, base: &given.base };
-            (given.setting.apply)(&mut config, text).map_err(|reason| ConfigError::Value {
-                origin: given.origin.clone(),
-                text: given.text.clone(),
-                reason,
-            })?;
+            given.apply(&mut config)?;
         }
         Ok(config)
     }
 
+    /// Adds what a TOML file says, if one is named, and looks for everything that is wrong with
+    /// what was given: each key and each value, and then all of it together, as
+    /// [`Config::problems`] does. Tells what results from that which is right. Blocks on the files
+    /// that are named; changes nothing.
+    ///
+    /// ```
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("kvsd.toml");
+    /// use kvsd_server::config::Layers;
+    ///
+    /// std::fs::write(&path, "dev = true\nmax_tabels = 5\nsync = 'often'")?;
+    /// let (config, problems) = Layers::default().problems(Some(&path));
+    /// assert!(config.dev);
+    /// assert_eq!(problems.len(), 2);
+    /// assert!(problems[0].to_string().contains("the nearest valid key is `max_tables`"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn problems(&mut self, file: Option<&Path>) -> (Config, Vec<ConfigError>) {
+        let mut config = Config::default();
+        let mut problems: Vec<ConfigError> = match file.map(|path| self.every_key_of(path)) {
+            None => Vec::new(),
+            Some(Ok(keys)) => keys.into_iter().filter_map(Result::err).collect(),
+            Some(Err(error)) => return (config, vec![error]),
+        };
+        for given in self.given.values() {
+            // Alone, so that each number that is out of its bounds is told.
+            let mut alone = Config::default();
+            match given.apply(&mut alone).and_then(|()| alone.check_bounds()) {
+                Ok(()) => problems.extend(given.apply(&mut config).err()),
+                Err(error) => problems.push(error),
+            }
+        }
+        problems.extend(config.problems());
+        (config, problems)
+    }
+
+    /// The file that was added, and is read again.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// Reads the file again; what flags and environment said stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layers::file`].
+    pub(super) fn again(&self) -> Result<Self, ConfigError> {
+        let mut next = Self { given: self.given.clone(), file: None };
+        next.given.retain(|_, given| given.source == Source::Process);
+        if let Some(path) = &self.file {
+            next.file(path)?;
+        }
+        Ok(next)
+    }
+
+    /// These layers, but what can change while the server runs is as in those.
+    pub(super) fn reloading_from(&self, next: &Self) -> Self {
+        let now = |given: &&Given| given.setting.reload == Reload::Now;
+        let kept = self.given.values().filter(|given| !now(given));
+        let given = kept.chain(next.given.values().filter(now));
+        let given = given.map(|given| (given.setting.key, given.clone())).collect();
+        Self { given, file: self.file.clone() }
+    }
+
+    /// The settings that have one value here and another there.
+    pub(super) fn differences(&self, other: &Self) -> Vec<&'static Setting> {
+        let alone = |layers: &Self, setting: &Setting| {
+            let mut config = Config::default();
+            let given = layers.given.get(setting.key);
+            given.map_or(Ok(()), |given| given.apply(&mut config)).map(|()| config).ok()
+        };
+        let differs = |setting: &&Setting| alone(self, setting) != alone(other, setting);
+        keys::SETTINGS.iter().filter(differs).collect()
+    }
+
     fn add(&mut self, given: Given) {
         self.given.entry(given.setting.key).or_insert(given);
+    }
+}
+
+impl Given {
+    fn apply(&self, config: &mut Config) -> Result<(), ConfigError> {
+        let text = Text { text: &self.text, base: &self.base };
+        (self.setting.apply)(config, text).map_err(|reason| ConfigError::Value {
+            origin: self.origin.clone(),
+            text: self.text.clone(),
+            reason,
+        })
     }
 }
 

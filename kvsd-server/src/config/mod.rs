@@ -12,6 +12,8 @@ pub mod keys;
 mod layers;
 mod log_filter;
 mod memory;
+mod reference;
+mod reread;
 mod settings;
 mod sources;
 
@@ -24,6 +26,8 @@ use crate::log::LogConfig;
 pub use error::ConfigError;
 pub use layers::Layers;
 pub use log_filter::LogFilter;
+pub use reference::reference;
+pub(crate) use reread::Reread;
 pub use settings::{Settings, SyncPolicy};
 pub(crate) use sources::{Sources, Watch};
 

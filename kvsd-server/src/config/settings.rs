@@ -14,7 +14,7 @@ use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
 use super::sources::{Sources, Watch};
-use super::{Config, ConfigError, LogFilter, SyncMode, memory};
+use super::{Config, ConfigError, Layers, LogFilter, SyncMode, memory};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
@@ -41,7 +41,6 @@ pub struct Settings {
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
     pub(crate) sources: Sources,
-    pub(crate) audit_log: Option<PathBuf>,
     pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
 }
 
@@ -62,6 +61,14 @@ impl Settings {
     #[must_use]
     pub fn with_log_filter(mut self, filter: Arc<dyn LogFilter>) -> Self {
         self.log_filter = Some(filter);
+        self
+    }
+
+    /// Lets the server read the configuration file of these layers again, when it is told to:
+    /// what [`Reload`](super::keys::Reload) says of each setting is done with it.
+    #[must_use]
+    pub fn with_layers(mut self, layers: Layers) -> Self {
+        self.sources.layers = Some(layers);
         self
     }
 
@@ -90,7 +97,7 @@ impl fmt::Debug for Settings {
             .field("open_files", &self.open_files)
             .field("tls", &self.tls.is_some())
             .field("authenticator", &self.authenticator)
-            .field("audit_log", &self.audit_log)
+            .field("audit_log", &self.sources.audit_log)
             .field("log_filter", &self.log_filter)
             .finish()
     }
@@ -130,12 +137,23 @@ impl Config {
             tls,
             authenticator,
             sources,
-            audit_log: self.audit_log.clone(),
             log_filter: None,
         })
     }
 
-    fn check_bounds(&self) -> Result<(), ConfigError> {
+    /// What is wrong with the settings, of each kind that [`Config::check`] looks for: bounds,
+    /// folders, TLS, who may log in. Blocks on the same files; changes nothing.
+    #[must_use]
+    pub fn problems(&self) -> Vec<ConfigError> {
+        let tls = || self.tls_files()?.map(|files| files.load()).transpose().map_err(Into::into);
+        let users = || if self.dev { self.check_dev() } else { self.check_strict() };
+        let parts =
+            [self.check_bounds().err(), self.check_backups().err(), tls().err(), users().err()];
+        let problems: Vec<_> = parts.into_iter().flatten().collect();
+        if problems.is_empty() { self.check().err().into_iter().collect() } else { problems }
+    }
+
+    pub(super) fn check_bounds(&self) -> Result<(), ConfigError> {
         let count = usize::to_string;
         let size = |bytes: &usize| units::show_size(*bytes);
         let long_size = |bytes: &u64| size(&usize::try_from(*bytes).unwrap_or(usize::MAX));
@@ -170,7 +188,7 @@ impl Config {
     fn sources(&self) -> Result<Sources, ConfigError> {
         let tls = self.tls_files()?.map(|files| (files.clone(), Watch::new(files.paths())));
         let users = self.users.clone().map(|file| (file.clone(), Watch::new([file])));
-        Ok(Sources { tls, users })
+        Ok(Sources { tls, users, audit_log: self.audit_log.clone(), layers: None })
     }
 
     fn tls_files(&self) -> Result<Option<TlsFiles>, ConfigError> {

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
+use super::Layers;
 use crate::tls::TlsFiles;
 
 /// What is read again.
@@ -13,6 +14,10 @@ use crate::tls::TlsFiles;
 pub(crate) struct Sources {
     pub(crate) tls: Option<(TlsFiles, Watch)>,
     pub(crate) users: Option<(PathBuf, Watch)>,
+    /// Written, and opened again.
+    pub(crate) audit_log: Option<PathBuf>,
+    /// With the configuration file.
+    pub(crate) layers: Option<Layers>,
 }
 
 /// Some files, as they were when they were looked at last.

@@ -19,9 +19,10 @@ use tracing::{debug, warn};
 use super::ServeError;
 use super::roster::{Guest, Peer, Roster};
 use super::stop::{Stop, Stopper};
+use crate::audit::{Audit, Reason};
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::metrics::{Metrics, Refusal};
+use crate::metrics::Metrics;
 use crate::session::{self, Ended, Newcomer, Service};
 use crate::tls;
 
@@ -42,8 +43,14 @@ pub(crate) struct Connections {
 pub(crate) type Slot = OwnedSemaphorePermit;
 
 impl Connections {
-    pub(crate) fn new(engine: Arc<dyn Engine>, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        engine: Arc<dyn Engine>,
+        settings: &Settings,
+        metrics: Arc<Metrics>,
+        audit: Arc<Audit>,
+    ) -> Self {
         let service = Service {
+            audit,
             engine,
             authenticator: settings.authenticator.clone(),
             metrics,
@@ -136,7 +143,14 @@ impl Connections {
             if let Some(why) = refusal {
                 service.metrics.refuse(why);
             }
-            log(&peer, &ended, refusal, &seen_tls);
+            match refusal {
+                Some(why) if is_news(&ended, &seen_tls) => {
+                    let text = ended.to_string();
+                    let reason = Reason { why: why.label(), text: &text };
+                    service.audit.connection_refused(guest.entry().user(), &peer, reason);
+                }
+                _ => debug!(%peer, reason = %ended, "closed"),
+            }
             drop((guest, slot));
         });
     }
@@ -200,11 +214,14 @@ async fn encrypt(
     }
 }
 
-fn log(peer: &Peer, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBool) {
-    let is_worth_a_warning = match ended {
+/// Whether the end of a refused connection is told to everybody.
+fn is_news(ended: &Ended, seen_tls: &AtomicBool) -> bool {
+    match ended {
         Ended::Garbled(FrameError::Tls) => !seen_tls.swap(true, Ordering::Relaxed),
         // Whoever only knocks, as a balancer's health check does, is none to warn of.
         Ended::Unencrypted(error) => error.kind() == std::io::ErrorKind::InvalidData,
+        // The login was told.
+        Ended::Denied(..) => false,
         Ended::Left
         | Ended::Stopped
         | Ended::Revoked
@@ -212,16 +229,9 @@ fn log(peer: &Peer, ended: &Ended, refusal: Option<Refusal>, seen_tls: &AtomicBo
         | Ended::Dismissed
         | Ended::Broken(_)
         | Ended::TimedOut
-        | Ended::Denied(..)
         | Ended::Garbled(_)
         | Ended::Parted(_)
         | Ended::Misplaced(_) => true,
-    };
-    match refusal {
-        Some(why) if is_worth_a_warning => {
-            warn!(%peer, why = why.label(), reason = %ended, "refused");
-        }
-        _ => debug!(%peer, reason = %ended, "closed"),
     }
 }
 
@@ -235,6 +245,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::metrics::Refusal;
     use crate::server::open_engine;
     use crate::users::{Grants, Password, StoredHash, UserName, Users};
 
@@ -257,7 +268,7 @@ mod tests {
         let settings = config.check().unwrap();
         let engine = open_engine(&settings).await.unwrap();
         let metrics = Arc::new(Metrics::default());
-        let connections = Connections::new(engine, &settings, Arc::clone(&metrics));
+        let connections = Connections::new(engine, &settings, Arc::clone(&metrics), Arc::default());
 
         let right = &b"*3\r\n#\x02+app\r\n+secret\r\n"[..];
         let cases = [

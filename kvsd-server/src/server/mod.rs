@@ -18,7 +18,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpSocket};
 use tracing::{info, warn};
@@ -58,7 +57,6 @@ pub struct Server {
     listener: TcpListener,
     local_addr: SocketAddr,
     reload: Reload,
-    shutdown_timeout: Duration,
     connections: Connections,
     /// None where it could not be made.
     admin: Option<AdminSocket>,
@@ -80,16 +78,15 @@ impl Server {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
-        let audit = Arc::new(Audit::open(settings.audit_log.as_deref())?);
+        let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
         let engine = open_engine(&settings).await?;
         match listen(socket) {
             Ok((listener, local_addr)) => Ok(Self {
                 admin: admin_socket(&settings, &engine, &audit),
                 listener,
                 local_addr,
-                reload: Reload::new(&settings),
-                shutdown_timeout: settings.shutdown_timeout,
-                connections: Connections::new(engine, &settings, Arc::default()),
+                reload: Reload::new(&settings, Arc::clone(&audit)),
+                connections: Connections::new(engine, &settings, Arc::default(), audit),
             }),
             Err(source) => {
                 engine.close().await?;
@@ -104,7 +101,7 @@ impl Server {
         self.local_addr
     }
 
-    /// What tells this server to read its certificate and its users again.
+    /// What tells this server to read its configuration, its certificate and its users again.
     ///
     /// ```
     /// # let folder = tempfile::tempdir()?;
@@ -155,7 +152,7 @@ impl Server {
         info!("stopping");
         drop(self.listener);
         drop(self.admin);
-        self.connections.stop(self.shutdown_timeout).await?;
+        self.connections.stop(self.reload.shutdown_timeout()).await?;
         info!("stopped");
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Reading certificate and users again while the server serves: when the files change, and when it
-//! is told to.
+//! Reading configuration, certificate and users again while the server serves: the latter two when
+//! their files change, all of them when it is told to.
 //!
 //! A file that cannot be used changes nothing: what was read last stays in force, and the log says
 //! why. Connections are not touched, except for those of users who have gone or have another
@@ -16,14 +16,20 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use crate::audit::Audit;
 use crate::auth::Authenticator;
-use crate::config::{Settings, Sources, Watch};
+use crate::config::keys::Setting;
+use crate::config::{LogFilter, Reread, Settings, Sources, Watch};
 use crate::users::{Users, UsersError};
 
-/// Has a server read its certificate and its users again.
+/// Has a server read its configuration file, its certificate and its users again, and open its audit
+/// log again.
 ///
-/// It does so by itself within a second of a change. What a change of time and size does not show,
-/// as on some network file systems, needs a word: the binary gives it on SIGHUP.
+/// Certificate and users it reads by itself within a second of a change. What a change of time and
+/// size does not show, as on some network file systems, needs a word, and so does the configuration:
+/// the binary gives it on SIGHUP. The file is read by a server that was given
+/// [`Settings::with_layers`]; what can change at run time does, and the log names what waits for a
+/// restart.
 #[derive(Debug, Clone)]
 pub struct Reloader(Arc<Notify>);
 
@@ -43,7 +49,10 @@ pub(super) struct Reload {
 
 struct Inner {
     tls: RwLock<Option<TlsAcceptor>>,
+    shutdown_timeout: RwLock<Duration>,
+    log_filter: Option<Arc<dyn LogFilter>>,
     authenticator: Authenticator,
+    audit: Arc<Audit>,
     sources: Mutex<Sources>,
 }
 
@@ -55,10 +64,13 @@ enum Which {
 }
 
 impl Reload {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, audit: Arc<Audit>) -> Self {
         let inner = Inner {
             tls: RwLock::new(settings.tls.clone().map(TlsAcceptor::from)),
+            shutdown_timeout: RwLock::new(settings.shutdown_timeout),
+            log_filter: settings.log_filter.clone(),
             authenticator: settings.authenticator.clone(),
+            audit,
             sources: Mutex::new(settings.sources.clone()),
         };
         Self { asked: Arc::default(), inner: Arc::new(inner) }
@@ -73,22 +85,28 @@ impl Reload {
         self.inner.tls.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps an eye on the files, and on what is remembered of users, for as long as it is polled.
+    /// How long the server may take to stop.
+    pub(super) fn shutdown_timeout(&self) -> Duration {
+        *self.inner.shutdown_timeout.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps an eye on the files, on what is remembered of users and on what is left out of the
+    /// audit, for as long as it is polled.
     pub(super) async fn watch(&self) -> Infallible {
-        if self.inner.has_no_files() {
-            return std::future::pending().await;
-        }
         loop {
             let which = match timeout(PERIOD, self.asked.notified()).await {
                 Ok(()) => Which::All,
                 Err(_) => Which::Changed,
             };
-            let inner = Arc::clone(&self.inner);
-            let read = tokio::task::spawn_blocking(move || inner.read(which));
-            if read.await.is_err() {
-                warn!("reading the files again has failed; what was read before stays in force");
+            if which == Which::All || self.inner.watches_files() {
+                let inner = Arc::clone(&self.inner);
+                let read = tokio::task::spawn_blocking(move || inner.read(which));
+                if read.await.is_err() {
+                    warn!("reading the files again has failed; what was before stays in force");
+                }
             }
             self.inner.authenticator.forget();
+            self.inner.audit.settle();
         }
     }
 }
@@ -113,15 +131,18 @@ impl Which {
 }
 
 impl Inner {
-    fn has_no_files(&self) -> bool {
+    fn watches_files(&self) -> bool {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.tls.is_none() && sources.users.is_none()
+        sources.tls.is_some() || sources.users.is_some()
     }
 
     /// Reads what has changed, or all of it. Blocks.
     fn read(&self, which: Which) {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        let Sources { tls, users } = &mut *sources;
+        if which == Which::All {
+            self.configure(&mut sources);
+        }
+        let Sources { tls, users, audit_log, layers: _ } = &mut *sources;
         if let Some((files, watch)) = tls
             && let Some(says) = which.to_read(watch)
         {
@@ -143,12 +164,57 @@ impl Inner {
             match loaded {
                 Ok(users) => {
                     let changed = self.authenticator.replace(&users);
-                    info!(file = %file.display(), changed, "users read again");
+                    info!(file = %file.display(), changed = changed.len(), "users read again");
+                    self.audit.users_changed(&changed);
                 }
                 Err(error) => keep(file, &error, says),
             }
         }
+        if let (Which::All, Some(file)) = (which, audit_log)
+            && let Err(error) = self.audit.reopen(file)
+        {
+            keep(file, &error, Says::Why);
+        }
     }
+}
+
+impl Inner {
+    /// Reads the configuration file again, and puts into force what can change.
+    fn configure(&self, sources: &mut Sources) {
+        let Some((layers, file)) =
+            sources.layers.as_ref().and_then(|layers| Some((layers, layers.path()?)))
+        else {
+            return;
+        };
+        let file = file.to_owned();
+        let Reread { layers, config, settings, changed, waiting } = match layers.reread() {
+            Ok(reread) => reread,
+            Err(error) => return keep(&file, &error, Says::Why),
+        };
+        // The only part that may be refused still comes first.
+        if changed.iter().any(|setting| setting.key == "log")
+            && let Some(filter) = &self.log_filter
+            && let Err(reason) = filter.set(&config.log)
+        {
+            warn!(file = %file.display(), %reason, "log: not read again; nothing has changed");
+            return;
+        }
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = settings.tls.map(Into::into);
+        *self.shutdown_timeout.write().unwrap_or_else(PoisonError::into_inner) =
+            settings.shutdown_timeout;
+        *sources = Sources { layers: Some(layers), ..settings.sources };
+        info!(file = %file.display(), changed = %names(&changed), "configuration read again");
+        if !changed.is_empty() {
+            self.audit.settings_changed(&names(&changed));
+        }
+        if !waiting.is_empty() {
+            warn!(settings = %names(&waiting), "changed in the configuration; wait for a restart");
+        }
+    }
+}
+
+fn names(settings: &[&Setting]) -> String {
+    settings.iter().map(|setting| setting.key).collect::<Vec<_>>().join(", ")
 }
 
 /// A file of no bytes is being written, or has lost them: that all users have gone is said by one
@@ -231,7 +297,7 @@ mod tests {
                 tls_key: Some(path("key")),
                 ..Config::default()
             };
-            let reload = Reload::new(&config.check().unwrap());
+            let reload = Reload::new(&config.check().unwrap(), Arc::default());
             Self { folder, reload }
         }
 

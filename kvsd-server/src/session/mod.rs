@@ -36,6 +36,7 @@ pub(crate) use self::farewell::linger;
 use self::input::Input;
 use self::leave::Leave;
 use self::opening::Dialect;
+use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::engine::Engine;
 use crate::metrics::{Metrics, Refusal};
@@ -45,6 +46,7 @@ use crate::server::stop::Stop;
 /// What all sessions of a server share.
 #[derive(Debug)]
 pub(crate) struct Service {
+    pub(crate) audit: Arc<Audit>,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout_at};
 use super::input::Input;
 use super::output::Output;
 use super::{Ended, Newcomer, Service};
+use crate::audit::{Proof, Reason};
 use crate::auth::{Denied, Login};
 use crate::metrics::Refusal;
 
@@ -115,8 +116,10 @@ async fn answer_hello(
             v2::VERSION
         );
         Reply::Fail { code: FailCode::Version, message: &text }.encode(id, out);
-        return Err(Ended::Denied(Refusal::Version, "no common version of the protocol"));
+        let reason = "no common version of the protocol";
+        return Err(deny(None, service, newcomer, Refusal::Version, reason));
     }
+    let user = hello.credentials.as_ref().map(|credentials| credentials.user);
     match admit(hello, service, newcomer).await {
         Ok(login) => {
             welcome(id, service, out);
@@ -124,7 +127,7 @@ async fn answer_hello(
         }
         Err((code, why, reason)) => {
             Reply::Fail { code, message: reason }.encode(id, out);
-            Err(Ended::Denied(why, reason))
+            Err(deny(user, service, newcomer, why, reason))
         }
     }
 }
@@ -145,7 +148,7 @@ async fn admit(
         let login = service.authenticator.admit(user.as_bytes());
         let login =
             login.ok_or((FailCode::Unauthenticated, Refusal::WrongCertificate, STRANGER))?;
-        newcomer.entry.belongs_to(user);
+        let_in(user, Proof::Certificate, service, newcomer);
         return Ok(login);
     };
     match identify(credentials.user, credentials.password, service, newcomer).await {
@@ -170,16 +173,38 @@ async fn identify(
     newcomer: &Newcomer,
 ) -> Result<Login, Denied> {
     let is_certified = newcomer.certified.as_ref().is_some_and(|name| name.as_bytes() == user);
-    let login = if password.is_empty() && is_certified {
-        service.authenticator.admit(user).ok_or(Denied::Credentials)
+    let (proof, login) = if password.is_empty() && is_certified {
+        let login = service.authenticator.admit(user).ok_or(Denied::Credentials);
+        (Proof::Certificate, login)
     } else {
-        service.authenticator.verify(user, password, newcomer.address()).await
-    }?;
+        let login = service.authenticator.verify(user, password, newcomer.address()).await;
+        (Proof::Password, login)
+    };
+    let login = login?;
     // Where anyone is let in, a name says nothing.
     if !service.authenticator.accepts_anyone() {
-        newcomer.entry.belongs_to(&String::from_utf8_lossy(user));
+        let_in(&String::from_utf8_lossy(user), proof, service, newcomer);
     }
     Ok(login)
+}
+
+fn let_in(user: &str, proof: Proof, service: &Service, newcomer: &Newcomer) {
+    newcomer.entry.belongs_to(user);
+    service.audit.login(user, &newcomer.entry.peer(), proof);
+}
+
+/// Notes that a client is not let in, who may have said who it is.
+fn deny(
+    user: Option<&[u8]>,
+    service: &Service,
+    newcomer: &Newcomer,
+    why: Refusal,
+    reason: &'static str,
+) -> Ended {
+    let known = user.and_then(|user| service.authenticator.known(user));
+    let told = Reason { why: why.label(), text: reason };
+    service.audit.login_refused(known, &newcomer.entry.peer(), told);
+    Ended::Denied(why, reason)
 }
 
 fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
@@ -222,7 +247,7 @@ async fn answer_authenticate(
     };
     let (why, reason) = explain(denied);
     v1_fail(code, reason, out);
-    Err(Ended::Denied(why, reason))
+    Err(deny(Some(user), service, newcomer, why, reason))
 }
 
 /// What a client that is not let in is counted as, and told.

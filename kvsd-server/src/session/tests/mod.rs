@@ -67,7 +67,8 @@ impl Bench {
         let engine = Arc::new(MapEngine::default());
         let shared: Arc<MapEngine> = Arc::clone(&engine);
         let metrics = Arc::default();
-        let service = Service { engine: shared, authenticator, metrics, max_value_bytes };
+        let audit = Arc::default();
+        let service = Service { audit, engine: shared, authenticator, metrics, max_value_bytes };
         Self { engine, service: Arc::new(service), stopper: Stopper::new(), roster: Arc::default() }
     }
 
