@@ -1,6 +1,6 @@
 //! What a typed value costs on its way in and out: its envelope, its codec, and both.
 //!
-//! The value is the one of the suite `wire`: some 100 bytes of bincode.
+//! The value is like that of the suite `wire`: some 100 bytes of bincode.
 
 use bytes::Bytes;
 use divan::{AllocProfiler, Bencher, black_box};

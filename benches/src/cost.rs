@@ -6,7 +6,7 @@
 use std::fmt;
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
@@ -86,8 +86,8 @@ pub(crate) fn head(bench: &Bench) -> String {
              bincode, one table, no other connections, where the line does not say otherwise. \
              `cost-by-connections` counts those that others have and do not use, from this \
              process. \
-             Every key was written twice before, so that the server has it at hand; its cache has \
-             the default size.",
+             Every key was written twice before: what its cache of the default size has room \
+             for, the server has at hand.",
             FEW.min(bench.keys)
         ),
         format!(
@@ -122,17 +122,25 @@ pub(crate) fn measure(bench: &Bench, rows: &[Row]) -> Result<String, Error> {
     Ok(text)
 }
 
-/// What a get cost in one run, in microseconds.
+/// What an operation cost in one run, in microseconds.
 #[derive(Debug, Clone, Copy)]
-struct Cost {
-    client: f64,
-    server: f64,
+pub(crate) struct Cost {
+    pub(crate) client: f64,
+    pub(crate) server: f64,
 }
 
 fn measure_row(bench: &Bench, row: Row) -> Result<String, Error> {
     let shapes = row.shapes(bench);
-    let little = Side::start(bench, shapes[0], row)?;
-    let much = Side::start(bench, shapes[1], row)?;
+    let start = |shape: Shape| {
+        let most_connections = match row {
+            Row::Keys | Row::Tables => None,
+            Row::Connections => Some(MOST_SERVED),
+        };
+        let Shape { keys, tables, idle } = shape;
+        let setting = Setting { tables, most_connections, ..Setting::new(Sync::Unlogged) };
+        Side::start(bench, &setting, Load { work: Work::Get, tasks: TASKS, keys, idle })
+    };
+    let (little, much) = (start(shapes[0])?, start(shapes[1])?);
     let kept = rounds::keep(bench.rounds, |_| {
         let costs = [little.run(bench)?, much.run(bench)?];
         let [a, b] = costs.map(|cost| format!("{:.2} + {:.2}", cost.client, cost.server));
@@ -163,8 +171,18 @@ fn measure_row(bench: &Bench, row: Row) -> Result<String, Error> {
     Ok(format!("| {} |", fields.join(" | ")))
 }
 
+/// What a server is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    pub(crate) work: Work,
+    pub(crate) tasks: usize,
+    pub(crate) keys: usize,
+    /// Connections that others have and do not use.
+    pub(crate) idle: usize,
+}
+
 /// A server with its client, and with what is beside it.
-struct Side {
+pub(crate) struct Side {
     /// Clients that do nothing.
     _idle: Vec<::kvsd::Client>,
     served: Kvsd,
@@ -173,35 +191,30 @@ struct Side {
 }
 
 impl Side {
-    fn start(bench: &Bench, shape: Shape, row: Row) -> Result<Self, Error> {
+    pub(crate) fn start(bench: &Bench, setting: &Setting, load: Load) -> Result<Self, Error> {
         let folder = tempfile::tempdir_in(bench.folder.path())?;
-        let most_connections = match row {
-            Row::Keys | Row::Tables => None,
-            Row::Connections => Some(MOST_SERVED),
-        };
-        let setting =
-            Setting { tables: shape.tables, most_connections, ..Setting::new(Sync::Unlogged) };
         raise_descriptors()?;
-        let mut served = kvsd::start(&bench.runtime, &folder.path().join("kvsd"), &setting)?;
-        let records = Arc::new(Records::new(shape.keys));
-        // Twice: what was replaced is at hand, as what is read a second time.
+        let mut served = kvsd::start(&bench.runtime, &folder.path().join("kvsd"), setting)?;
+        let records = Arc::new(Records::new(load.keys));
+        // Twice: what was replaced is at hand, as what is read a second time, where the cache has
+        // room for it.
         for _ in 0..2 {
-            served.fill(&bench.runtime, &records, 0..shape.keys)?;
+            served.fill(&bench.runtime, &records, 0..load.keys)?;
         }
-        let idle = connect(&bench.runtime, &served, shape.idle)?;
+        let idle = connect(&bench.runtime, &served, load.idle)?;
         let plan = Plan {
-            work: Work::Get,
-            tasks: TASKS,
+            work: load.work,
+            tasks: load.tasks,
             time: bench.time,
             pace: Pace::Closed,
-            picking: Picking::new(Pick::Evenly, shape.keys),
+            picking: Picking::new(Pick::Evenly, load.keys),
             records,
         };
         served.warm_up(&bench.runtime, &Plan { time: bench.time / 4, ..plan.clone() })?;
         Ok(Self { _idle: idle, served, plan, _folder: folder })
     }
 
-    fn run(&self, bench: &Bench) -> Result<Cost, Error> {
+    pub(crate) fn run(&self, bench: &Bench) -> Result<Cost, Error> {
         disk::settle(bench.folder.path())?;
         let usage = || Ok::<_, Error>((own_cpu()?, machine::cpu_of(self.served.server())?));
         let (client, server) = usage()?;
@@ -226,7 +239,12 @@ fn connect(
         idle.push(runtime.block_on(builder.connect())?);
         left -= some;
     }
+    let give_up = Instant::now() + PATIENCE;
     while machine::descriptors(served.server())? < wanted {
+        if Instant::now() > give_up {
+            let open = machine::descriptors(served.server())?;
+            return Err(format!("the server has {open} of {wanted} descriptors open").into());
+        }
         std::thread::sleep(LOOK);
     }
     Ok(idle)
@@ -248,3 +266,5 @@ const MOST_SERVED: u32 = 8192;
 /// What the project promises itself.
 const MOST_QUOTIENT: f64 = 1.25;
 const LOOK: Duration = Duration::from_millis(5);
+/// How long the connections may take to open, some ten times what they do.
+const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,8 +2,8 @@
 //!
 //! Under the name `kvsd-server` this program *is* the server, the shipped one with all its flags:
 //! so the benchmark finds it without knowing where cargo puts things, and it still runs as a
-//! process of its own. Under another name it is version 1's server. Nothing here writes outside its own temporary folder. Next file to read:
-//! `suite` (what there is to measure).
+//! process of its own. Under another name it is version 1's server. Nothing here writes outside its
+//! own temporary folder. Next file to read: `suite` (what there is to measure).
 
 mod args;
 mod cell;
@@ -18,6 +18,7 @@ mod load;
 mod machine;
 mod measure;
 mod memory;
+mod overhead;
 mod peer;
 mod record;
 mod report;

@@ -1,10 +1,10 @@
 //! What there is to measure: the suites, each with a head, a table and named lines.
 //!
-//! Next files to read: `cell` and `measure` for `wire`; `cost`, `storage`, `startup`, `memory`, `space` and
-//! `steady` are modules of their names.
+//! Next files to read: `cell` and `measure` for `wire`; `cost`, `storage`, `startup`, `memory`,
+//! `space` and `steady` are modules of their names.
 
 use crate::cell::Cell;
-use crate::{Bench, Error, cells, cost, memory, space, startup, steady, storage, wire};
+use crate::{Bench, Error, cells, cost, memory, overhead, space, startup, steady, storage, wire};
 
 /// A suite, and the lines of it that are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) enum Suite {
     Wire(Vec<Cell>),
     /// What a get costs beside more of everything.
     Cost(Vec<cost::Row>),
+    /// What it costs to count and to log.
+    Overhead(Vec<overhead::Row>),
     /// In process, beside fjall and redb.
     Storage(Vec<storage::Row>),
     /// The time until a server answers.
@@ -33,10 +35,11 @@ pub(crate) fn choose(words: &[String]) -> Result<Vec<Suite>, Error> {
         true => name == NAMES[0],
         false => named.contains(&name),
     };
-    let [wire, cost, storage, startup, memory, space, steady] = NAMES.map(is_named);
+    let [wire, cost, overhead, storage, startup, memory, space, steady] = NAMES.map(is_named);
     let suites = [
         wire.then(|| Suite::Wire(named_like(&cells::CELLS, &lines))),
         cost.then(|| Suite::Cost(named_like(&cost::ROWS, &lines))),
+        overhead.then(|| Suite::Overhead(named_like(&overhead::ROWS, &lines))),
         storage.then(|| Suite::Storage(named_like(&storage::ROWS, &lines))),
         startup.then(|| Suite::Startup(named_like(&startup::ROWS, &lines))),
         memory.then(|| Suite::Memory(named_like(&memory::ROWS, &lines))),
@@ -77,6 +80,7 @@ impl Suite {
         match self {
             Self::Wire(cells) => names_of(cells),
             Self::Cost(rows) => names_of(rows),
+            Self::Overhead(rows) => names_of(rows),
             Self::Storage(rows) => names_of(rows),
             Self::Startup(rows) => names_of(rows),
             Self::Memory(rows) => names_of(rows),
@@ -90,6 +94,7 @@ impl Suite {
         match self {
             Self::Wire(_) => names_of(&cells::CELLS),
             Self::Cost(_) => names_of(&cost::ROWS),
+            Self::Overhead(_) => names_of(&overhead::ROWS),
             Self::Storage(_) => names_of(&storage::ROWS),
             Self::Startup(_) => names_of(&startup::ROWS),
             Self::Memory(_) => names_of(&memory::ROWS),
@@ -103,6 +108,7 @@ impl Suite {
         match self {
             Self::Wire(_) => wire::head(bench),
             Self::Cost(_) => cost::head(bench),
+            Self::Overhead(_) => overhead::head(bench),
             Self::Storage(_) => storage::head(bench),
             Self::Startup(_) => startup::head(bench),
             Self::Memory(_) => memory::head(bench),
@@ -116,6 +122,7 @@ impl Suite {
         let text = match self {
             Self::Wire(cells) => return wire::measure(bench, cells),
             Self::Cost(rows) => cost::measure(bench, rows),
+            Self::Overhead(rows) => overhead::measure(bench, rows),
             Self::Storage(rows) => storage::measure(bench, rows),
             Self::Startup(rows) => startup::measure(bench, rows),
             Self::Memory(rows) => memory::measure(bench, rows),
@@ -128,7 +135,8 @@ impl Suite {
 }
 
 /// What a suite is called; the first is meant where none is named.
-const NAMES: [&str; 7] = ["wire", "cost", "storage", "startup", "memory", "space", "steady"];
+const NAMES: [&str; 8] =
+    ["wire", "cost", "overhead", "storage", "startup", "memory", "space", "steady"];
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, LEAST_CACHE_BYTES, Settings, SyncPolicy};
 use crate::server::connections::Connections;
-use crate::server::{ServeError, open_engine};
+use crate::server::{ServeError, metrics, open_engine};
 
 /// A server in this process, for tests and small programs. Its clients are the ordinary ones.
 ///
@@ -265,6 +265,7 @@ impl EmbeddedOptions {
     ) -> Result<Embedded, ServeError> {
         let config = Config {
             dev: true,
+            metrics: false,
             data_dir: data_dir.clone(),
             max_value_bytes: self.max_value_bytes,
             cache_bytes: Some(self.cache_bytes),
@@ -303,9 +304,10 @@ fn host(
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.map_err(ServeError::Start)?.block_on(async move {
-        let engine = open_engine(&settings).await?;
+        let engine = open_engine(&settings, Arc::default()).await?;
         let patience = settings.shutdown_timeout;
-        let connections = Connections::new(engine, &settings, Arc::default(), Arc::default());
+        let counted = metrics(&settings);
+        let connections = Connections::new(engine, &settings, counted, Arc::default());
         // Whoever opened it may be gone already; then the stop has come, too.
         let _ = opened.send(());
         let serve = async {

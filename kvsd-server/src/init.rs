@@ -116,11 +116,17 @@ impl Init {
              data_dir = \".\"\n\
              users = \"{USERS}\"\n\
              tls_cert = \"{SERVER_CERT}\"\n\
-             tls_key = \"{SERVER_KEY}\"\n",
+             tls_key = \"{SERVER_KEY}\"\n\
+             \n\
+             # The status page, /metrics, /healthz and /readyz, for this machine only.\n\
+             status_listen = \"{STATUS_LISTEN}\"\n",
             self.listen
         )
     }
 }
+
+/// Where a server that was set up serves its status page.
+const STATUS_LISTEN: &str = "127.0.0.1:7380";
 
 /// A name or address that a certificate can be for.
 #[derive(Debug, Clone, PartialEq, Eq)]

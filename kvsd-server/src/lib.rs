@@ -55,6 +55,7 @@ mod record_line;
 mod secret_file;
 mod server;
 mod session;
+mod status;
 pub mod tls;
 mod units;
 pub mod users;

@@ -128,17 +128,20 @@ impl Record {
                 }
                 Category::Data => LineError::Shape,
             })?;
-        let Fields { table, key, expires_at, name, value, .. } = &fields;
+        let Fields {
+            table, key, expires_at, name, type_version, fingerprint, codec, value, ..
+        } = fields;
         let table = table.as_deref().map(TableName::parse).transpose()?;
-        let key = key.bytes("key")?;
+        let key = key.into_bytes("key")?;
         check_key(&key)?;
         let expires_at =
             expires_at.map(|millis| time(millis).ok_or(LineError::Expiry)).transpose()?;
-        let payload = value.bytes("value")?;
-        let value = match (name, fields.type_version, &fields.fingerprint, &fields.codec) {
+        let payload = value.into_bytes("value")?;
+        let value = match (name, type_version, fingerprint, codec) {
             (None, None, None, None) => payload,
             (Some(name), Some(version), Some(fingerprint), Some(codec)) => {
-                envelope(name, version, fingerprint, codec, &payload).ok_or(LineError::Envelope)?
+                envelope(&name, version, &fingerprint, &codec, &payload)
+                    .ok_or(LineError::Envelope)?
             }
             _ => return Err(LineError::Envelope),
         };
@@ -171,9 +174,9 @@ enum OwnedText {
 }
 
 impl OwnedText {
-    fn bytes(&self, field: &'static str) -> Result<Vec<u8>, LineError> {
+    fn into_bytes(self, field: &'static str) -> Result<Vec<u8>, LineError> {
         match self {
-            Self::Utf8(text) => Ok(text.as_bytes().to_vec()),
+            Self::Utf8(text) => Ok(text.into_bytes()),
             Self::Binary { base64 } => {
                 STANDARD.decode(base64).map_err(|_| LineError::Base64 { field })
             }
@@ -196,10 +199,7 @@ fn envelope(
     codec: &str,
     payload: &[u8],
 ) -> Option<Vec<u8>> {
-    let codec = [CodecId::BINCODE, CodecId::POSTCARD, CodecId::JSON]
-        .into_iter()
-        .find(|known| known.to_string() == codec)
-        .or_else(|| codec.parse().ok().map(CodecId::new))?;
+    let codec = (0..=u8::MAX).map(CodecId::new).find(|known| known.to_string() == codec)?;
     let fingerprint = u64::from_str_radix(fingerprint, 16).ok()?;
     let mut bytes = vec![MARK, FORMAT, codec.get()];
     bytes.extend_from_slice(&version.to_le_bytes());

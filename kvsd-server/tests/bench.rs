@@ -1,6 +1,6 @@
 //! `kvsd bench` against `kvsd-server --dev`: what it measures, checks, prints, and leaves behind.
 
-#![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
+#![expect(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
 mod support;
 
@@ -138,6 +138,10 @@ fn an_open_loop_says_what_it_could_not_begin() {
     let report = report(&bench(&server, &args));
     let line = report.lines().find(|line| line.starts_with("due: ")).unwrap();
     assert!(!line.ends_with("not begun: 0"), "{line}");
+    // How long it waited for its beginning counts: one task is some 200 ms behind at the end.
+    let latencies = report.lines().find(|line| line.starts_with("get ")).unwrap();
+    let longest: f64 = latencies.split_whitespace().last().unwrap().parse().unwrap();
+    assert!(longest > 50.0, "{report}");
 }
 
 #[test]

@@ -124,7 +124,8 @@ impl<C: Client> Worker<C> {
         let (prefix, first) = (key.prefix(), key.at - key.at % KEYS_AT_ONCE);
         let mut found = self.client.scan(prefix).await?;
         found.sort_unstable_by_key(|profile| profile.id);
-        if found.len() != KEYS_AT_ONCE {
+        // The last keys may be fewer.
+        if found.len() != KEYS_AT_ONCE.min(self.records.count() - first) {
             return Err(format!("{} records begin with {prefix}", found.len()).into());
         }
         (first..).zip(&found).try_for_each(|(at, found)| self.check(at, Some(found)))?;

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::library::{Library, Served};
 use super::process::Process;
-use super::setting::{Certificate, Link, Setting};
+use super::setting::{Certificate, Link, Setting, Watch};
 use crate::Error;
 use crate::cell::Sync;
 use crate::load::Client;
@@ -59,6 +59,24 @@ pub(crate) fn sync_mode(sync: Sync) -> &'static str {
     }
 }
 
+/// The flags of the server for this.
+pub(crate) fn watch_flags(watch: Watch) -> &'static [&'static str] {
+    match watch {
+        Watch::Usual => &[],
+        Watch::Off => &["--metrics", "off", "--slow-request", "0s", "--log", "off"],
+        Watch::On => &[
+            "--metrics",
+            "on",
+            "--slow-request",
+            "100ms",
+            "--log",
+            "info",
+            "--status-listen",
+            "127.0.0.1:0",
+        ],
+    }
+}
+
 /// Starts the server and waits until it serves; returns where.
 fn serve(folder: &Path, setting: &Setting) -> Result<(Process, Place), Error> {
     std::fs::create_dir_all(folder)?;
@@ -74,6 +92,7 @@ fn serve(folder: &Path, setting: &Setting) -> Result<(Process, Place), Error> {
     if let Some(most) = setting.most_connections {
         command.args(["--max-connections", &most.to_string()]);
     }
+    command.args(watch_flags(setting.watch));
     let certificate = match setting.link {
         Link::Plain => None,
         Link::Tls => {

@@ -14,7 +14,7 @@ mod setting;
 pub(crate) mod version1;
 
 pub(crate) use process::Ending;
-pub(crate) use setting::{Link, Rewrites, Setting};
+pub(crate) use setting::{Link, Rewrites, Setting, Watch};
 
 use std::fmt;
 use std::ops::Range;

@@ -17,6 +17,19 @@ pub(crate) struct Setting {
     pub(crate) tables: usize,
     /// kvsd serves more connections at once than by default.
     pub(crate) most_connections: Option<u32>,
+    /// How closely kvsd looks at what it does.
+    pub(crate) watch: Watch,
+}
+
+/// How closely a server looks at what it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watch {
+    /// As it comes.
+    Usual,
+    /// No metrics, no slow log, no log.
+    Off,
+    /// Metrics, the slow log, the log and the status page.
+    On,
 }
 
 /// How clients and servers speak.
@@ -37,7 +50,7 @@ impl Setting {
     /// Over plain TCP, with one table.
     pub(crate) fn new(sync: Sync) -> Self {
         let (link, rewrites) = (Link::Plain, Rewrites::Off);
-        Self { sync, link, rewrites, tables: 1, most_connections: None }
+        Self { sync, link, rewrites, tables: 1, most_connections: None, watch: Watch::Usual }
     }
 }
 

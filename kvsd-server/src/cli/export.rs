@@ -32,23 +32,20 @@ pub(super) async fn run(client: &Client, args: &ExportArgs) -> Result<Answer, Fa
         true => client.statistics().await.ok().flatten().map(|statistics| statistics.keys),
         false => None,
     };
+    let mut scan = client.scan::<Bytes>(prefix);
+    // Before the file is emptied: a server that cannot be asked leaves it as it was.
+    let mut next = scan.next().await.transpose()?;
     let (mut lines, results) = match &args.file {
         Some(file) => (Lines::in_file(file)?, Results::Elsewhere),
         None => (Lines::on_stdout(), Results::OnStandardOutput),
     };
     let bar = progress::bar(length, Unit::Records, results);
-    let mut scan = client.scan::<Bytes>(prefix);
     let mut records = 0;
-    while let Some(entry) = lines.next(&mut scan).await? {
-        match entry {
-            Ok(entry) => lines.write_json(&line(client.table_name(), &entry))?,
-            Err(error) => {
-                lines.flush()?;
-                return Err(error.into());
-            }
-        }
+    while let Some(entry) = next {
+        lines.write_json(&line(client.table_name(), &entry))?;
         records += 1;
         bar.inc(1);
+        next = lines.try_next(&mut scan).await?;
     }
     lines.flush()?;
     bar.finish_and_clear();

@@ -115,6 +115,21 @@ impl Lines {
         }
     }
 
+    /// As [`Lines::next`]; what has come before an error is handed on before it is told.
+    pub(super) async fn try_next<T>(
+        &mut self,
+        stream: &mut (impl Stream<Item = Result<T, kvsd::Error>> + Unpin),
+    ) -> Result<Option<T>, Failure> {
+        match self.next(stream).await? {
+            None => Ok(None),
+            Some(Ok(item)) => Ok(Some(item)),
+            Some(Err(error)) => {
+                self.flush()?;
+                Err(error.into())
+            }
+        }
+    }
+
     fn judge(&mut self, written: io::Result<()>) -> Result<(), Failure> {
         match written {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {

@@ -84,15 +84,8 @@ async fn print<T>(
     line: impl Fn(&mut dyn Write, &Entry<T>) -> io::Result<()>,
 ) -> Result<(), Failure> {
     let mut lines = Lines::on_stdout();
-    while let Some(entry) = lines.next(&mut scan).await? {
-        match entry {
-            Ok(entry) => lines.write(|out| line(out, &entry))?,
-            Err(error) => {
-                // What has come is printed before the error is.
-                lines.flush()?;
-                return Err(error.into());
-            }
-        }
+    while let Some(entry) = lines.try_next(&mut scan).await? {
+        lines.write(|out| line(out, &entry))?;
     }
     lines.flush()
 }

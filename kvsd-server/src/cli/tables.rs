@@ -109,10 +109,14 @@ fn confirm(name: &TableName, keys: u64) -> Result<(), Failure> {
     let asked = write!(io::stderr(), "drop table {name} and its {keys} keys? [y/N] ")
         .and_then(|()| io::stdin().lock().read_line(&mut answer));
     asked.map_err(|error| Failure::stream("ask", &error))?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(Failure::other("the table was not dropped")),
+    match agrees(&answer) {
+        true => Ok(()),
+        false => Err(Failure::other("the table was not dropped")),
     }
+}
+
+fn agrees(answer: &str) -> bool {
+    matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
 pub(super) const EXAMPLES: &str = "\
@@ -136,3 +140,14 @@ const STATS_EXAMPLES: &str = "\
 Examples:
   kvsd tables stats
   kvsd --output json tables stats users";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_clear_yes_drops_a_table() {
+        assert!(["y\n", "Y", "yes\r\n"].into_iter().all(agrees));
+        assert!(!["", "\n", "n\n", "yy", "no", "yes, but"].into_iter().any(agrees));
+    }
+}

@@ -50,6 +50,24 @@ pub enum ConfigError {
         /// What is expected.
         reason: String,
     },
+    /// The status page would leave this machine.
+    #[error(
+        "the status page on {listen} could be reached by other machines, and asks for no login: \
+         take a loopback address, or say --status-public"
+    )]
+    StatusBeyondLoopback {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// A name for the status page that is none.
+    #[error(
+        "status_hosts: `{name}` is no name of a host: write names or addresses without a port, \
+         separated by commas"
+    )]
+    StatusHost {
+        /// The name.
+        name: String,
+    },
     /// A number out of its bounds.
     #[error("{key} must be between {least} and {most}, not {given}")]
     OutOfRange {

@@ -103,7 +103,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 24] = &[
+pub const SETTINGS: &[Setting; 29] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -374,6 +374,77 @@ pub const SETTINGS: &[Setting; 24] = &[
         },
     },
     Setting {
+        key: "status_listen",
+        group: STATUS,
+        value: Some("ADDR:PORT"),
+        default: None,
+        help: "Serve the status page, /metrics, /healthz and /readyz over plain HTTP on this IP \
+               address and port; without a login, so on a loopback address unless --status-public \
+               is given",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            let address = given.text.parse().map_err(|_| {
+                "write an IP address and a port, for example 127.0.0.1:7380".to_owned()
+            })?;
+            config.status_listen = Some(address);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "status_public",
+        group: STATUS,
+        value: None,
+        default: Some("false"),
+        help: "Let other machines reach the status page: whoever does sees tables, users and peers",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            config.status_public = units::switch(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "status_hosts",
+        group: STATUS,
+        value: Some("NAMES"),
+        default: None,
+        help: "Names that the status page is asked for by, separated by commas, beside localhost \
+               and the addresses of this machine",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            let names = given.text.split(',').map(str::trim);
+            config.status_hosts = names.map(str::to_owned).collect();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "metrics",
+        group: STATUS,
+        value: Some("SWITCH"),
+        default: Some("on"),
+        help: "Count and time what clients do, on or off; off leaves the slow log empty, too",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            config.metrics = match given.text {
+                "on" => true,
+                "off" => false,
+                _ => return Err("write on or off".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
+        key: "slow_request",
+        group: STATUS,
+        value: Some("DURATION"),
+        default: Some("100ms"),
+        help: "Log requests that take as long as this or longer, up to 1h; 0s logs none",
+        reload: Reload::Restart,
+        apply: |config, given| {
+            config.slow_request = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "log",
         group: LOG,
         value: Some("FILTER"),
@@ -429,6 +500,7 @@ fn sync_mode(text: &str) -> Result<SyncMode, String> {
 const NETWORK: &str = "Network";
 const SECURITY: &str = "Security";
 const STORAGE: &str = "Storage";
+const STATUS: &str = "Status and metrics";
 const LOG: &str = "Log";
 
 #[cfg(test)]

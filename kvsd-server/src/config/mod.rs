@@ -16,6 +16,7 @@ mod reference;
 mod reread;
 mod settings;
 mod sources;
+mod status_host;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -30,6 +31,7 @@ pub use reference::reference;
 pub(crate) use reread::Reread;
 pub use settings::{Settings, SyncPolicy};
 pub(crate) use sources::{Sources, Watch};
+pub(crate) use status_host::StatusHost;
 
 pub use crate::tls::{ClientAuth, MinVersion};
 
@@ -99,6 +101,19 @@ pub struct Config {
     /// For development: accept any credentials, on a loopback address only, over plain TCP unless
     /// a certificate is given. Default false.
     pub dev: bool,
+    /// The address of the status page, of `/metrics`, `/healthz` and `/readyz`: plain HTTP, for
+    /// whoever reaches it; port 0 takes a free one. Default none.
+    pub status_listen: Option<SocketAddr>,
+    /// Let that address be one that other machines reach. Default false.
+    pub status_public: bool,
+    /// The names that the status page is asked for by, beside `localhost` and the addresses of the
+    /// machine, without a port. Default none.
+    pub status_hosts: Vec<String>,
+    /// Count and time what clients do. Default true.
+    pub metrics: bool,
+    /// A request that takes as long or longer is logged and shown on the status page, up to 1 hour;
+    /// 0 for none. Needs [`Config::metrics`]. Default 100 ms.
+    pub slow_request: Duration,
     /// What the binary logs, as a filter of `tracing-subscriber`. Default `info`.
     pub log: String,
     /// How the binary writes its log. Default [`LogFormat::Text`].
@@ -132,6 +147,11 @@ impl Default for Config {
             users: None,
             insecure: false,
             dev: false,
+            status_listen: None,
+            status_public: false,
+            status_hosts: Vec::new(),
+            metrics: true,
+            slow_request: Duration::from_millis(100),
             log: "info".to_owned(),
             log_format: LogFormat::Text,
             audit_log: None,

@@ -14,7 +14,7 @@ use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
 use super::sources::{Sources, Watch};
-use super::{Config, ConfigError, Layers, LogFilter, SyncMode, memory};
+use super::{Config, ConfigError, Layers, LogFilter, StatusHost, SyncMode, memory};
 use crate::auth::Authenticator;
 use crate::log::LogConfig;
 pub use crate::log::SyncPolicy;
@@ -37,11 +37,21 @@ pub struct Settings {
     pub(crate) cache_bytes: usize,
     pub(crate) history_bytes: u64,
     pub(crate) history_time: Duration,
+    pub(crate) status: Option<StatusSettings>,
+    pub(crate) metrics: bool,
+    pub(crate) slow_request: Duration,
     pub(crate) open_files: usize,
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) authenticator: Authenticator,
     pub(crate) sources: Sources,
     pub(crate) log_filter: Option<Arc<dyn LogFilter>>,
+}
+
+/// Where the status page is served.
+#[derive(Debug, Clone)]
+pub(crate) struct StatusSettings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) hosts: Vec<StatusHost>,
 }
 
 impl Settings {
@@ -94,6 +104,9 @@ impl fmt::Debug for Settings {
             .field("cache_bytes", &self.cache_bytes)
             .field("history_bytes", &self.history_bytes)
             .field("history_time", &self.history_time)
+            .field("status", &self.status)
+            .field("metrics", &self.metrics)
+            .field("slow_request", &self.slow_request)
             .field("open_files", &self.open_files)
             .field("tls", &self.tls.is_some())
             .field("authenticator", &self.authenticator)
@@ -113,6 +126,7 @@ impl Config {
     pub fn check(&self) -> Result<Settings, ConfigError> {
         self.check_bounds()?;
         self.check_backups()?;
+        let status = self.check_status()?;
         let sources = self.sources()?;
         let tls = sources.tls.as_ref().map(|(files, _)| files.load()).transpose()?;
         let authenticator = if self.dev { self.check_dev() } else { self.check_strict() }?;
@@ -133,6 +147,9 @@ impl Config {
             cache_bytes: self.cache_bytes.unwrap_or_else(memory::default_cache_bytes),
             history_bytes: self.history_bytes,
             history_time: self.history_time,
+            status,
+            metrics: self.metrics,
+            slow_request: self.slow_request,
             open_files: LogConfig::DEFAULT_OPEN_FILES,
             tls,
             authenticator,
@@ -168,7 +185,23 @@ impl Config {
         within("history_time", self.history_time, (ms(0), s(365 * 24 * 3600)), time)?;
         within("handshake_timeout", self.handshake_timeout, (ms(100), s(600)), time)?;
         within("shutdown_timeout", self.shutdown_timeout, (ms(0), s(3600)), time)?;
+        within("slow_request", self.slow_request, (ms(0), s(3600)), time)?;
         within("sync_interval", self.sync_interval, (ms(1), s(60)), time)
+    }
+
+    /// The rules of the status page: this machine only, or others by choice.
+    fn check_status(&self) -> Result<Option<StatusSettings>, ConfigError> {
+        let host = |name: &String| {
+            StatusHost::parse(name).ok_or_else(|| ConfigError::StatusHost { name: name.clone() })
+        };
+        let hosts = self.status_hosts.iter().map(host).collect::<Result<_, _>>()?;
+        match self.status_listen {
+            Some(listen) if !self.status_public && !listen.ip().to_canonical().is_loopback() => {
+                Err(ConfigError::StatusBeyondLoopback { listen })
+            }
+            Some(listen) => Ok(Some(StatusSettings { listen, hosts })),
+            None => Ok(None),
+        }
     }
 
     /// What is found among the tables and is none of them may be taken for the remains of one.
@@ -404,11 +437,29 @@ mod tests {
             (Config { handshake_timeout: Duration::ZERO, ..dev() }, "handshake_timeout"),
             (Config { shutdown_timeout: too_long, ..dev() }, "shutdown_timeout"),
             (Config { sync_interval: Duration::ZERO, ..dev() }, "sync_interval"),
+            (Config { slow_request: too_long, ..dev() }, "slow_request"),
         ] {
             let error = refusal(&config).to_string();
             assert!(error.starts_with(&format!("{key} must be between ")), "{error}");
         }
         assert!(Config { shutdown_timeout: Duration::ZERO, ..dev() }.check().is_ok());
+    }
+
+    #[test]
+    fn the_status_page_leaves_this_machine_by_explicit_choice_only() {
+        let on = |listen: &str| Config { status_listen: Some(listen.parse().unwrap()), ..dev() };
+        for listen in ["127.0.0.1:7380", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            assert!(on(listen).check().is_ok(), "{listen}");
+        }
+        for listen in ["0.0.0.0:7380", "192.0.2.1:7380", "[::]:0", "[::ffff:192.0.2.1]:0"] {
+            let error = refusal(&on(listen)).to_string();
+            assert!(error.contains("--status-public"), "{listen}: {error}");
+            let config = Config { status_public: true, ..on(listen) };
+            assert!(config.check().unwrap().status.is_some(), "{listen}");
+        }
+        assert!(dev().check().unwrap().status.is_none());
+        let error = refusal(&Config { status_hosts: vec!["a:80".to_owned()], ..dev() }).to_string();
+        assert!(error.contains("status_hosts") && error.contains("a:80"), "{error}");
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod backup;
 mod changes;
 mod error;
+mod figures;
 mod scan;
 mod table;
 mod write;
@@ -21,6 +22,7 @@ use kvsd::{TableName, UnixMillis, Version};
 pub use backup::{BackupError, BackupName, BackupProgress, BackupSummary, InvalidBackupName};
 pub use changes::{ChangePage, Changed, Changes, Position};
 pub use error::EngineError;
+pub use figures::{CacheFigures, CompactionFigures, Distribution, Figures, TableFigures};
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use table::TableStatistics;
 pub use write::{Action, Before, BeforeDetail, Change, Condition, Write, WriteResult, Written};
@@ -114,6 +116,12 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
 
     /// How much a table holds; `None` if there is none of this name. Waits for no write.
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError>;
+
+    /// How the engine stands, and what it has done since it was opened. Waits for no write and no
+    /// disk; where nothing else is said, it knows nothing.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
 
     /// Makes a backup of all tables that there are now, under a name that no other has. Each table
     /// is as it stood at one moment between the call and the answer, all that was answered before

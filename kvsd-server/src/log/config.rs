@@ -7,6 +7,7 @@ use std::time::Duration;
 use kvsd::types::DEFAULT_MAX_VALUE_BYTES;
 
 use super::clock::{Clock, SystemClock};
+use super::opening::OpenProgress;
 use super::storage::rotation::Retention;
 
 /// How the log engine is set up.
@@ -52,6 +53,8 @@ pub struct LogConfig {
     /// On the data folder's file system a backup takes little room of its own: it shares files with
     /// the server. Default: none, and no backups.
     pub backups: Option<PathBuf>,
+    /// How far the opening is, for whoever else holds it. Default: for nobody.
+    pub progress: Arc<OpenProgress>,
     /// The clock that expiry goes by. Default: [`SystemClock`].
     pub clock: Arc<dyn Clock>,
 }
@@ -82,6 +85,7 @@ impl LogConfig {
             history_bytes: Self::DEFAULT_HISTORY_BYTES,
             history_time: Self::DEFAULT_HISTORY_TIME,
             backups: None,
+            progress: Arc::default(),
             clock: Arc::new(SystemClock),
         }
     }

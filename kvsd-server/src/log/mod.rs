@@ -14,6 +14,7 @@ mod check;
 mod clock;
 mod config;
 mod convert;
+mod counts;
 mod error;
 mod opening;
 mod pool;
@@ -29,6 +30,7 @@ mod tests;
 pub use clock::{Clock, SystemClock};
 pub use config::{LogConfig, SyncPolicy, TableCreation};
 pub use error::OpenError;
+pub use opening::OpenProgress;
 #[cfg(feature = "cli")]
 pub(crate) use storage::offline;
 
@@ -39,15 +41,15 @@ use async_trait::async_trait;
 use kvsd::{TableName, UnixMillis};
 
 use crate::engine::{
-    BackupError, BackupName, BackupProgress, BackupSummary, ChangePage, Changes, Description,
-    Engine, EngineError, Head, PageLimits, Position, ReadNow, Record, Scan, ScanPage,
-    TableStatistics, Write, WriteResult,
+    BackupError, BackupName, BackupProgress, BackupSummary, CacheFigures, ChangePage, Changes,
+    Description, Engine, EngineError, Figures, Head, PageLimits, Position, ReadNow, Record, Scan,
+    ScanPage, TableStatistics, Write, WriteResult,
 };
 use actor::Shared;
 use backup::Backups;
 use convert::on_nothing;
 use pool::Pool;
-use storage::cache::Cache;
+use storage::cache::{Cache, CacheTally};
 use storage::disk::Disk;
 use storage::load::TableOptions;
 use storage::posix::PosixDisk;
@@ -61,6 +63,7 @@ use tables::Tables;
 pub struct LogEngine {
     tables: Tables,
     backups: Backups,
+    cache: Arc<Cache>,
     policy: SyncPolicy,
     creation: TableCreation,
     closed: AtomicBool,
@@ -96,20 +99,22 @@ impl LogEngine {
     ) -> Result<Self, OpenError> {
         let runtime = tokio::runtime::Handle::current();
         let policy = config.sync;
+        let cache = Arc::clone(&options.cache);
         let store = Store::open(Arc::clone(&disk), &config.data_dir, options)
             .map_err(|error| OpenError::from_store(error, config.data_dir.clone()))?;
         let shared = Arc::new(Shared {
             policy,
             most_write_bytes: config.most_write_bytes(),
+            counts: Arc::default(),
             sync_pool: Pool::new("kvsd-sync", config.sync_threads),
             read_pool: Pool::new("kvsd-read", config.read_threads),
             chore_pool: Pool::new("kvsd-chore", 1),
             catalog_pool: Pool::new("kvsd-catalog", 1),
         });
-        let tables = Tables::open(store, shared, config.clock, runtime.clone(), config.max_tables)?;
+        let tables = Tables::open(store, shared, &config, runtime.clone())?;
         let backups = Backups::new(disk, config.backups, tables.clone(), runtime);
         let (creation, closed) = (config.table_creation, AtomicBool::new(false));
-        Ok(Self { tables, backups, policy, creation, closed })
+        Ok(Self { tables, backups, cache, policy, creation, closed })
     }
 
     /// The table that these writes are for; `None` if there is none and they write nothing.
@@ -301,6 +306,11 @@ impl Engine for LogEngine {
             return Err(EngineError::Closed);
         }
         Ok(self.tables.find(table).map(|table| table.statistics()))
+    }
+
+    fn figures(&self) -> Figures {
+        let CacheTally { hits, misses, bytes } = self.cache.tally();
+        Figures { cache: CacheFigures { hits, misses, bytes }, ..self.tables.figures() }
     }
 
     async fn backup(

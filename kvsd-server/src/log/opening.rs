@@ -13,12 +13,32 @@ use super::storage::repair::Recovery;
 use super::storage::store::Store;
 use super::storage::writer::Writer;
 
+/// How far the opening of a folder is, for whoever else looks.
+#[derive(Debug, Default)]
+pub struct OpenProgress {
+    opened: AtomicUsize,
+    tables: AtomicUsize,
+}
+
+impl OpenProgress {
+    /// How many tables are open, and how many there are; at first that is not known, and both are
+    /// zero.
+    #[must_use]
+    pub fn get(&self) -> (usize, usize) {
+        let opened = self.opened.load(Ordering::Relaxed);
+        (opened, self.tables.load(Ordering::Relaxed).max(opened))
+    }
+}
+
 type Opened = Result<(Writer, Option<Recovery>), StorageError>;
 
 /// Opens every table of a store, and tells of those that were not closed cleanly. Blocks while it
 /// does. Of several tables that do not open, the error is that of the lowest id.
-pub(super) fn open_tables(store: &Store) -> Result<Vec<(TableName, Writer)>, StorageError> {
-    let mut opened = open_side_by_side(store);
+pub(super) fn open_tables(
+    store: &Store,
+    progress: &OpenProgress,
+) -> Result<Vec<(TableName, Writer)>, StorageError> {
+    let mut opened = open_side_by_side(store, progress);
     opened.sort_unstable_by_key(|(entry, _)| entry.id);
     let open = |(entry, opened): (&CatalogEntry, Opened)| {
         let (writer, recovery) = opened?;
@@ -31,8 +51,12 @@ pub(super) fn open_tables(store: &Store) -> Result<Vec<(TableName, Writer)>, Sto
 }
 
 /// After an error no further table is begun, but those before it are.
-fn open_side_by_side(store: &Store) -> Vec<(&CatalogEntry, Opened)> {
+fn open_side_by_side<'s>(
+    store: &'s Store,
+    progress: &OpenProgress,
+) -> Vec<(&'s CatalogEntry, Opened)> {
     let tables = store.tables();
+    progress.tables.store(tables.len(), Ordering::Relaxed);
     let (next, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
     let open_some = || {
         let mut opened = Vec::new();
@@ -42,6 +66,7 @@ fn open_side_by_side(store: &Store) -> Vec<(&CatalogEntry, Opened)> {
                 break;
             };
             let result = store.open_table(entry);
+            progress.opened.fetch_add(1, Ordering::Relaxed);
             failed.fetch_or(result.is_err(), Ordering::Relaxed);
             opened.push((entry, result));
         }

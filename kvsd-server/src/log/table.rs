@@ -264,6 +264,16 @@ impl Table {
         }
     }
 
+    /// How much memory says where its records are, in bytes.
+    pub(super) fn index_bytes(&self) -> u64 {
+        self.reader.index_bytes()
+    }
+
+    /// How many submissions wait for the actor.
+    pub(super) fn queued(&self) -> u64 {
+        (self.actor.max_capacity() - self.actor.capacity()) as u64
+    }
+
     /// The version of the last write that readers see.
     pub(super) fn last_version(&self) -> u64 {
         self.reader.figures().last_version

@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use super::actor::Shared;
 use super::clock::Clock;
+use super::config::LogConfig;
 use super::convert::{in_table, with_cause};
 use super::error::OpenError;
 use super::opening::open_tables;
@@ -24,7 +25,7 @@ use super::pool::Pool;
 use super::storage::store::{Remains, Store};
 use super::storage::writer::WriteError;
 use super::table::Table;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Figures, TableFigures};
 
 /// The open tables; cheap to clone.
 #[derive(Debug, Clone)]
@@ -52,11 +53,11 @@ impl Tables {
     pub(super) fn open(
         store: Store,
         shared: Arc<Shared>,
-        clock: Arc<dyn Clock>,
+        config: &LogConfig,
         runtime: tokio::runtime::Handle,
-        most: usize,
     ) -> Result<Self, OpenError> {
-        let writers = open_tables(&store).map_err(OpenError::from_storage)?;
+        let (clock, most) = (Arc::clone(&config.clock), config.max_tables);
+        let writers = open_tables(&store, &config.progress).map_err(OpenError::from_storage)?;
         let start = |(name, writer)| {
             let table = Table::start(&runtime, &shared, &name, &clock, (writer, store.lock()));
             (name, Arc::new(table))
@@ -128,6 +129,23 @@ impl Tables {
         drop(open);
         all.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
         all
+    }
+
+    /// How all of them stand, and what their actors have done.
+    pub(super) fn figures(&self) -> Figures {
+        let counts = &self.inner.shared.counts;
+        let mut figures = Figures {
+            groups: counts.groups.read(),
+            syncs: counts.syncs.read(),
+            compaction: counts.compaction(),
+            ..Figures::default()
+        };
+        for (name, table) in self.all() {
+            figures.index_bytes += table.index_bytes();
+            let (statistics, queued) = (table.statistics(), table.queued());
+            figures.tables.push(TableFigures { name, statistics, queued });
+        }
+        figures
     }
 
     /// Every table to come has versions above this one; `None` once the engine is closed. Waits for

@@ -134,6 +134,7 @@ impl Connections {
         let (seen_tls, service) = (Arc::clone(&self.seen_tls), Arc::clone(&self.service));
         tokio::spawn(async move {
             let peer = guest.entry().peer();
+            let open = service.metrics.connect();
             debug!(%peer, "connected");
             let ended = tokio::select! {
                 ended = session => ended,
@@ -151,12 +152,17 @@ impl Connections {
                 }
                 _ => debug!(%peer, reason = %ended, "closed"),
             }
+            drop(open);
             drop((guest, slot));
         });
     }
 
+    /// What the sessions of all connections use.
+    pub(crate) fn engine(&self) -> &Arc<dyn Engine> {
+        &self.service.engine
+    }
+
     /// Who is connected.
-    #[allow(dead_code, reason = "administration and the status page read it")]
     pub(crate) fn roster(&self) -> &Arc<Roster> {
         &self.roster
     }
@@ -266,7 +272,7 @@ mod tests {
             ..Config::default()
         };
         let settings = config.check().unwrap();
-        let engine = open_engine(&settings).await.unwrap();
+        let engine = open_engine(&settings, Arc::default()).await.unwrap();
         let metrics = Arc::new(Metrics::default());
         let connections = Connections::new(engine, &settings, Arc::clone(&metrics), Arc::default());
 

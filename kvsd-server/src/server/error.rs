@@ -38,6 +38,13 @@ pub enum ServeError {
         /// The system's error.
         source: io::Error,
     },
+    /// The address of the status page is taken or is none of this machine's.
+    StatusListen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The audit log cannot be written.
     AuditLog(AuditError),
     /// A setting is out of its bounds.
@@ -59,6 +66,9 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, source: _ } => write!(f, "cannot listen on {address}")?,
+            Self::StatusListen { address, source: _ } => {
+                write!(f, "cannot serve the status page on {address}")?;
+            }
             Self::AuditLog(_) => f.write_str("no audit log")?,
             Self::Config(_) => f.write_str("the settings do not make sense")?,
             Self::Start(_) => f.write_str("cannot start")?,
@@ -81,7 +91,9 @@ impl fmt::Display for ServeError {
 impl Error for ServeError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Listen { source, .. } | Self::Start(source) => Some(source),
+            Self::Listen { source, .. }
+            | Self::StatusListen { source, .. }
+            | Self::Start(source) => Some(source),
             Self::AuditLog(source) => Some(source),
             Self::Config(source) => Some(source),
             Self::Open(reason) => reason.source(),

@@ -28,7 +28,9 @@ use self::reload::Reload;
 use crate::audit::Audit;
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::log::{LogConfig, LogEngine};
+use crate::log::{LogConfig, LogEngine, OpenProgress};
+use crate::metrics::{Measure, Metrics};
+use crate::status::{Status, StatusListener};
 
 pub use self::error::ServeError;
 pub use self::reload::Reloader;
@@ -60,6 +62,9 @@ pub struct Server {
     connections: Connections,
     /// None where it could not be made.
     admin: Option<AdminSocket>,
+    status: Arc<Status>,
+    /// None where none is wanted.
+    status_listener: Option<StatusListener>,
 }
 
 impl Server {
@@ -79,14 +84,22 @@ impl Server {
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
         let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
-        let engine = open_engine(&settings).await?;
+        let (metrics, progress) = (metrics(&settings), Arc::default());
+        let most = settings.max_connections;
+        let status = Status::new(Arc::clone(&metrics), most, Arc::clone(&progress));
+        let status = Arc::new(status);
+        // Before the data is opened, so that it can tell how far that is.
+        let status_listener = status_listener(&settings, &status).await?;
+        let engine = open_engine(&settings, progress).await?;
         match listen(socket) {
             Ok((listener, local_addr)) => Ok(Self {
                 admin: admin_socket(&settings, &engine, &audit),
                 listener,
                 local_addr,
                 reload: Reload::new(&settings, Arc::clone(&audit)),
-                connections: Connections::new(engine, &settings, Arc::default(), audit),
+                connections: Connections::new(engine, &settings, metrics, audit),
+                status,
+                status_listener,
             }),
             Err(source) => {
                 engine.close().await?;
@@ -99,6 +112,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// The address of the status page, with its real port, if there is one.
+    #[must_use]
+    pub fn status_addr(&self) -> Option<SocketAddr> {
+        self.status_listener.as_ref().map(StatusListener::local_addr)
     }
 
     /// What tells this server to read its configuration, its certificate and its users again.
@@ -142,6 +161,10 @@ impl Server {
     /// its sync policy says.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
         info!(address = %self.local_addr, tls = self.reload.tls().is_some(), "serving");
+        if let Some(address) = self.status_addr() {
+            info!(url = %format_args!("http://{address}/"), "the status page is served");
+        }
+        self.status.serve(self.connections.engine(), self.connections.roster());
         tokio::select! {
             biased;
             () = shutdown => {}
@@ -150,6 +173,7 @@ impl Server {
             never = self.reload.watch() => match never {},
         }
         info!("stopping");
+        self.status.stop();
         drop(self.listener);
         drop(self.admin);
         self.connections.stop(self.reload.shutdown_timeout()).await?;
@@ -194,8 +218,30 @@ fn admin_socket(
         .ok()
 }
 
+/// The counters that the settings ask for.
+pub(crate) fn metrics(settings: &Settings) -> Arc<Metrics> {
+    let measure = if settings.metrics { Measure::Operations } else { Measure::Least };
+    Arc::new(Metrics::new(measure, settings.slow_request))
+}
+
+/// Serves the status page from now on, if the settings ask for it.
+async fn status_listener(
+    settings: &Settings,
+    status: &Arc<Status>,
+) -> Result<Option<StatusListener>, ServeError> {
+    let Some(wanted) = &settings.status else {
+        return Ok(None);
+    };
+    let bound = StatusListener::bind(wanted.listen, wanted.hosts.clone(), Arc::clone(status)).await;
+    let refused = |source| ServeError::StatusListen { address: wanted.listen, source };
+    bound.map(Some).map_err(refused)
+}
+
 /// Opens the engine that the settings ask for.
-pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, ServeError> {
+pub(crate) async fn open_engine(
+    settings: &Settings,
+    progress: Arc<OpenProgress>,
+) -> Result<Arc<dyn Engine>, ServeError> {
     let config = LogConfig {
         backups: settings.backups.clone(),
         sync: settings.sync,
@@ -205,6 +251,7 @@ pub(crate) async fn open_engine(settings: &Settings) -> Result<Arc<dyn Engine>, 
         cache_bytes: settings.cache_bytes,
         history_bytes: settings.history_bytes,
         history_time: settings.history_time,
+        progress,
         ..LogConfig::new(&settings.data_dir)
     };
     // Opening reads everything back, which is no work for the threads that serve.

@@ -6,6 +6,7 @@
 use kvsd::protocol::v2::FailCode;
 
 use crate::engine::EngineError;
+use crate::metrics::Outcome;
 
 /// The code that tells a client of version 2 what an engine's error means for it.
 pub(super) fn code(error: &EngineError) -> FailCode {
@@ -21,6 +22,20 @@ pub(super) fn code(error: &EngineError) -> FailCode {
         EngineError::Refused { .. } => FailCode::Invalid,
         EngineError::Closed => FailCode::Closing,
         EngineError::Io { .. } => FailCode::Internal,
+    }
+}
+
+/// What a request counts as that is answered with this code.
+pub(super) fn outcome(code: FailCode) -> Outcome {
+    match code {
+        FailCode::DiskFull
+        | FailCode::ReadOnly
+        | FailCode::Corrupt
+        | FailCode::Unknown
+        | FailCode::Closing
+        | FailCode::Internal => Outcome::Failed,
+        // What cannot be, or what this client may not.
+        _ => Outcome::Refused,
     }
 }
 

@@ -115,6 +115,7 @@ where
         Ok(opened) => opened,
         Err(ended) => return ended,
     };
+    service.metrics.log_in();
     let mut user = login.clone();
     let entry = Arc::clone(&newcomer.entry);
     let leave = Leave { stop, login, entry: newcomer.entry };

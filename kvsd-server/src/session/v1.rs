@@ -22,7 +22,7 @@ use crate::clock;
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
 };
-use crate::metrics::Refusal;
+use crate::metrics::{self, Outcome, Refusal};
 
 /// Serves an authenticated client to its end.
 pub(super) async fn serve<S>(
@@ -43,19 +43,24 @@ where
         max_value_bytes,
         output: Output::default(),
         scratch: Vec::new(),
+        outcome: Outcome::Ok,
     };
-    let mut meter = Meter::new(&leave.entry);
+    let mut meter = Meter::new(&leave.entry, &service.metrics);
     loop {
         match input.next() {
             Ok(Some(message)) => {
                 meter.count();
-                session.answer(&message).await;
+                meter.begin();
+                session.outcome = Outcome::Ok;
+                let operation = session.answer(&message).await;
+                meter.answered(operation, session.outcome, TABLE.as_str());
+                meter.tell(&mut input, &mut session.output, 0);
             }
             Ok(None) => {
                 if let Err(error) = session.output.flush(stream).await {
                     return Ended::Broken(error);
                 }
-                meter.tell(&mut input, &mut session.output);
+                meter.tell(&mut input, &mut session.output, 0);
                 tidy(&mut session.scratch);
                 let read = tokio::select! {
                     biased;
@@ -91,17 +96,28 @@ struct Session<'s> {
     output: Output,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// How the request ends that is being answered.
+    outcome: Outcome,
 }
 
 impl Session<'_> {
-    async fn answer(&mut self, message: &Message<'_>) {
+    /// Tells what the request counts as.
+    async fn answer(&mut self, message: &Message<'_>) -> metrics::Operation {
         let request = Request::parse(message);
+        let operation = match &request {
+            Ok(Some(Request::Ping { .. })) => metrics::Operation::Ping,
+            Ok(Some(Request::Get { .. })) => metrics::Operation::Get,
+            Ok(Some(Request::Set { .. })) => metrics::Operation::Set,
+            Ok(Some(Request::Delete { .. })) => metrics::Operation::Delete,
+            Ok(Some(Request::Authenticate { .. }) | None) | Err(_) => metrics::Operation::Malformed,
+        };
         if let Ok(Some(request)) = &request
             && let Err(forbidden) = self.check(request)
         {
             self.service.metrics.refuse(Refusal::Denied);
             // Those clients know no code for it.
-            return self.fail(FailCode::Undefined, &forbidden.to_string());
+            self.fail(FailCode::Undefined, &forbidden.to_string());
+            return operation;
         }
         match request {
             Ok(Some(Request::Ping { client_time })) => {
@@ -117,6 +133,7 @@ impl Session<'_> {
             Ok(None) => self.fail(FailCode::UnexpectedMessage, "no request has this type"),
             Err(error) => self.fail(FailCode::UnexpectedMessage, &error.to_string()),
         }
+        operation
     }
 
     fn check(&self, request: &Request<'_>) -> Result<(), Forbidden> {
@@ -213,9 +230,11 @@ impl Session<'_> {
 
     fn engine_fail(&mut self, error: &EngineError) {
         self.fail(FailCode::Undefined, &fail::message(error));
+        self.outcome = fail::outcome(fail::code(error));
     }
 
     fn fail(&mut self, code: FailCode, message: &str) {
+        self.outcome = Outcome::Refused;
         Reply::Fail { code, message }.encode(self.output.buffer());
     }
 }

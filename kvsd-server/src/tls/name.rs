@@ -2,7 +2,8 @@
 //!
 //! The user is the only DNS name among the alternative names. A certificate without one is the
 //! user's that the common name of its subject names, if it has one common name. What names more
-//! than one names nobody: which of them was meant is not ours to guess. The chain is checked
+//! than one names nobody: which of them was meant is not ours to guess. Names that no DNS name can
+//! have, such as one with an `@`, are passed over among the alternative names. The chain is checked
 //! elsewhere, before this looks at it.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -154,6 +155,8 @@ mod tests {
         assert_eq!(user(&["app"], [cn("ops")]).as_deref(), Some("app"));
         assert_eq!(user(&["app", "ops"], [cn("app")]), None);
         assert_eq!(user(&["10.0.0.1"], [cn("app")]).as_deref(), Some("app"));
+        assert_eq!(user(&["app", "b@eu-1"], [cn("ops")]).as_deref(), Some("app"));
+        assert_eq!(user(&["b@eu-1"], [cn("ops")]).as_deref(), Some("ops"));
         assert_eq!(user(&[], [organization.clone(), cn("b@eu-1")]).as_deref(), Some("b@eu-1"));
         assert_eq!(user(&[], [cn(&"x".repeat(300))]).as_deref(), Some(&*"x".repeat(300)));
         let printable = DnValue::PrintableString("app".try_into().unwrap());

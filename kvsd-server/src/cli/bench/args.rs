@@ -79,7 +79,8 @@ keys, but not the table. The URL's table is left alone. A value that is read is 
 the one that was written at its key.
 
 Progress goes to standard error, the result to standard output. Exit codes: 0 if every operation
-succeeded, 3 if one failed. Ctrl-C ends the measurement early; a second one leaves what was written.
+succeeded, 3 if one failed, nothing was measured or something was left behind. Ctrl-C ends the
+measurement early; a second one leaves what was written.
 
 Examples:
   kvsd bench

@@ -104,7 +104,7 @@ impl Pace {
     fn tell(&self) {
         let Rhythm::Open { start, per_second, due, .. } = &self.rhythm else { return };
         let mut told = 0;
-        while !due.is_closed() {
+        while told < self.most && !due.is_closed() {
             let now = due_within(start.elapsed(), *per_second).min(self.most);
             due.add_permits(usize::try_from(now - told).unwrap_or_default());
             told = now;

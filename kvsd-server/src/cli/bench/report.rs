@@ -48,7 +48,9 @@ impl Report {
         let failed = format!("error: {} of {} operations failed", grouped(errors), grouped(of));
         match self.end {
             End::GivenUp => Some(format!("{failed}; ended because nothing succeeded any more")),
-            End::Done | End::Interrupted | End::Abandoned => (errors > 0).then_some(failed),
+            End::Done | End::Interrupted | End::Abandoned if errors > 0 => Some(failed),
+            End::Done | End::Interrupted | End::Abandoned => (self.remains == Remains::Left)
+                .then(|| "error: what was written is still there".to_owned()),
         }
     }
 
@@ -73,6 +75,7 @@ impl Report {
             "per_second": count as f64 / seconds.max(f64::MIN_POSITIVE),
             "due_per_second": self.rate,
             "not_begun": self.missed,
+            "begun_late_ms": self.rate.map(|_| latency_json(tally.late())),
             "bytes_read": tally.read_bytes,
             "bytes_written": tally.written_bytes,
             "errors": errors,
@@ -298,7 +301,7 @@ latency of get
         let mut tally = Tally::new();
         tally.succeeded(Operation::Get, Duration::ZERO, 5);
         tally.succeeded(Operation::Get, Duration::MAX, 5);
-        assert!(written(&report(tally)).lines().last().unwrap().ends_with(" #".trim_start()));
+        assert!(written(&report(tally)).lines().last().unwrap().ends_with('#'));
     }
 
     #[test]

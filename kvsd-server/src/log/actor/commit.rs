@@ -44,7 +44,7 @@ impl Actor {
             }
             if taken == Taken::Written {
                 let sync = turn.sync();
-                let result = sync.run();
+                let result = self.shared.counts.sync(|| sync.run());
                 turn.synced(&sync, result);
                 turn.settle();
             }

@@ -24,6 +24,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::config::SyncPolicy;
 use super::convert::demand_of;
+use super::counts::Counts;
 use super::pool::{Lost, Pool, Running};
 use super::storage::backup::Pinned;
 use super::storage::chore::Done;
@@ -61,6 +62,7 @@ enum Ending {
 pub(super) struct Shared {
     pub(super) policy: SyncPolicy,
     pub(super) most_write_bytes: usize,
+    pub(super) counts: Arc<Counts>,
     pub(super) sync_pool: Pool,
     pub(super) read_pool: Pool,
     /// One thread: at most one chore of the whole engine at a time.
@@ -304,14 +306,17 @@ impl Actor {
     /// Answers a batch; the answer is what its group had no room for.
     fn answer(&self, batch: Submissions, turn: &mut Turn, taken: Taken) -> Leftover {
         let mut left = Leftover::default();
+        let mut writes = 0;
         for (submission, results) in batch.0.into_iter().zip(turn.results()) {
             let is_untouched = results.is_empty();
+            writes += results.len() as u64;
             match submission.answer(results) {
                 Some(submission) if is_untouched => left.untouched.push(submission),
                 unfinished => left.begun = left.begun.or(unfinished),
             }
         }
         if taken == Taken::Written {
+            self.shared.counts.groups.add(writes, 1);
             // Not before the writers have their answers: there may be many who wait for changes.
             self.published.notify_waiters();
         }
@@ -416,8 +421,9 @@ impl Actor {
     }
 
     fn run_sync(&self, sync: Sync) -> Running<(Sync, Result<(), StorageError>)> {
+        let counts = Arc::clone(&self.shared.counts);
         self.shared.sync_pool.run(move || {
-            let result = sync.run();
+            let result = counts.sync(|| sync.run());
             (sync, result)
         })
     }
@@ -456,9 +462,9 @@ impl Actor {
         }
         self.chore = turn.next_chore().map(|chore| {
             // The chore outlives an actor whose runtime goes away.
-            let lock = Arc::clone(&self.lock);
+            let (lock, counts) = (Arc::clone(&self.lock), Arc::clone(&self.shared.counts));
             self.shared.chore_pool.run(move || {
-                let done = chore.run();
+                let done = counts.run(chore);
                 drop(lock);
                 done
             })

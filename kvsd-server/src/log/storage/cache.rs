@@ -91,6 +91,18 @@ impl Cache {
         }
     }
 
+    /// What was found in it and what was not, and how much memory its records take.
+    pub(crate) fn tally(&self) -> CacheTally {
+        let mut all = CacheTally::default();
+        for ring in &self.rings {
+            let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
+            all.hits += ring.hits;
+            all.misses += ring.misses;
+            all.bytes += ring.used() as u64;
+        }
+        all
+    }
+
     #[expect(clippy::indexing_slicing, reason = "a remainder is below what it is of")]
     fn ring(&self, place: Place) -> MutexGuard<'_, Ring> {
         // Other bits than those that the ring's table probes with first.
@@ -98,6 +110,14 @@ impl Cache {
         // A panic elsewhere cannot leave a ring half changed.
         self.rings[ring].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a cache has done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct CacheTally {
+    pub(crate) hits: u64,
+    pub(crate) misses: u64,
+    pub(crate) bytes: u64,
 }
 
 /// Some of the records, in the order of their coming.
@@ -113,6 +133,8 @@ struct Ring {
     wrapped_at: Option<usize>,
     /// Where each of them begins.
     places: HashTable<u32>,
+    hits: u64,
+    misses: u64,
 }
 
 impl Ring {
@@ -120,11 +142,24 @@ impl Ring {
         // What a place can say.
         let capacity = capacity.min(MOST_RING_BYTES);
         let places = HashTable::new();
-        Self { bytes: Vec::new(), capacity, head: 0, tail: 0, wrapped_at: None, places }
+        Self {
+            bytes: Vec::new(),
+            capacity,
+            head: 0,
+            tail: 0,
+            wrapped_at: None,
+            places,
+            hits: 0,
+            misses: 0,
+        }
     }
 
     fn get(&mut self, place: Place, buffer: &mut Vec<u8>) -> Option<usize> {
-        let at = self.find(place)?;
+        let Some(at) = self.find(place) else {
+            self.misses += 1;
+            return None;
+        };
+        self.hits += 1;
         let range = self.entry(at).record();
         self.set_asked(at, ASKED);
         let record = self.bytes.get(range)?;
@@ -158,6 +193,14 @@ impl Ring {
         let Self { places, bytes, .. } = self;
         let hash = |at: &u32| Entry::decode(bytes, *at as usize).place.hash;
         places.insert_unique(place.hash, narrow(at), hash);
+    }
+
+    /// The bytes that records take, those included that were let go before their time.
+    fn used(&self) -> usize {
+        match self.wrapped_at {
+            Some(end) => self.head + end - self.tail,
+            None => self.head - self.tail,
+        }
     }
 
     /// Writes a record over another one of the same length, if that is there.

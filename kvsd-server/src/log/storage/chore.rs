@@ -44,6 +44,27 @@ impl Chore {
     }
 }
 
+impl Chore {
+    /// How long the segments are that a compaction is to replace, in bytes; 0 of another chore.
+    pub(crate) fn victim_bytes(&self) -> u64 {
+        match self {
+            Self::Hint(_) => 0,
+            Self::Compact(compaction) => compaction.victim_bytes(),
+        }
+    }
+}
+
+impl Done {
+    /// How long the segment is that a compaction has made, in bytes: none if there was nothing to
+    /// be freed, an error if it has failed.
+    pub(crate) fn copied_bytes(&self) -> Result<Option<u64>, ()> {
+        match self {
+            Self::Hint(_) => Ok(None),
+            Self::Compact(compacted) => compacted.copied_bytes(),
+        }
+    }
+}
+
 /// The hint of a sealed segment, to be written.
 #[derive(Debug)]
 pub(crate) struct HintChore {

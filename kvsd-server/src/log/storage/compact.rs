@@ -139,6 +139,17 @@ enum Proof {
     Missing,
 }
 
+impl Compacted {
+    /// As [`super::chore::Done::copied_bytes`].
+    pub(super) fn copied_bytes(&self) -> Result<Option<u64>, ()> {
+        match &self.outcome {
+            Outcome::Copied(copied) => Ok(Some(copied.run.as_ref().map_or(0, |run| run.length))),
+            Outcome::Futile => Ok(None),
+            Outcome::Damaged(_) | Outcome::GivenUp(_) => Err(()),
+        }
+    }
+}
+
 impl Compaction {
     /// Copies what is needed. Waits for the disk, and works at most half of the time unless room is
     /// short.
@@ -172,8 +183,13 @@ impl Compaction {
         *started = Instant::now();
     }
 
+    /// How long the victims are, in bytes.
+    pub(super) fn victim_bytes(&self) -> u64 {
+        self.victims.iter().map(|(run, _)| run.length).sum()
+    }
+
     fn is_futile(&self, plan: &Plan) -> bool {
-        let length: u64 = self.victims.iter().map(|(run, _)| run.length).sum();
+        let length = self.victim_bytes();
         self.purpose == Purpose::Free && plan.bytes + length / LEAST_FREED > length
     }
 

@@ -180,6 +180,14 @@ impl Index {
         self.shards.iter().map(length).sum()
     }
 
+    /// How much memory the slots take, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let bytes = |shard: &RwLock<HashTable<Slot>>| {
+            shard.read().unwrap_or_else(PoisonError::into_inner).allocation_size()
+        };
+        self.shards.iter().map(bytes).sum()
+    }
+
     /// A key's hash in this index.
     pub(super) fn hash(&self, key: &[u8]) -> KeyHash {
         KeyHash(self.hasher.hash_one(key) & self.mask)

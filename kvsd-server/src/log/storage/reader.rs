@@ -200,6 +200,11 @@ impl Reader {
         self.index.len() as u64
     }
 
+    /// How much memory says where its records are, in bytes.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.index.bytes() as u64
+    }
+
     /// How much the table has.
     pub(crate) fn figures(&self) -> Figures {
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner)

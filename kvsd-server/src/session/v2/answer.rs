@@ -17,6 +17,7 @@ use crate::engine::{
     Before, ChangePage, EngineError, Found, Position, Record, ScanDetail, ScanPage,
     TableStatistics, WriteResult, Written,
 };
+use crate::metrics::Outcome;
 use crate::session::fail;
 use crate::session::output::Output;
 
@@ -89,6 +90,26 @@ impl Answer {
                 Self::Conflict { current, change: change as u64 }
             }
             Err(error) => error.into(),
+        }
+    }
+
+    /// What it counts as.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Conflict { .. } => Outcome::NotApplied,
+            Self::Fail { code, .. } => fail::outcome(*code),
+            Self::Value(_)
+            | Self::Flag(_)
+            | Self::Lifetime(_)
+            | Self::Counter { .. }
+            | Self::Written { .. }
+            | Self::Batch { .. }
+            | Self::Pipeline(_)
+            | Self::Page { .. }
+            | Self::News { .. }
+            | Self::Gap { .. }
+            | Self::Tables { .. }
+            | Self::Statistics(_) => Outcome::Ok,
         }
     }
 

@@ -9,12 +9,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use kvsd::TableName;
 use kvsd::protocol::v2::{RequestId, limits};
+use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::watches::{TableWatch, Told, Watches};
 use super::writes::Group;
 use crate::engine::{Engine, WriteResult};
+use crate::metrics::Operation;
+use crate::session::meter::Meter;
 use crate::session::output::Output;
 
 #[derive(Debug)]
@@ -41,9 +45,41 @@ pub(super) struct Held {
 
 /// What a future has come to.
 enum Done {
-    Writes { ids: Vec<RequestId>, held: Held, results: Vec<WriteResult> },
-    Request { id: RequestId, held: Held, answer: Answer },
-    Watch { id: RequestId, answer: Answer, told: Option<Told> },
+    Writes {
+        table: TableName,
+        asked: Vec<Asked>,
+        since: Instant,
+        held: Held,
+        results: Vec<WriteResult>,
+    },
+    Request {
+        call: Call,
+        held: Held,
+        answer: Answer,
+    },
+    Watch {
+        id: RequestId,
+        answer: Answer,
+        told: Option<Told>,
+    },
+}
+
+/// A request as far as its answer is to know of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) id: RequestId,
+    pub(super) operation: Operation,
+    /// The length of its message.
+    pub(super) bytes: u32,
+}
+
+/// A request that waits for its answer.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) asked: Asked,
+    /// The first table that it names; empty if it names none.
+    pub(super) table: Box<str>,
+    pub(super) since: Instant,
 }
 
 impl InFlight {
@@ -81,18 +117,18 @@ impl InFlight {
     }
 
     /// Hands writes that were counted to the engine.
-    pub(super) fn write(&mut self, engine: Arc<dyn Engine>, group: Group) {
+    pub(super) fn write(&mut self, engine: Arc<dyn Engine>, group: Group, since: Instant) {
         self.calls.push(Box::pin(async move {
-            let Group { table, ids, writes, held } = group;
+            let Group { table, asked, writes, held } = group;
             let results = engine.write(&table, writes).await;
-            Done::Writes { ids, held, results }
+            Done::Writes { table, asked, since, held, results }
         }));
     }
 
     /// Carries out a request that holds so much.
     pub(super) fn run(
         &mut self,
-        id: RequestId,
+        call: Call,
         held: Held,
         request: impl Future<Output = Answer> + Send + 'static,
     ) {
@@ -100,7 +136,7 @@ impl InFlight {
         self.held.add(&held);
         self.calls.push(Box::pin(async move {
             let answer = request.await;
-            Done::Request { id, held, answer }
+            Done::Request { call, held, answer }
         }));
     }
 
@@ -135,28 +171,63 @@ impl InFlight {
     }
 
     /// Starts what is new and answers what is done.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, output: &mut Output) {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        output: &mut Output,
+        meter: &mut Meter<'_>,
+    ) {
         while let Poll::Ready(Some(done)) = self.calls.poll_next_unpin(cx) {
             match done {
-                Done::Writes { ids, held, results } => {
-                    debug_assert_eq!(ids.len(), results.len(), "the engine answers each write");
-                    self.requests -= ids.len();
+                Done::Writes { table, asked, since, held, results } => {
+                    debug_assert_eq!(asked.len(), results.len(), "the engine answers each write");
+                    self.requests -= asked.len();
                     self.held.remove(&held);
-                    for (id, result) in ids.into_iter().zip(results) {
-                        Answer::of_write(result).send(id, output);
+                    for (asked, result) in asked.into_iter().zip(results) {
+                        asked.answer(
+                            Answer::of_write(result),
+                            table.as_str(),
+                            since,
+                            (output, meter),
+                        );
                     }
                 }
-                Done::Request { id, held, answer } => {
+                Done::Request { call: Call { asked, table, since }, held, answer } => {
                     self.requests -= 1;
                     self.held.remove(&held);
-                    answer.send(id, output);
+                    asked.answer(answer, &table, since, (output, meter));
                 }
                 Done::Watch { id, answer, told } => {
                     self.watches.end(id, told);
+                    meter.watched(answer.outcome());
                     answer.send(id, output);
                 }
             }
         }
+    }
+
+    /// How many requests have no answer yet, watches aside.
+    pub(super) fn requests(&self) -> usize {
+        self.requests
+    }
+}
+
+impl Asked {
+    /// Answers the request, and counts what has come of it.
+    fn answer(
+        self,
+        answer: Answer,
+        table: &str,
+        since: Instant,
+        (output, meter): (&mut Output, &mut Meter<'_>),
+    ) {
+        let outcome = answer.outcome();
+        let waiting = |output: &Output| output.len() + output.large_len();
+        let before = waiting(output);
+        answer.send(self.id, output);
+        let answered = waiting(output).saturating_sub(before);
+        let bytes = u64::from(self.bytes) + answered as u64;
+        meter.finished((self.operation, outcome), table, bytes, since);
     }
 }
 

@@ -63,7 +63,7 @@ where
         requests: Requests::new(service, leave.login.clone()),
         in_flight: InFlight::new(service.max_value_bytes),
         output: Output::default(),
-        meter: Meter::new(&leave.entry),
+        meter: Meter::new(&leave.entry, &service.metrics),
         phase: Phase::Open,
     };
     let mut asked = pin!(leave.asked());
@@ -77,7 +77,7 @@ struct Session<'s, S> {
     requests: Requests<'s>,
     in_flight: InFlight,
     output: Output,
-    meter: Meter,
+    meter: Meter<'s>,
     phase: Phase,
 }
 
@@ -100,8 +100,19 @@ impl<S> Session<'_, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Does what can be done; ready when the session is over.
+    /// Does what can be done, and tells of it; ready when the session is over.
     fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: Pin<&mut impl Future<Output = Ended>>,
+    ) -> Poll<Ended> {
+        self.meter.begin();
+        let ended = self.go_on(cx, asked);
+        self.meter.tell(&mut self.input, &mut self.output, self.in_flight.requests());
+        ended
+    }
+
+    fn go_on(
         &mut self,
         cx: &mut Context<'_>,
         asked: Pin<&mut impl Future<Output = Ended>>,
@@ -149,14 +160,13 @@ where
             }
         }
         self.take_messages();
-        self.requests.submit(&mut self.in_flight);
+        self.requests.submit(&mut self.in_flight, self.meter.now());
         if !matches!(self.phase, Phase::Open) {
             self.in_flight.cancel_all();
         }
-        self.in_flight.poll(cx, &mut self.output);
+        self.in_flight.poll(cx, &mut self.output, &mut self.meter);
         self.say_the_last_word();
         let written = self.output.poll_write(cx, self.stream)?;
-        self.meter.tell(&mut self.input, &mut self.output);
         if self.output_has_room() {
             self.in_flight.forget_told();
         }
@@ -169,7 +179,8 @@ where
             let taken = match self.input.next() {
                 Ok(Some(message)) => self.parts.take(&message, |message, backing| {
                     self.meter.count();
-                    self.requests.take(message, backing, &mut self.in_flight, &mut self.output)
+                    let to = (&mut self.in_flight, &mut self.output, &mut self.meter);
+                    self.requests.take(message, backing, to)
                 }),
                 Ok(None) => break,
                 Err(error) => Err(Ended::Garbled(error)),

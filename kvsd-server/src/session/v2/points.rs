@@ -12,6 +12,7 @@ use kvsd::protocol::v2::{Lifetime, Reply, Request, RequestId};
 use super::answer::{Answer, found_of};
 use super::rules::check_place;
 use crate::engine::{Engine, Found, Head, ReadNow, Record};
+use crate::metrics::Outcome;
 use crate::session::output::Output;
 
 /// A read of one record.
@@ -61,27 +62,31 @@ impl<'a> Point<'a> {
         Ok(self)
     }
 
-    /// Answers if the engine has the record at hand; `None` if only the disk knows. Tells how many
-    /// bytes of a value that took.
+    /// Answers if the engine has the record at hand; `None` if only the disk knows. Tells what came
+    /// of it, and how many bytes of a value that took.
     pub(super) fn answer_now(
         self,
         id: RequestId,
         engine: &dyn Engine,
         scratch: &mut Vec<u8>,
         output: &mut Output,
-    ) -> Option<usize> {
+    ) -> Option<(Outcome, usize)> {
         if self.kind != PointKind::Value {
-            self.read_now(engine, &mut Room::new(scratch))?.send(id, output);
-            return Some(0);
+            let answer = self.read_now(engine, &mut Room::new(scratch))?;
+            let outcome = answer.outcome();
+            answer.send(id, output);
+            return Some((outcome, 0));
         }
         match engine.read_now(self.table, self.key, scratch) {
             ReadNow::Ready(Ok(found)) => {
                 output.answer(id, &Reply::Value(found.map(found_of)));
-                Some(found.map_or(0, |found| found.value.len()))
+                Some((Outcome::Ok, found.map_or(0, |found| found.value.len())))
             }
             ReadNow::Ready(Err(error)) => {
-                Answer::from(error).send(id, output);
-                Some(0)
+                let answer = Answer::from(error);
+                let outcome = answer.outcome();
+                answer.send(id, output);
+                Some((outcome, 0))
             }
             ReadNow::WouldBlock => None,
         }

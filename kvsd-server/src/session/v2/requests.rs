@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use kvsd::protocol::frame::Message;
 use kvsd::protocol::v2::part::Backing;
-use kvsd::protocol::v2::{FailCode, Reply, Request, RequestId, hello};
+use kvsd::protocol::v2::{FailCode, Reply, Request, hello};
+use tokio::time::Instant;
 
 use super::access;
 use super::answer::Answer;
 use super::batches::Batch;
-use super::in_flight::{InFlight, READ};
+use super::in_flight::{Asked, Call, InFlight, READ};
 use super::pipeline::{Begun, Pipeline};
 use super::points::Point;
 use super::rules::Rules;
@@ -22,7 +23,8 @@ use super::watches::TableWatch;
 use super::writes::Writes;
 use crate::auth::Login;
 use crate::clock;
-use crate::metrics::Refusal;
+use crate::metrics::{Operation, Outcome, Refusal};
+use crate::session::meter::Meter;
 use crate::session::output::Output;
 use crate::session::{Ended, Service, tidy};
 
@@ -35,6 +37,21 @@ pub(super) struct Requests<'s> {
     scratch: Vec<u8>,
     /// What was read on the spot since the last rest, in bytes.
     work: usize,
+}
+
+/// A request that is looked at, as far as others are to know of it.
+#[derive(Debug, Clone, Copy)]
+struct Subject<'a> {
+    asked: Asked,
+    table: &'a str,
+    since: Instant,
+}
+
+impl Subject<'_> {
+    fn call(self) -> Call {
+        let Self { asked, table, since } = self;
+        Call { asked, table: table.into(), since }
+    }
 }
 
 impl<'s> Requests<'s> {
@@ -54,8 +71,7 @@ impl<'s> Requests<'s> {
         &mut self,
         message: &Message<'_>,
         backing: Backing<'_>,
-        in_flight: &mut InFlight,
-        output: &mut Output,
+        (in_flight, output, meter): (&mut InFlight, &mut Output, &mut Meter<'_>),
     ) -> Result<(), Ended> {
         let (id, request) = match Request::parse(message) {
             Ok((id, Some(request))) => (id, request),
@@ -65,6 +81,7 @@ impl<'s> Requests<'s> {
             Ok((id, None)) => {
                 let message = "this server has no such request";
                 output.answer(id, &Reply::Fail { code: FailCode::Unsupported, message });
+                meter.answered(Operation::Malformed, Outcome::Refused, "");
                 return Ok(());
             }
             Err(error) => {
@@ -72,40 +89,63 @@ impl<'s> Requests<'s> {
                     return Err(Ended::Misplaced("a request without an id"));
                 };
                 Answer::invalid(error.cause.to_string()).send(id, output);
+                meter.answered(Operation::Malformed, Outcome::Refused, "");
                 return Ok(());
             }
         };
+        let (operation, table) = about(&request);
         if let Err(forbidden) = access::check(&self.login, &request) {
             self.service.metrics.refuse(Refusal::Denied);
             access::refusal(forbidden).send(id, output);
+            meter.answered(operation, Outcome::Refused, table);
             return Ok(());
         }
         let rules = Rules::of(self.service, backing);
-        if let Err(reason) = self.carry_out(id, &request, rules, in_flight, output) {
-            Answer::invalid(reason).send(id, output);
+        let bytes = u32::try_from(message.byte_len()).unwrap_or(u32::MAX);
+        let subject = Subject { asked: Asked { id, operation, bytes }, table, since: meter.now() };
+        let answered = match self.carry_out(subject, &request, rules, (in_flight, output)) {
+            Ok(answered) => answered,
+            Err(reason) => {
+                Answer::invalid(reason).send(id, output);
+                Some(Outcome::Refused)
+            }
+        };
+        if let Some(outcome) = answered {
+            meter.answered(operation, outcome, table);
         }
         Ok(())
     }
 
-    /// An error is the rule that the request breaks: nothing was done.
+    /// Tells what came of a request that is answered already. An error is the rule that it breaks:
+    /// nothing was done.
     fn carry_out(
         &mut self,
-        id: RequestId,
+        subject: Subject<'_>,
         request: &Request<'_>,
         rules: Rules<'_>,
-        in_flight: &mut InFlight,
-        output: &mut Output,
-    ) -> Result<(), String> {
+        (in_flight, output): (&mut InFlight, &mut Output),
+    ) -> Result<Option<Outcome>, String> {
+        let Subject { asked, since, .. } = subject;
+        let id = asked.id;
+        let answer = |answer: Answer, output: &mut Output| {
+            let outcome = answer.outcome();
+            answer.send(id, output);
+            Some(outcome)
+        };
         let engine = || Arc::clone(&self.service.engine);
         match request {
             Request::Ping => {
                 output.answer(id, &Reply::Pong { server_time: clock::now() });
+                return Ok(Some(Outcome::Ok));
             }
             Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => {
                 let point = Point::of(request).ok_or("this request reads no record")?.check()?;
                 match point.answer_now(id, &*self.service.engine, &mut self.scratch, output) {
-                    Some(bytes) => self.spend(1, bytes),
-                    None => in_flight.run(id, READ, point.read_later(engine())),
+                    Some((outcome, bytes)) => {
+                        self.spend(1, bytes);
+                        return Ok(Some(outcome));
+                    }
+                    None => in_flight.run(subject.call(), READ, point.read_later(engine())),
                 }
             }
             Request::Set { .. }
@@ -115,14 +155,14 @@ impl<'s> Requests<'s> {
                 let single = rules.write(request)?;
                 let held = single.held();
                 in_flight.count_write(&held);
-                self.writes.add(id, single.table, single.write, &held);
+                self.writes.add(asked, single.table, single.write, &held);
                 if self.writes.are_full() {
-                    self.submit(in_flight);
+                    self.submit(in_flight, since);
                 }
             }
             Request::Batch { table, changes } => {
                 let batch = Batch::check(&rules, table, changes)?;
-                in_flight.run(id, batch.held(), batch.run(engine()));
+                in_flight.run(subject.call(), batch.held(), batch.run(engine()));
             }
             Request::Pipeline(requests) => {
                 let may = |request: &Request<'_>| {
@@ -132,22 +172,22 @@ impl<'s> Requests<'s> {
                 let (begun, bytes) = Pipeline::begin(&rules, may, requests, &mut self.scratch);
                 self.spend(requests.len(), bytes);
                 match begun {
-                    Begun::Answered(answer) => answer.send(id, output),
+                    Begun::Answered(done) => return Ok(answer(done, output)),
                     Begun::Waits(pipeline) => {
-                        in_flight.run(id, pipeline.held(), pipeline.run(engine()));
+                        in_flight.run(subject.call(), pipeline.held(), pipeline.run(engine()));
                     }
                 }
             }
             Request::Scan(scan) => {
                 let scan = TableScan::check(scan)?;
                 match scan.answer_now() {
-                    Some(answer) => answer.send(id, output),
-                    None => in_flight.run(id, scan.held(), scan.run(engine())),
+                    Some(page) => return Ok(answer(page, output)),
+                    None => in_flight.run(subject.call(), scan.held(), scan.run(engine())),
                 }
             }
             Request::Watch(watch) => {
                 if let Err(busy) = in_flight.watch(id, TableWatch::check(watch)?, engine()) {
-                    busy.send(id, output);
+                    return Ok(answer(busy, output));
                 }
             }
             Request::Cancel => in_flight.cancel(id),
@@ -156,16 +196,21 @@ impl<'s> Requests<'s> {
             | Request::Tables { .. }
             | Request::Statistics { .. } => {
                 let request = TableRequest::check(request, &self.login)?;
-                in_flight.run(id, request.held(), request.run(engine(), self.turns.clone()));
+                in_flight.run(
+                    subject.call(),
+                    request.held(),
+                    request.run(engine(), self.turns.clone()),
+                );
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    /// Hands the writes that were gathered to the engine, one call a table.
-    pub(super) fn submit(&mut self, in_flight: &mut InFlight) {
+    /// Hands the writes that were gathered to the engine, one call a table. They are under way since
+    /// then.
+    pub(super) fn submit(&mut self, in_flight: &mut InFlight, since: Instant) {
         for group in self.writes.drain() {
-            in_flight.write(Arc::clone(&self.service.engine), group);
+            in_flight.write(Arc::clone(&self.service.engine), group, since);
         }
     }
 
@@ -187,6 +232,32 @@ impl<'s> Requests<'s> {
     pub(super) fn tidy(&mut self) {
         tidy(&mut self.scratch);
         self.writes.tidy();
+    }
+}
+
+/// What a request counts as, and the first table that it names. A Cancel has no answer and counts
+/// as nothing.
+fn about<'a>(request: &Request<'a>) -> (Operation, &'a str) {
+    match request {
+        Request::Ping => (Operation::Ping, ""),
+        Request::Get { table, .. } => (Operation::Get, table),
+        Request::Exists { table, .. } => (Operation::Exists, table),
+        Request::Lifetime { table, .. } => (Operation::Lifetime, table),
+        Request::Set { table, .. } => (Operation::Set, table),
+        Request::Delete { table, .. } => (Operation::Delete, table),
+        Request::Increment { table, .. } => (Operation::Increment, table),
+        Request::Expire { table, .. } => (Operation::Expire, table),
+        Request::Batch { table, .. } => (Operation::Batch, table),
+        Request::Pipeline(requests) => {
+            (Operation::Pipeline, requests.first().map_or("", |first| about(first).1))
+        }
+        Request::Scan(scan) => (Operation::Scan, scan.table),
+        Request::Watch(watch) => (Operation::Watch, watch.table),
+        Request::Cancel => (Operation::Watch, ""),
+        Request::CreateTable { table } => (Operation::CreateTable, table),
+        Request::DropTable { table } => (Operation::DropTable, table),
+        Request::Tables { .. } => (Operation::Tables, ""),
+        Request::Statistics { table } => (Operation::Statistics, table),
     }
 }
 

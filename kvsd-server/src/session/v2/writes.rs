@@ -3,9 +3,8 @@
 //! Keeps their order within each table; never carries one out. Next file to read: `batches`.
 
 use kvsd::TableName;
-use kvsd::protocol::v2::RequestId;
 
-use super::in_flight::Held;
+use super::in_flight::{Asked, Held};
 use crate::engine::Write;
 
 /// Writes that wait to be handed to the engine.
@@ -18,7 +17,7 @@ pub(super) struct Writes {
 #[derive(Debug)]
 pub(super) struct Group {
     pub(super) table: TableName,
-    pub(super) ids: Vec<RequestId>,
+    pub(super) asked: Vec<Asked>,
     pub(super) writes: Vec<Write>,
     /// What they are counted with in `in_flight`.
     pub(super) held: Held,
@@ -26,9 +25,9 @@ pub(super) struct Group {
 
 impl Writes {
     /// Adds a write. The table's name is checked already.
-    pub(super) fn add(&mut self, id: RequestId, table: &str, write: Write, held: &Held) {
+    pub(super) fn add(&mut self, asked: Asked, table: &str, write: Write, held: &Held) {
         let group = self.group(table);
-        group.ids.push(id);
+        group.asked.push(asked);
         group.writes.push(write);
         group.held.add(held);
     }
@@ -49,7 +48,7 @@ impl Writes {
         let place = known.unwrap_or_else(|| {
             let table = TableName::parse(table).expect("the request's table was checked");
             let held = Held::default();
-            self.groups.push(Group { table, ids: Vec::new(), writes: Vec::new(), held });
+            self.groups.push(Group { table, asked: Vec::new(), writes: Vec::new(), held });
             self.groups.len() - 1
         });
         &mut self.groups[place]
@@ -70,12 +69,17 @@ const KEPT_GROUPS: usize = 4;
 
 #[cfg(test)]
 mod tests {
+    use kvsd::protocol::v2::RequestId;
+
     use super::*;
     use crate::engine::BeforeDetail;
+    use crate::metrics::Operation;
 
     fn add(writes: &mut Writes, number: u64, table: &str) {
         let write = Write { changes: Vec::new(), before: BeforeDetail::Presence };
-        writes.add(RequestId::new(number).unwrap(), table, write, &Held::of_bytes(1));
+        let id = RequestId::new(number).unwrap();
+        let asked = Asked { id, operation: Operation::Set, bytes: 1 };
+        writes.add(asked, table, write, &Held::of_bytes(1));
     }
 
     #[test]
