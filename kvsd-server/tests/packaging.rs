@@ -8,7 +8,7 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -249,10 +249,13 @@ fn the_images_health_check_is_good_only_while_the_server_says_so() {
         command.args(&words[1..]).arg("--status").arg(listener.local_addr().unwrap().to_string());
         let output = std::thread::scope(|scope| {
             let asked = scope.spawn(|| command.output().unwrap());
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut question = [0; 1024];
-            assert_ne!(stream.read(&mut question).unwrap(), 0);
-            write!(stream, "HTTP/1.1 {status}\r\n\r\nso it is\n").unwrap();
+            let mut stream = BufReader::new(listener.accept().unwrap().0);
+            let mut line = String::from("-");
+            while !line.trim().is_empty() {
+                line.clear();
+                assert_ne!(stream.read_line(&mut line).unwrap(), 0);
+            }
+            write!(stream.get_mut(), "HTTP/1.1 {status}\r\n\r\nso it is\n").unwrap();
             drop(stream);
             asked.join().unwrap()
         });
