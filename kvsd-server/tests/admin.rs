@@ -137,7 +137,9 @@ fn the_log_filter_is_shown_and_changed() {
     let server = Server::dev();
     assert_prints(&run(&server, &["log"]), "info\n");
     assert!(!server.log().contains("DEBUG"), "{}", server.log());
-    assert_prints(&run(&server, &["log", "kvsd_server=debug"]), "OK\n");
+    let (code, text, note) = outcome(&run(&server, &["log", "kvsd_server=debug"]));
+    assert_eq!((code, text.as_str()), (Some(0), "OK\n"));
+    assert!(note.contains("until the server ends"), "{note}");
     assert_prints(&run(&server, &["log"]), "kvsd_server=debug\n");
     assert!(server.log().contains("DEBUG"), "{}", server.log());
     assert_fails(&run(&server, &["log", "a=b=c"]), 2, &[]);

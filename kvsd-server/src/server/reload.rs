@@ -273,14 +273,11 @@ impl ReadAgainError {
 }
 
 impl Inner {
-    /// Reads the configuration file again, and puts into force what can change.
+    /// Reads the configuration file again, and puts into force what can change. The answer is why
+    /// not, if it could not be read.
     fn configure(&self, sources: &mut Sources) -> Option<String> {
-        let Some((layers, file)) =
-            sources.layers.as_ref().and_then(|layers| Some((layers, layers.path()?)))
-        else {
-            return None;
-        };
-        let file = file.to_owned();
+        let layers = sources.layers.as_ref()?;
+        let file = layers.path()?.to_owned();
         let Reread { layers, config, settings, changed, waiting } = match layers.reread() {
             Ok(reread) => reread,
             Err(error) => return Some(keep(&file, &error, Says::Why)),

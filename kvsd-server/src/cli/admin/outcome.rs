@@ -86,6 +86,8 @@ impl UserRow {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::cli) enum UserChange {
     Added,
+    /// Added without a grant.
+    AddedBare,
     Granted,
     Revoked,
     Password,
@@ -95,7 +97,7 @@ pub(in crate::cli) enum UserChange {
 impl UserChange {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Added => "added",
+            Self::Added | Self::AddedBare => "added",
             Self::Granted => "granted",
             Self::Revoked => "revoked",
             Self::Password => "password",
@@ -224,13 +226,14 @@ impl Outcome {
             Self::BackedUp { .. } => {
                 Some("users, certificates and configuration are no part of a backup".to_owned())
             }
-            Self::UserChanged { name, change, .. } => Some(match change {
-                UserChange::Added => format!("user {name} added"),
-                UserChange::Granted => format!("user {name} may do more"),
-                UserChange::Revoked => format!("user {name} may do less"),
-                UserChange::Password => format!("user {name} has another password"),
-                UserChange::Removed => format!("user {name} removed"),
-            }),
+            Self::UserChanged { name, change: UserChange::AddedBare, .. } => Some(format!(
+                "user {name} may log in and no more: see `kvsd admin user grant {name} write@TABLE`"
+            )),
+            // Standard output has the password and nothing else.
+            Self::UserChanged { name, change, generated: Some(_) } => {
+                Some(format!("user {name}: {}", change.as_str()))
+            }
+            Self::UserChanged { generated: None, .. } => None,
             Self::LogFilterSet(_) => Some(
                 "this lasts until the server ends; the setting `log` stays as it is".to_owned(),
             ),

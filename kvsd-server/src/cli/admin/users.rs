@@ -34,12 +34,16 @@ pub(super) fn change(server: &mut Socket, command: UserCommand) -> Result<Outcom
     match command {
         UserCommand::List => list(server),
         UserCommand::Add { name, password, grant } => {
+            let change = match grant.is_empty() {
+                true => UserChange::AddedBare,
+                false => UserChange::Added,
+            };
             let grants: Vec<String> = grant.iter().map(Grant::to_string).collect();
             let grants = grants.iter().map(String::as_str).collect();
             let (hash, generated) = password.hashed(&name)?;
             let hash = PasswordHash(hash.as_str());
             server.done(&Request::AddUser { name: name.as_str(), hash, grants })?;
-            Ok(Outcome::UserChanged { name, change: UserChange::Added, generated })
+            Ok(Outcome::UserChanged { name, change, generated })
         }
         UserCommand::Password { name, password } => {
             let (hash, generated) = password.hashed(&name)?;

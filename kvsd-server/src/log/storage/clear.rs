@@ -41,7 +41,7 @@ impl Writer {
     /// Begins to clear the table: the next chores do it. Waits for the disk, syncs included; no
     /// group may be open, no other sync of the table and no compaction may be under way.
     pub(crate) fn begin_clearing(&mut self, now: u64) -> Result<(), WriteError> {
-        if self.end > SEGMENT_HEADER_BYTES && !self.would_be_history(now) {
+        if self.counts.records > 0 && !self.would_be_history(now) {
             // A demand that no segment has room for.
             match self.prepare(&Demand { bytes: u64::MAX / 2, ..Demand::default() }) {
                 // What is sealed already can still be cleared, which makes room.
