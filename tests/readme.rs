@@ -10,12 +10,14 @@ use kvsd::protocol::v2::MAX_BATCH;
 use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd_server::Config;
 
-const TEXTS: [&str; 7] = [
+const TEXTS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "docs/operations.md",
+    "docs/threat-model.md",
     "examples/data/README.md",
     ".ci/run",
 ];

@@ -12,8 +12,9 @@
 //!
 //! The server never reads the CA's key. It stays in the folder because without it the next
 //! certificate needs a new CA and every client a new `ca.pem`; an operator who wants it elsewhere
-//! moves it. Nothing that exists is overwritten. Next file to read: [`crate::cli_server`], which
-//! prints what was made.
+//! moves it. Nothing that exists is overwritten. Next file to read: `renew`.
+
+mod renew;
 
 use std::fs::DirBuilder;
 use std::io;
@@ -29,6 +30,7 @@ use rcgen::{
 use thiserror::Error;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+pub(crate) use self::renew::{Renew, Renewed};
 use crate::secret_file;
 use crate::users::{
     Grants, HashError, Password, PasswordError, StoredHash, UserName, Users, UsersError,
@@ -166,16 +168,11 @@ impl Certificates {
             }
         }
 
-        let mut ca = valid_for("kvsd CA", CA_DAYS, &[])?;
-        ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let ca = authority()?;
         let ca_until = ca.not_after.date().to_string();
         let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
 
-        let mut server = valid_for("kvsd server", SERVER_DAYS, &names)?;
-        server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        server.use_authority_key_identifier_extension = true;
+        let server = server(&names)?;
         let server_until = server.not_after.date().to_string();
         let server_key = KeyPair::generate()?;
         let server = server.signed_by(&server_key, &ca)?;
@@ -190,6 +187,23 @@ impl Certificates {
             names,
         })
     }
+}
+
+/// What the CA's certificate says.
+fn authority() -> Result<CertificateParams, InitError> {
+    let mut ca = valid_for("kvsd CA", CA_DAYS, &[])?;
+    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(ca)
+}
+
+/// What the certificate of a server with these names says.
+fn server(names: &[String]) -> Result<CertificateParams, InitError> {
+    let mut server = valid_for("kvsd server", SERVER_DAYS, names)?;
+    server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    server.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    server.use_authority_key_identifier_extension = true;
+    Ok(server)
 }
 
 /// A certificate that starts yesterday, for clocks that are behind, and lasts this long.

@@ -145,10 +145,15 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_server_prints_its_address_once_and_stops_cleanly_on_either_signal() {
-    for signal in [Signal::TERM, Signal::INT] {
+fn a_server_prints_its_address_once_and_stops_cleanly_on_either_signal_whatever_it_logs() {
+    for (signal, log) in [
+        (Signal::TERM, "info"),
+        (Signal::INT, "info"),
+        (Signal::TERM, "error"),
+        (Signal::INT, "off"),
+    ] {
         let folder = tempfile::tempdir().unwrap();
-        let (server, address) = Running::serving(&mut dev(folder.path()));
+        let (server, address) = Running::serving(dev(folder.path()).args(["--log", log]));
         assert_ne!(address.port(), 0);
         TcpStream::connect(address).unwrap();
         server.signal(signal);

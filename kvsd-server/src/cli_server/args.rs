@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand}
 use clap_complete::Shell;
 use kvsd::TableName;
 
+use super::health;
 use crate::config::{DEFAULT_PORT, keys};
 use crate::init::HostName;
 use crate::users::{Grant, UserName};
@@ -51,6 +52,13 @@ pub(super) enum Command {
     /// Make a folder with a CA, a server certificate, a first user and a configuration
     #[command(next_line_help = true)]
     Init(InitArgs),
+    /// Make the server another certificate and key
+    ///
+    /// They take the place of those that `kvsd-server init` has made, and are signed by the same
+    /// CA, so that clients need nothing new. The certificate is for the names of the one before,
+    /// and for those given here. Needs the CA's key where `init` has put it, `tls/ca.key`.
+    #[command(next_line_help = true)]
+    Renew(RenewArgs),
     /// Add, remove or list the users who may log in
     User(UserArgs),
     /// Check a configuration, or print the reference of all settings
@@ -104,6 +112,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "NEWDIR")]
         to: PathBuf,
     },
+    /// Ask a running server how it is
+    ///
+    /// Prints what /healthz answers, or with --ready what /readyz does, and ends with code 0 if
+    /// that is good, else with code 1: for a container's health check.
+    #[command(next_line_help = true)]
+    Health(HealthArgs),
     /// Print a script that lets a shell complete our commands and flags
     Completions {
         /// The shell
@@ -122,6 +136,16 @@ pub(super) struct DumpArgs {
     /// Print records whose time is up as well, as long as they are there
     #[arg(long)]
     pub(super) expired: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HealthArgs {
+    /// The server's status address, its `status_listen`
+    #[arg(long, value_name = "ADDR:PORT", default_value_t = health::USUAL_ADDRESS)]
+    pub(super) status: SocketAddr,
+    /// Ask whether clients are served, and not only whether the server lives
+    #[arg(long)]
+    pub(super) ready: bool,
 }
 
 /// Which data folder is meant.
@@ -162,6 +186,15 @@ pub(super) struct InitArgs {
         hide_default_value = true
     )]
     pub(super) listen: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RenewArgs {
+    #[command(flatten)]
+    pub(super) folder: FolderArgs,
+    /// A further name or address that clients will call the server by; may be given several times
+    #[arg(long = "name", value_name = "HOST", value_parser = HostName::parse)]
+    pub(super) names: Vec<HostName>,
 }
 
 #[derive(Debug, Args)]

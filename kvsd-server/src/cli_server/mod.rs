@@ -11,11 +11,14 @@ mod descriptors;
 mod dump;
 mod exit;
 mod folder;
+mod health;
 mod init;
 mod logging;
+mod renew;
 mod restore;
 mod salvage;
 mod serve;
+mod supervisor;
 mod user;
 mod verify;
 
@@ -31,12 +34,14 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         None => serve::run(cli.server),
         Some(Command::Init(args)) => init::run(args),
+        Some(Command::Renew(args)) => renew::run(args),
         Some(Command::Config(args)) => config::run(args.action),
         Some(Command::User(args)) => user::run(args.action),
         Some(Command::Verify { folder }) => verify::run(folder),
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
         Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
+        Some(Command::Health(args)) => health::run(args),
         Some(Command::Completions { shell }) => completions::run(shell),
     };
     match result {

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use super::args::ServerArgs;
 use super::exit::Failure;
+use super::supervisor::{Supervisor, Word};
 use super::{descriptors, logging};
 use crate::config::{Layers, Settings};
 use crate::server::{Reloader, Server};
@@ -67,10 +68,15 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(Failure::other)?;
     // From now on, and not only once the server serves: unheard, this signal ends a process.
     let hangup = signal(SignalKind::hangup()).map_err(Failure::other)?;
+    let supervisor = Supervisor::from_environment();
+    tokio::spawn(supervisor.clone().reassure());
+    supervisor.tell(Word::Opening);
+    let longest_stop = settings.shutdown_timeout + STOP_MARGIN;
     let server = tokio::select! {
         server = Server::bind(settings) => server.map_err(Failure::other)?,
         name = signals.next() => {
             info!("{name} before serving");
+            supervisor.tell(Word::Stopping(longest_stop));
             return Ok(());
         }
     };
@@ -79,12 +85,16 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     if let Err(error) = announced.and_then(|()| stdout.flush()) {
         warn!(%error, "nobody reads standard output");
     }
+    supervisor.tell(Word::Serving(server.local_addr()));
     tokio::spawn(reload(hangup, server.reloader()));
     let stop = async move {
         let name = signals.next().await;
         info!("{name}; a second one ends the server at once");
+        supervisor.tell(Word::Stopping(longest_stop));
         tokio::spawn(async move {
-            warn!("{}: ending at once", signals.next().await);
+            // Not within the macro: where no warnings are logged, that waits for nothing.
+            let name = signals.next().await;
+            warn!("{name}: ending at once");
             std::process::exit(1);
         });
     };
@@ -122,5 +132,7 @@ impl Signals {
     }
 }
 
+/// What a slow disk and the threads may take beyond the timeout of the settings.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
 /// How long to wait for threads when everything else has ended.
 const LINGER: Duration = Duration::from_secs(1);

@@ -13,6 +13,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 
+#[cfg(feature = "cli")]
+pub(crate) use self::name::hosts_of;
 pub(crate) use self::name::user_of;
 use crate::secret_file::{self, SecretFileError};
 
@@ -127,7 +129,7 @@ impl Clients {
     }
 }
 
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+pub(crate) fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bytes = std::fs::read(path).map_err(|source| TlsError::ReadCertificate {
         path: path.to_owned(),
         source: Box::new(source),

@@ -116,8 +116,19 @@ impl Server {
         folder: TempDir,
         args: impl IntoIterator<Item = impl AsRef<OsStr>>,
     ) -> Self {
+        Self::start_changed(folder, args, |_| {})
+    }
+
+    /// As [`Server::start`], with a change to the command first.
+    pub(crate) fn start_changed(
+        folder: TempDir,
+        args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+        change: impl FnOnce(&mut Command),
+    ) -> Self {
         let log = folder.path().join(LOG);
-        let mut child = binary(env!("CARGO_BIN_EXE_kvsd-server"))
+        let mut command = binary(env!("CARGO_BIN_EXE_kvsd-server"));
+        change(&mut command);
+        let mut child = command
             .args(args)
             .current_dir(folder.path())
             .stdout(Stdio::piped())

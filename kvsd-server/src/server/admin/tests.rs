@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use super::*;
 use crate::auth::access::{Need, OPERATIONS, Operation};
 use crate::config::{Config, LogFilter};
+use crate::limits::InForce;
 use crate::server::connections::Connections;
 use crate::server::open_engine;
 use crate::server::reload::Reload;

@@ -1,11 +1,9 @@
 //! What nobody should send. Each case ends with a Fail that names the limit or the rule, with a
 //! closed connection, and with a server that serves the next client.
 
+use super::nonsense::GARBAGE;
 use super::*;
 use crate::engine::EngineError;
-
-/// A case: the bytes, and what the answer says.
-type Case = (&'static [u8], &'static str);
 
 const V1_FAIL: &str = "*3\r\n#\u{4}+UNEXPECTED_MESSAGE\r\n+";
 const V2_FAIL: &str = "*4\r\n#f|+PROTOCOL\r\n+";
@@ -21,35 +19,10 @@ async fn refused(bench: &Bench, mut peer: Peer, case: &[u8], prefix: &str, reaso
     bench.connect_v2().await;
 }
 
-/// Broken in any state, whatever its limits.
-const ANYWHERE: [Case; 12] = [
-    (b"?", "a message begins with '*', this one with byte 0x3f"),
-    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "TLS"),
-    (b"*0\r\n", "a message has exactly one type"),
-    (b"*\r\n", "not a decimal number"),
-    (b"*-1\r\n", "not a decimal number"),
-    (b"*01\r\n", "not a decimal number"),
-    (b"*18446744073709551616\r\n", "not a decimal number"),
-    (b"*18446744073709551615\r\n", "frames here"),
-    (b"*0000000000000000000001", "a line has at most 20 bytes here"),
-    (b"*2\r\n+text\r\n", "a message has exactly one type"),
-    (b"*2\r\n#G#G", "a message has exactly one type"),
-    (b"*3\r\n#G!", "unknown frame prefix, byte 0x21"),
-];
-
-const LENGTHS: [Case; 6] = [
-    (b"*3\r\n#G$18446744073709551615\r\n", "bytes here"),
-    (b"*3\r\n#G$18446744073709551614\r\n", "bytes here"),
-    (b"*3\r\n#G$9223372036854775807\r\n", "bytes here"),
-    (b"*3\r\n#G$-1\r\n", "not a decimal number"),
-    (b"*3\r\n#G$1x\r\n", "not a decimal number"),
-    (b"*3\r\n#G$1\r\nabc", "does not end in CR LF where its length says"),
-];
-
 #[tokio::test]
 async fn garbage_from_a_stranger_is_answered_and_closed() {
     let bench = Bench::new();
-    for (case, reason) in ANYWHERE.into_iter().chain(LENGTHS) {
+    for (case, reason) in GARBAGE {
         refused(&bench, bench.connect(), case, V2_FAIL, reason).await;
     }
 }
@@ -57,7 +30,7 @@ async fn garbage_from_a_stranger_is_answered_and_closed() {
 #[tokio::test]
 async fn garbage_in_a_session_is_answered_and_closed() {
     let bench = Bench::new();
-    for (case, reason) in ANYWHERE.into_iter().chain(LENGTHS) {
+    for (case, reason) in GARBAGE {
         refused(&bench, bench.connect_v1().await, case, V1_FAIL, reason).await;
         refused(&bench, bench.connect_v2().await, case, V2_FAIL, reason).await;
     }

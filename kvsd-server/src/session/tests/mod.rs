@@ -9,6 +9,7 @@ mod engine;
 mod hostile;
 mod limits;
 mod logins;
+mod nonsense;
 mod parts;
 mod pipeline;
 mod points;
@@ -33,6 +34,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::engine::MapEngine;
+use self::nonsense::HELLO;
 use super::{Ended, Newcomer, Service, run};
 use crate::auth::Authenticator;
 use crate::config::Config;
@@ -285,8 +287,6 @@ fn get<'a>(table: &'a str, key: &'a [u8]) -> Request<'a> {
     Request::Get { table, key }
 }
 
-/// A Hello of somebody who gives no name, with the id 0.
-const HELLO: &[u8] = b"*6\r\n#H:0\r\n:2\r\n:2\r\n||";
 /// Limits for what the server says: it is trusted here.
 const ANY: FrameLimits = FrameLimits { message_bytes: 1 << 30, frames: 1 << 20, line_bytes: 1024 };
 const PIPE_BYTES: usize = 64 * 1024;
