@@ -113,8 +113,9 @@ impl Input {
 const MIN_CHUNK_BYTES: usize = 4 * 1024;
 /// The room that the reads of a busy connection get: some 1,500 small requests.
 const MAX_CHUNK_BYTES: usize = 64 * 1024;
-/// What an idle connection may keep.
-const IDLE_BYTES: usize = MIN_CHUNK_BYTES;
+/// What an idle connection may keep: the room of its first reads, which grew once. With less, the
+/// beginning of a message would move with each piece of it that comes.
+const IDLE_BYTES: usize = 2 * MIN_CHUNK_BYTES;
 /// The rest that is worth moving to give a large buffer back: so little that moving it costs
 /// nothing, however often it happens.
 const MAX_MOVED_BYTES: usize = 1024;
