@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -33,7 +34,9 @@ fn with_users() -> Server {
     add.args(["user", "add", "app", "--users", "users", "--grant", "write@*"]);
     let added = run_with_input(add.current_dir(folder.path()), b"one\n");
     assert_eq!(added.status.code(), Some(0), "{}", outcome(&added).2);
-    Server::start(folder, ["--insecure", "--users", "users", "--listen", "127.0.0.1:0"])
+    let audit = ["--audit-log", "audit"];
+    let usual = ["--insecure", "--users", "users", "--listen", "127.0.0.1:0"];
+    Server::start(folder, usual.iter().chain(&audit))
 }
 
 async fn connect(server: &Server, user: &str, password: &str) -> Result<Client, kvsd::Error> {
@@ -70,6 +73,21 @@ async fn users_come_and_go_at_run_time_and_it_is_so_when_it_is_answered() {
     let password = made[0]["password"].as_str().unwrap();
     assert_eq!((made[0]["user"].as_str(), password.len()), (Some("new"), 32));
     assert!(connect(&server, "new", password).await.is_ok());
+    let audit = fs::read_to_string(server.folder().join("audit")).unwrap();
+    for (action, of) in [
+        ("add user", "ops read@*"),
+        ("grant", "ops write@default"),
+        ("revoke", "ops read@*"),
+        ("set password", "ops"),
+        ("remove user", "ops"),
+    ] {
+        let is_it = |line: &str| {
+            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+            (entry["action"].as_str(), entry["of"].as_str()) == (Some(action), Some(of))
+        };
+        assert_eq!(audit.lines().filter(|line| is_it(line)).count(), 1, "{action}: {audit}");
+    }
+    assert!(!audit.contains("list"), "who only looks leaves no entry: {audit}");
     let users = objects(&run(&server, &["--output", "json", "user", "list"]));
     assert_eq!(users[1], serde_json::json!({ "user": "new", "grants": [] }));
 
@@ -152,7 +170,7 @@ fn reload_says_whether_it_could() {
     let (code, text, _) = outcome(&run(&server, &["reload"]));
     assert_eq!(code, Some(0));
     assert!(text.contains("0 users changed"), "{text}");
-    std::fs::write(server.folder().join("users"), "app:nonsense\n").unwrap();
+    fs::write(server.folder().join("users"), "app:nonsense\n").unwrap();
     let said = ["not read again", "line 1"];
     assert_fails(&run(&server, &["reload"]), 2, &said);
 }

@@ -244,7 +244,10 @@ fn what_init_prints_works_as_it_stands() {
     let mut init = binary(env!("CARGO_BIN_EXE_kvsd-server"));
     let output = init.args(["init", "--listen", "127.0.0.1:0"]).current_dir(folder.path());
     let printed = String::from_utf8(output.output().unwrap().stdout).unwrap();
-    let server = Server::start(folder, ["--config", "kvsd-data/kvsd.toml"]);
+    let server = Server::start(
+        folder,
+        ["--config", "kvsd-data/kvsd.toml", "--status-listen", "127.0.0.1:0"],
+    );
     let exports: Vec<_> =
         printed.lines().filter(|line| line.trim_start().starts_with("export ")).collect();
     // Only the port was not known before.

@@ -23,7 +23,7 @@ fn every_mistake_is_named_at_once_and_a_sound_file_is_ok() {
     fs::write(
         &file,
         "max_tabels = 5\nlisten = 7379\nmax_tables = 0\nshutdown_timeout = '2h'\nlog = 'loud'\n\
-         tls_cert = 'absent.pem'\n",
+         tls_cert = 'absent.pem'\nmax_in_flight = 0\n",
     )
     .unwrap();
     let (code, stdout, stderr) =
@@ -34,6 +34,7 @@ fn every_mistake_is_named_at_once_and_a_sound_file_is_ok() {
         "listen in kvsd.toml: `7379` is not valid",
         "max_tables must be between 1 and 65536, not 0",
         "shutdown_timeout must be between",
+        "max_in_flight must be between",
         "log: `loud` is not valid",
         "--tls-cert is given without --tls-key",
         "no users are configured",

@@ -141,11 +141,7 @@ impl Walk {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().join("home");
-        for made in [
-            &home,
-            &folder.path().join("var/lib/kvsd"),
-            &folder.path().join("var/lib/kvsd-backups"),
-        ] {
+        for made in [&home, &folder.path().join("var/lib/kvsd")] {
             fs::create_dir_all(made).unwrap();
         }
         let ports = ["7379", "7380"].map(|page| {

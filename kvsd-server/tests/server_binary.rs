@@ -272,6 +272,7 @@ fn init_makes_a_folder_that_just_starts() {
     let elsewhere = tempfile::tempdir().unwrap();
     let config = folder.path().join("kvsd-data/kvsd.toml");
     let mut command = binary(elsewhere.path());
+    command.args(["--status-listen", "127.0.0.1:0"]);
     let (server, address) = Running::serving(command.arg("--config").arg(&config));
     TcpStream::connect(address).unwrap();
     server.signal(Signal::TERM);
@@ -292,6 +293,7 @@ fn sighup_reads_the_files_again_and_a_bad_one_is_named_in_one_line_that_shows_no
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), &["init", "--data-dir", "data"]);
     let args = ["--config", "data/kvsd.toml", "--listen", "127.0.0.1:0"];
+    let args = [&args[..], &["--status-listen", "127.0.0.1:0"]].concat();
     let (server, _) = Running::serving(binary(folder.path()).args(args));
     let hear = |words: &str| {
         let heard = std::iter::from_fn(|| server.stderr.recv_timeout(PATIENCE).ok());
@@ -329,7 +331,8 @@ async fn the_printed_url_logs_in_and_no_secret_reaches_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let made = run(folder.path(), &["init", "--listen", "127.0.0.1:0"]);
     let mut command = binary(folder.path());
-    command.args(["--config", "kvsd-data/kvsd.toml"]).env("KVSD_SERVER_LOG", "trace");
+    command.args(["--config", "kvsd-data/kvsd.toml", "--status-listen", "127.0.0.1:0"]);
+    command.env("KVSD_SERVER_LOG", "trace");
     let (server, address) = Running::serving(&mut command);
 
     let url = printed_url(&made, address);

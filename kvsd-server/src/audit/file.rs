@@ -1,7 +1,8 @@
 //! The audit log: a file of JSON objects, one a line, that only its owner may read.
 //!
 //! Each entry is one write at the file's end, so that two who write to it never mix their lines. A
-//! disk that refuses entries stops nothing: the log says so, once until an entry is written again.
+//! disk that refuses entries stops nothing: the log says so, once until an entry is written again. What
+//! was written of the last one then stands on a line of its own.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -54,6 +55,10 @@ impl AuditFile {
     fn write(&mut self, entry: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
+        if self.is_failing {
+            // The last one may stand there in part.
+            line.insert(0, b'\n');
+        }
         self.file.write_all(&line)
     }
 }

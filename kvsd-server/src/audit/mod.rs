@@ -58,15 +58,16 @@ pub(crate) struct Administrator {
 impl Audit {
     /// Writes to this file too, if one is given. It is made if it is not there.
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, AuditError> {
-        let file = path.map(AuditFile::open).transpose()?;
-        Ok(Self { file: Mutex::new(file), ..Self::default() })
+        let audit = Self::default();
+        audit.reopen(path)?;
+        Ok(audit)
     }
 
-    /// Goes on in this file: the one before was moved away. One that cannot be opened changes
-    /// nothing.
-    pub(crate) fn reopen(&self, path: &Path) -> Result<(), AuditError> {
-        let file = AuditFile::open(path)?;
-        *self.file() = Some(file);
+    /// Goes on in this file, or in none: the one before was moved away, or is not wanted any more. One
+    /// that cannot be opened changes nothing.
+    pub(crate) fn reopen(&self, path: Option<&Path>) -> Result<(), AuditError> {
+        let file = path.map(AuditFile::open).transpose()?;
+        *self.file() = file;
         Ok(())
     }
 
@@ -163,7 +164,7 @@ impl Audit {
     }
 
     /// An administrator's action, which has ended like that. `of` is what it was done to: a table, a
-    /// user, a backup, a connection.
+    /// user and what it may do, a backup, a connection.
     pub(crate) fn administered<E: Display>(
         &self,
         by: Administrator,

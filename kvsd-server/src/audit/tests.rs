@@ -144,12 +144,15 @@ fn an_audit_log_that_was_moved_away_is_made_again_when_asked_for() {
     bench.audit.administered(SOMEBODY, "backup", Some("one"), Ok::<_, &str>(()));
     fs::rename(&path, &moved).unwrap();
     bench.audit.administered(SOMEBODY, "backup", Some("two"), Ok::<_, &str>(()));
-    bench.audit.reopen(&path).unwrap();
+    bench.audit.reopen(Some(&path)).unwrap();
     bench.audit.administered(SOMEBODY, "backup", Some("three"), Ok::<_, &str>(()));
     assert_eq!(bench.entries()[0]["of"], "three");
     assert_eq!(fs::read_to_string(&moved).unwrap().lines().count(), 2);
 
-    assert!(bench.audit.reopen(bench.folder.path()).is_err(), "a folder");
+    assert!(bench.audit.reopen(Some(bench.folder.path())).is_err(), "a folder");
     bench.audit.administered(SOMEBODY, "backup", Some("four"), Ok::<_, &str>(()));
     assert_eq!(bench.entries().len(), 2, "it goes on where it was");
+    bench.audit.reopen(None).unwrap();
+    bench.audit.administered(SOMEBODY, "backup", Some("five"), Ok::<_, &str>(()));
+    assert_eq!(bench.entries().len(), 2, "it is not wanted any more");
 }

@@ -82,9 +82,7 @@ impl Authenticator {
             Mode::Listed(listed) => listed.verify(user, password, from).await,
         }
     }
-}
 
-impl Authenticator {
     /// Lets in the user whom a client's certificate names, if there is one of that name.
     pub(crate) fn admit(&self, user: &[u8]) -> Option<Login> {
         match &self.0 {

@@ -120,10 +120,8 @@ fn remove(name: &UserName, file: PathBuf) -> Result<(), UserError> {
 
 fn list(file: PathBuf) -> Result<(), UserError> {
     let mut text = String::new();
-    let users = Users::load(&file)?;
-    for name in users.names() {
-        let grants = users.grants(name).map(ToString::to_string).unwrap_or_default();
-        text.push_str(&format!("{name}\t{grants}\n"));
+    for user in Users::load(&file)?.iter() {
+        text.push_str(&format!("{}\t{}\n", user.name, user.grants));
     }
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(UserError::Print(error)),

@@ -167,8 +167,14 @@ impl Config {
     pub fn problems(&self) -> Vec<ConfigError> {
         let tls = || self.tls_files()?.map(|files| files.load()).transpose().map_err(Into::into);
         let users = || if self.dev { self.check_dev() } else { self.check_strict() };
-        let parts =
-            [self.check_bounds().err(), self.check_backups().err(), tls().err(), users().err()];
+        let parts = [
+            self.check_bounds().err(),
+            self.check_limits().err(),
+            self.check_status().err(),
+            self.check_backups().err(),
+            tls().err(),
+            users().err(),
+        ];
         let problems: Vec<_> = parts.into_iter().flatten().collect();
         if problems.is_empty() { self.check().err().into_iter().collect() } else { problems }
     }

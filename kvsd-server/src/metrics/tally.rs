@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use kvsd::types::check_table_name;
 use tokio::time::Instant;
 
 use super::{Metrics, Operation, Operations, Outcome, SlowLine, SlowRequest};
@@ -99,7 +100,10 @@ impl<'m> Tally<'m> {
         if self.first.is_none() && self.metrics.slow.is_on() {
             self.first = Some(operation);
             self.first_table.clear();
-            self.first_table.push_str(table);
+            // What stands in a table's place may be none, and is no one's to see.
+            if check_table_name(table).is_ok() {
+                self.first_table.push_str(table);
+            }
         }
     }
 

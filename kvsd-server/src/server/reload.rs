@@ -1,13 +1,13 @@
 //! Reading configuration, certificate and users again while the server serves: the latter two when
-//! their files change, all of them when it is told to.
+//! their files change, all of them when it is told to, and then the audit log is opened again too.
 //!
 //! A file that cannot be used changes nothing: what was read last stays in force, and the log says
-//! why. Connections are not touched, except for those of users who have gone or have another
-//! password. Next file to read: [`crate::auth`].
+//! why. Connections are not touched, except for those of users who have gone, or have another
+//! password or other grants. Next file to read: [`crate::auth`].
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -138,7 +138,10 @@ impl Which {
 
 impl Inner {
     fn watches_files(&self) -> bool {
-        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever reads meanwhile may wait for the disk, and this thread serves.
+        let Ok(sources) = self.sources.try_lock() else {
+            return false;
+        };
         sources.tls.is_some() || sources.users.is_some()
     }
 
@@ -179,10 +182,11 @@ impl Inner {
                 Err(error) => again.kept.push(keep(file, &error, says)),
             }
         }
-        if let (Which::All, Some(file)) = (which, audit_log)
-            && let Err(error) = self.audit.reopen(file)
+        if which == Which::All
+            && let Err(error) = self.audit.reopen(audit_log.as_deref())
         {
-            again.kept.push(keep(file, &error, Says::Why));
+            let file = audit_log.clone().unwrap_or_default();
+            again.kept.push(keep(&file, &error, Says::Why));
         }
         again
     }
@@ -192,21 +196,28 @@ impl Inner {
         &self,
         change: impl FnOnce(&mut Users) -> Result<T, UsersError>,
     ) -> Result<T, ReadAgainError> {
-        let edited = {
-            let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-            let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
-            Users::edit(file, change)?
-        };
+        // The file has a lock of its own, which others may hold for long.
+        let edited = Users::edit(&self.users_file()?, change)?;
         // The file differs from what was seen, and so it is read.
         self.read(Which::Changed);
-        Ok(edited)
+        let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        match &sources.users {
+            Some((_, watch)) if watch.is_unread => Err(ReadAgainError::Kept(
+                "the users file is changed, but could not be read again yet".to_owned(),
+            )),
+            _ => Ok(edited),
+        }
     }
 
     /// The users as their file names them. Blocks.
     fn users(&self) -> Result<Users, ReadAgainError> {
+        Ok(Users::load(&self.users_file()?)?)
+    }
+
+    fn users_file(&self) -> Result<PathBuf, ReadAgainError> {
         let sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, _) = sources.users.as_ref().ok_or(ReadAgainError::NoUsersFile)?;
-        Ok(Users::load(file)?)
+        Ok(file.clone())
     }
 }
 

@@ -61,7 +61,8 @@ async fn it_is_ready_while_it_serves_and_tells_before_that_how_far_it_is() {
     assert_eq!(get(&status, "/readyz").await, (StatusCode::OK, "ready\n".into()));
     assert!(get(&status, "/metrics").await.1.contains("\nkvsd_ready 1\n"));
     status.stop();
-    assert_eq!(get(&status, "/readyz").await.0, StatusCode::SERVICE_UNAVAILABLE);
+    let ready = get(&status, "/readyz").await;
+    assert_eq!(ready, (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into()));
     assert_eq!(get(&status, "/healthz").await, (StatusCode::OK, "ok\n".into()));
     engine.close().await.unwrap();
 }

@@ -1,6 +1,8 @@
 //! Reads the server's certificate and key and makes the TLS configuration. Never opens a socket.
 //! Next file to read: `name`.
 
+#[cfg(feature = "cli")]
+mod hosts;
 mod name;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 
 #[cfg(feature = "cli")]
-pub(crate) use self::name::hosts_of;
+pub(crate) use self::hosts::hosts_of;
 pub(crate) use self::name::user_of;
 use crate::secret_file::{self, SecretFileError};
 

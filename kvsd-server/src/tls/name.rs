@@ -1,12 +1,10 @@
-//! Whose a client's certificate is, and which names a server's is for.
+//! Whose a client's certificate is.
 //!
 //! The user is the only DNS name among the alternative names. A certificate without one is the
 //! user's that the common name of its subject names, if it has one common name. What names more
 //! than one names nobody: which of them was meant is not ours to guess. Names that no DNS name can
 //! have, such as one with an `@`, are passed over among the alternative names. The chain is checked
 //! elsewhere, before this looks at it.
-
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use webpki::EndEntityCert;
@@ -42,54 +40,12 @@ fn common_name(subject: &[u8]) -> Option<String> {
     found.map(str::to_owned)
 }
 
-/// The DNS names and addresses among a certificate's alternative names; what else stands there is
-/// left out. `None` if the certificate cannot be read.
-pub(crate) fn hosts_of(certificate: &CertificateDer<'_>) -> Option<Vec<String>> {
-    let mut certificate = Elements(Elements(certificate).next(SEQUENCE)?);
-    let mut fields = Elements(certificate.next(SEQUENCE)?);
-    fields.next(VERSION)?;
-    fields.next(INTEGER)?;
-    for _algorithm_issuer_validity_subject_key in 0..5 {
-        fields.next(SEQUENCE)?;
-    }
-    let Some(extensions) = fields.next(EXTENSIONS) else {
-        return Some(Vec::new());
-    };
-    let mut extensions = Elements(Elements(extensions).next(SEQUENCE)?);
-    while !extensions.0.is_empty() {
-        let mut extension = Elements(extensions.next(SEQUENCE)?);
-        if extension.next(IDENTIFIER)? != ALTERNATIVE_NAMES {
-            continue;
-        }
-        // Whether it is critical need not be said.
-        let _ = extension.next(BOOLEAN);
-        return hosts(Elements(extension.next(OCTETS)?).next(SEQUENCE)?);
-    }
-    Some(Vec::new())
-}
-
-fn hosts(names: &[u8]) -> Option<Vec<String>> {
-    let (mut names, mut hosts) = (Elements(names), Vec::new());
-    while let Some(&tag) = names.0.first() {
-        let name = names.next(tag)?;
-        match (tag, name.len()) {
-            (DNS_NAME, _) => hosts.push(std::str::from_utf8(name).ok()?.to_owned()),
-            (ADDRESS, 4) => hosts.push(Ipv4Addr::from(<[u8; 4]>::try_from(name).ok()?).to_string()),
-            (ADDRESS, _) => {
-                hosts.push(Ipv6Addr::from(<[u8; 16]>::try_from(name).ok()?).to_string());
-            }
-            _ => {}
-        }
-    }
-    Some(hosts)
-}
-
 /// The elements of a DER encoding that are still to come.
-struct Elements<'d>(&'d [u8]);
+pub(super) struct Elements<'d>(pub(super) &'d [u8]);
 
 impl<'d> Elements<'d> {
     /// The content of the next element, if it has this tag and is whole; else nothing is taken.
-    fn next(&mut self, tag: u8) -> Option<&'d [u8]> {
+    pub(super) fn next(&mut self, tag: u8) -> Option<&'d [u8]> {
         let (first, rest) = self.0.split_first()?;
         let (short, rest) = rest.split_first()?;
         let (length, rest) = match short {
@@ -107,20 +63,11 @@ impl<'d> Elements<'d> {
     }
 }
 
-const BOOLEAN: u8 = 0x01;
-const INTEGER: u8 = 0x02;
-const OCTETS: u8 = 0x04;
-const DNS_NAME: u8 = 0x82;
-const ADDRESS: u8 = 0x87;
-const VERSION: u8 = 0xa0;
-const EXTENSIONS: u8 = 0xa3;
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 const SET: u8 = 0x31;
-const IDENTIFIER: u8 = 0x06;
+pub(super) const IDENTIFIER: u8 = 0x06;
 const UTF8_STRING: u8 = 0x0c;
 const PRINTABLE_STRING: u8 = 0x13;
-/// 2.5.29.17.
-const ALTERNATIVE_NAMES: [u8; 3] = [0x55, 0x1d, 0x11];
 /// 2.5.4.3.
 const COMMON_NAME: [u8; 3] = [0x55, 0x04, 0x03];
 
@@ -183,38 +130,6 @@ mod tests {
                 let mut bytes = whole.to_vec();
                 bytes[place] = lie;
                 assert_eq!(common_name(&bytes), None, "{place} {lie}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_hosts_of_a_certificate_are_its_dns_names_and_addresses_in_order() {
-        let certificate = |hosts: &[&str]| {
-            let hosts: Vec<String> = hosts.iter().map(|&host| host.to_owned()).collect();
-            let params = CertificateParams::new(hosts).unwrap();
-            params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
-        };
-        for hosts in [&["localhost", "10.0.0.1", "*.db.example", "2001:db8::1"][..], &["a"], &[]] {
-            assert_eq!(hosts_of(&certificate(hosts)).unwrap(), hosts);
-        }
-        let many: Vec<String> = (0..200).map(|i| format!("db-{i}.example")).collect();
-        let many: Vec<&str> = many.iter().map(String::as_str).collect();
-        assert_eq!(hosts_of(&certificate(&many)).unwrap(), many);
-    }
-
-    #[test]
-    fn a_certificate_that_is_cut_or_damaged_has_no_hosts_and_does_no_harm() {
-        let params = CertificateParams::new(["db.example".to_owned()]).unwrap();
-        let whole = params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().to_vec();
-        for length in 0..whole.len() {
-            assert_eq!(hosts_of(&whole[..length].into()), None, "{length}");
-        }
-        for place in 0..whole.len() {
-            for byte in [0x00, 0x7f, 0x80, 0xff] {
-                let mut bytes = whole.clone();
-                bytes[place] = byte;
-                // Whatever it answers: it does.
-                let _ = hosts_of(&bytes.into());
             }
         }
     }

@@ -44,7 +44,10 @@ fn what_the_server_keeps_is_open_to_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let made = tool(folder.path(), &["init", "--data-dir", "kvsd-data"]).output().unwrap();
     assert!(made.status.success(), "{made:?}");
-    let target = Target::start(folder, &["--config", "kvsd-data/kvsd.toml"]);
+    let target = Target::start(
+        folder,
+        &["--config", "kvsd-data/kvsd.toml", "--status-listen", "127.0.0.1:0"],
+    );
     // What is public by its nature.
     let is_public = |path: &Path| path.extension().is_some_and(|end| end == "pem" || end == "toml");
     let kept = below(&target.data_dir());

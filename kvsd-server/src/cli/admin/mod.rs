@@ -36,7 +36,7 @@ pub(super) fn run(args: AdminArgs) -> Result<Outcome, Failure> {
             connect()?.ask(&Request::Reload, Patience::Short, read)
         }
         AdminCommand::User { command: UserCommand::List } => users::list(&mut connect()?),
-        AdminCommand::User { command } => users::change(&mut connect()?, command),
+        AdminCommand::User { command } => users::change(connect, command),
         AdminCommand::Connections { command: ConnectionsCommand::List } => {
             connections::list(&mut connect()?)
         }

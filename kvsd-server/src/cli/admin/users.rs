@@ -29,10 +29,14 @@ pub(super) fn list(server: &mut Socket) -> Result<Outcome, Failure> {
     }
 }
 
-/// Changes one user.
-pub(super) fn change(server: &mut Socket, command: UserCommand) -> Result<Outcome, Failure> {
+/// Changes one user. The server is connected to once there is something to say: it waits for nobody
+/// who thinks of a password.
+pub(super) fn change(
+    connect: impl FnOnce() -> Result<Socket, Failure>,
+    command: UserCommand,
+) -> Result<Outcome, Failure> {
     match command {
-        UserCommand::List => list(server),
+        UserCommand::List => list(&mut connect()?),
         UserCommand::Add { name, password, grant } => {
             let change = match grant.is_empty() {
                 true => UserChange::AddedBare,
@@ -42,29 +46,29 @@ pub(super) fn change(server: &mut Socket, command: UserCommand) -> Result<Outcom
             let grants = grants.iter().map(String::as_str).collect();
             let (hash, generated) = password.hashed(&name)?;
             let hash = PasswordHash(hash.as_str());
-            server.done(&Request::AddUser { name: name.as_str(), hash, grants })?;
+            connect()?.done(&Request::AddUser { name: name.as_str(), hash, grants })?;
             Ok(Outcome::UserChanged { name, change, generated })
         }
         UserCommand::Password { name, password } => {
             let (hash, generated) = password.hashed(&name)?;
             let hash = PasswordHash(hash.as_str());
-            server.done(&Request::SetPassword { name: name.as_str(), hash })?;
+            connect()?.done(&Request::SetPassword { name: name.as_str(), hash })?;
             Ok(Outcome::UserChanged { name, change: UserChange::Password, generated })
         }
         UserCommand::Grant { name, grants } => {
             let grants: Vec<String> = grants.iter().map(Grant::to_string).collect();
             let grants = grants.iter().map(String::as_str).collect();
-            server.done(&Request::Grant { name: name.as_str(), grants })?;
+            connect()?.done(&Request::Grant { name: name.as_str(), grants })?;
             Ok(Outcome::UserChanged { name, change: UserChange::Granted, generated: None })
         }
         UserCommand::Revoke { name, grants } => {
             let grants: Vec<String> = grants.iter().map(Grant::to_string).collect();
             let grants = grants.iter().map(String::as_str).collect();
-            server.done(&Request::Revoke { name: name.as_str(), grants })?;
+            connect()?.done(&Request::Revoke { name: name.as_str(), grants })?;
             Ok(Outcome::UserChanged { name, change: UserChange::Revoked, generated: None })
         }
         UserCommand::Remove { name } => {
-            server.done(&Request::RemoveUser { name: name.as_str() })?;
+            connect()?.done(&Request::RemoveUser { name: name.as_str() })?;
             Ok(Outcome::UserChanged { name, change: UserChange::Removed, generated: None })
         }
     }

@@ -115,16 +115,24 @@ impl Action {
         }
     }
 
+    fn only_reads(&self) -> bool {
+        matches!(
+            self,
+            Self::Tables { .. } | Self::Users { .. } | Self::Connections { .. } | Self::LogFilter
+        )
+    }
+
     /// What it is done to.
     fn of(&self) -> Option<String> {
         match self {
             Self::Backup(name, _) => Some(name.to_string()),
             Self::Compact(table) => Some(table.to_string()),
-            Self::AddUser(name, ..)
-            | Self::SetPassword(name, _)
-            | Self::RemoveUser(name)
-            | Self::Grant(name, _)
-            | Self::Revoke(name, _) => Some(name.to_string()),
+            Self::SetPassword(name, _) | Self::RemoveUser(name) => Some(name.to_string()),
+            Self::AddUser(name, _, grants) => Some(format!("{name} {grants}")),
+            Self::Grant(name, grants) | Self::Revoke(name, grants) => {
+                let grants: Vec<_> = grants.iter().map(Grant::to_string).collect();
+                Some(format!("{name} {}", grants.join(",")))
+            }
             Self::Kill { connection } => Some(connection.to_string()),
             Self::SetLogFilter(filter) => Some(filter.clone()),
             Self::Tables { .. }
@@ -149,9 +157,13 @@ impl Administration {
         id: RequestId,
         action: Action,
     ) -> BytesMut {
-        let (operation, of) = (action.operation(), action.of());
+        let (operation, of, only_reads) = (action.operation(), action.of(), action.only_reads());
         let result = self.act(id, action).await;
-        self.audit.administered(by, operation.name(), of.as_deref(), result.as_ref().map(|_| ()));
+        // Who only looks would fill the audit, page by page.
+        if !only_reads || result.is_err() {
+            let result = result.as_ref().map(|_| ());
+            self.audit.administered(by, operation.name(), of.as_deref(), result);
+        }
         result.unwrap_or_else(|refused| refused.encode(id))
     }
 

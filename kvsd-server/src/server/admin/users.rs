@@ -7,7 +7,7 @@ use kvsd::protocol::v2::{FailCode, RequestId};
 
 use super::action::{Administration, Refused, encoded};
 use crate::server::reload::ReadAgainError;
-use crate::users::{Grant, Grants, UserName, Users, UsersError};
+use crate::users::{Grant, UserName, Users, UsersError};
 
 impl Administration {
     /// The next page of users.
@@ -17,21 +17,21 @@ impl Administration {
         after: Option<String>,
     ) -> Result<BytesMut, Refused> {
         let users = self.reload.users().await?;
-        let mut known: Vec<(&UserName, Vec<String>)> = users
-            .names()
-            .map(|name| {
-                let grants = users.grants(name).into_iter().flat_map(Grants::iter);
-                (name, grants.map(Grant::to_string).collect())
-            })
+        let mut known: Vec<_> = users.iter().collect();
+        known.sort_unstable_by_key(|user| user.name.as_str());
+        let start = known.partition_point(|user| {
+            after.as_deref().is_some_and(|after| user.name.as_str() <= after)
+        });
+        let behind: Vec<(&UserName, Vec<String>)> = known
+            .get(start..)
+            .unwrap_or_default()
+            .iter()
+            .take(MAX_PAGE_ROWS + 1)
+            .map(|user| (&user.name, user.grants.iter().map(Grant::to_string).collect()))
             .collect();
-        known.sort_unstable_by_key(|(name, _)| name.as_str());
-        let is_before =
-            |(name, _): &(&UserName, _)| after.as_deref().is_some_and(|it| name.as_str() <= it);
-        let start = known.partition_point(is_before);
-        let behind = known.get(start..).unwrap_or_default();
         let mut rows = Vec::new();
         let (mut frames, mut bytes) = (BESIDE_ROWS_FRAMES, BESIDE_ROWS_BYTES);
-        for (name, grants) in behind {
+        for (name, grants) in &behind {
             let grants: Vec<&str> = grants.iter().map(String::as_str).collect();
             let row = User { name: name.as_str(), grants };
             frames += row.frames();
