@@ -68,7 +68,8 @@ fn encrypt(config: &mut Config, folder: &Path) {
 fn with_user(config: &mut Config, folder: &Path) {
     let path = folder.join("users");
     let hash = StoredHash::of(&Password::new(b"secret".to_vec()).unwrap()).unwrap();
-    Users::edit(&path, |users| users.add(UserName::parse("app").unwrap(), hash, Grants::all())).unwrap();
+    Users::edit(&path, |users| users.add(UserName::parse("app").unwrap(), hash, Grants::all()))
+        .unwrap();
     config.users = Some(path);
 }
 
