@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kvsd::transport::{ConnectError, Stream, Transport};
@@ -270,6 +271,9 @@ impl EmbeddedOptions {
             max_value_bytes: self.max_value_bytes,
             cache_bytes: Some(self.cache_bytes),
             history_bytes: self.history_bytes,
+            // Both are for networks and machines of their own: who embeds it has the client at hand.
+            min_free_disk: 0,
+            idle_timeout: Duration::ZERO,
             ..Config::default()
         };
         let settings = Settings { sync: self.sync, ..config.check()? };

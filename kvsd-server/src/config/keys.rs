@@ -200,8 +200,8 @@ pub const SETTINGS: &[Setting; 37] = &[
         value: Some("SIZE"),
         default: Some("32MiB"),
         reload: Reload::Now,
-        help: "Read nothing more from a client that has this much of its answers to read, 64KiB to \
-               1GiB",
+        help: "Read nothing more from a client that has this much of its answers to read, or 1MiB of \
+               those that go whole; 64KiB to 1GiB",
         apply: |config, given| {
             config.max_output_bytes = units::size(given.text)?;
             Ok(())

@@ -79,7 +79,7 @@ pub struct Config {
     /// sends beyond them is not read before one is answered. Default 4,096.
     pub max_in_flight: usize,
     /// How many bytes of answers may wait for a client before nothing more is read from it, 64 KiB
-    /// to 1 GiB. Default 32 MiB.
+    /// to 1 GiB; of answers that go whole, not in parts, at most 1 MiB. Default 32 MiB.
     pub max_output_bytes: usize,
     /// How many bytes of answers may wait for a client before it is cut off: what was under way when
     /// it reached [`Config::max_output_bytes`] is answered too. At most 4 GiB, and at least room for

@@ -100,10 +100,7 @@ impl<'m> Tally<'m> {
         if self.first.is_none() && self.metrics.slow.is_on() {
             self.first = Some(operation);
             self.first_table.clear();
-            // What stands in a table's place may be none, and is no one's to see.
-            if check_table_name(table).is_ok() {
-                self.first_table.push_str(table);
-            }
+            self.first_table.push_str(table);
         }
     }
 
@@ -189,6 +186,8 @@ impl<'m> Tally<'m> {
         took: Duration,
         requests: u64,
     ) -> Option<SlowLine> {
+        // What stands in a table's place may be none, and is no one's to see.
+        let table = if check_table_name(table).is_ok() { table } else { "" };
         let request = SlowRequest {
             at: clock::now().get(),
             operation,

@@ -9,7 +9,6 @@ pub(crate) mod admin;
 pub(crate) mod connections;
 mod error;
 mod reload;
-#[allow(dead_code, reason = "administration and the status page read it")]
 pub(crate) mod roster;
 mod seldom;
 pub(crate) mod stop;

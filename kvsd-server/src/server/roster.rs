@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::ops::Bound;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -65,19 +65,10 @@ pub(crate) struct Entry {
     requests: AtomicU64,
     memory: AtomicUsize,
     memory_of_all: Arc<Memory>,
-    phase: AtomicU8,
+    /// Whether it was let in.
+    is_known: AtomicBool,
     eviction: OnceLock<Eviction>,
     evicted: Notify,
-}
-
-/// How far a client has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Silent,
-    /// Has said who it is.
-    Spoken,
-    /// Was let in.
-    Known,
 }
 
 /// The other end of a connection.
@@ -148,11 +139,6 @@ impl Roster {
         Ok(Guest { roster: Arc::clone(self), entry })
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.present().entries.len()
-    }
-
     /// What all connections hold in memory, in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.memory.bytes.load(Relaxed)
@@ -193,7 +179,7 @@ impl Roster {
             };
             last = end.id;
             for entry in page {
-                if entry.phase() == Phase::Known && entry.idle() >= longest {
+                if entry.is_known.load(Relaxed) && entry.idle() >= longest {
                     entry.evict(Eviction::Idle);
                 }
             }
@@ -239,15 +225,13 @@ impl Present {
     /// them the one that has been silent longest. Who is quick is in before its turn comes, and
     /// whoever floods the server from one address is in the way of itself.
     fn displace(&mut self) {
-        let silent = || self.strangers.values().filter(|entry| entry.phase() == Phase::Silent);
         let mut counts: HashMap<Option<Network>, usize> = HashMap::new();
-        for entry in silent() {
+        for entry in self.strangers.values() {
             *counts.entry(entry.peer.network()).or_default() += 1;
         }
         let most = counts.values().max().copied().unwrap_or_default();
-        let oldest = silent().find(|entry| counts.get(&entry.peer.network()) == Some(&most));
-        // Of those whose password is being looked into there are only so many.
-        if let Some(entry) = oldest.map(Arc::clone) {
+        let is_of_most = |entry: &&Arc<Entry>| counts.get(&entry.peer.network()) == Some(&most);
+        if let Some(entry) = self.strangers.values().find(is_of_most).map(Arc::clone) {
             self.strangers.remove(&entry.id);
             entry.evict(Eviction::Displaced);
         }
@@ -259,16 +243,17 @@ impl Guest {
         &self.entry
     }
 
-    /// Notes that it has said who it is, and that the server looks into it.
+    /// Notes that it has said who it is, and that the server looks into it: it need not give way any
+    /// more, and nobody has to because of it.
     pub(crate) fn has_spoken(&self) {
-        self.entry.phase.store(Phase::Spoken as u8, Relaxed);
+        self.roster.present().strangers.remove(&self.entry.id);
     }
 
     /// Notes that it was let in, and as whom.
     pub(crate) fn is_known(&self, user: Option<&str>) {
         // Nobody logs in twice on one connection.
         user.map(|user| self.entry.user.set(user.into()));
-        self.entry.phase.store(Phase::Known as u8, Relaxed);
+        self.entry.is_known.store(true, Relaxed);
         self.roster.present().strangers.remove(&self.entry.id);
     }
 }
@@ -292,7 +277,7 @@ impl Entry {
             requests: AtomicU64::new(0),
             memory: AtomicUsize::new(0),
             memory_of_all: Arc::clone(memory_of_all),
-            phase: AtomicU8::new(Phase::Silent as u8),
+            is_known: AtomicBool::new(false),
             eviction: OnceLock::new(),
             evicted: Notify::new(),
         }
@@ -372,14 +357,6 @@ impl Entry {
         self.memory_of_all.crowded.notify_one();
     }
 
-    fn phase(&self) -> Phase {
-        match self.phase.load(Relaxed) {
-            phase if phase == Phase::Silent as u8 => Phase::Silent,
-            phase if phase == Phase::Spoken as u8 => Phase::Spoken,
-            _ => Phase::Known,
-        }
-    }
-
     /// Asks the session to end. Only the first word counts.
     pub(crate) fn evict(&self, why: Eviction) {
         if self.eviction.set(why).is_ok() {
@@ -449,6 +426,11 @@ mod tests {
     const ANY: Most = Most { of_address: usize::MAX, unauthenticated: usize::MAX };
 
     impl Roster {
+        /// How many there are.
+        pub(crate) fn len(&self) -> usize {
+            self.present().entries.len()
+        }
+
         fn take(self: &Arc<Self>, peer: Peer) -> Guest {
             self.enter(peer, ANY).unwrap()
         }
@@ -556,15 +538,27 @@ mod tests {
         let (early, known, spoken) = (enter(1), enter(2), enter(2));
         known.is_known(None);
         spoken.has_spoken();
-        let silent = [enter(2), enter(2)];
-        let all = [&early, &known, &spoken, &silent[0], &silent[1]];
-        assert_eq!(all.map(reason), [None; 5], "four have not said who they are");
+        let silent = [enter(2), enter(2), enter(2)];
+        let all = [&early, &known, &spoken, &silent[0], &silent[1], &silent[2]];
+        assert_eq!(all.map(reason), [None; 6], "four have not said who they are");
         let newcomer = enter(3);
         let displaced = Some(Eviction::Displaced);
-        assert_eq!(all.map(reason), [None, None, None, displaced, None]);
+        assert_eq!(all.map(reason), [None, None, None, displaced, None, None]);
         let _next = enter(3);
-        assert_eq!(reason(&early), displaced, "the eldest, where none has more than another");
-        assert_eq!((reason(&silent[1]), reason(&newcomer)), (None, None));
+        assert_eq!(all.map(reason), [None, None, None, displaced, displaced, None]);
+        let _last = enter(4);
+        assert_eq!((reason(&early), reason(&newcomer)), (None, displaced), "two are of host 3");
+    }
+
+    #[tokio::test]
+    async fn those_whose_passwords_are_looked_into_displace_nobody() {
+        let roster = Arc::<Roster>::default();
+        let most = Most { unauthenticated: 4, ..ANY };
+        let enter = |host| roster.enter(plain(host), most).unwrap();
+        let honest = enter(2);
+        let flood: Vec<_> = (0..20).map(|_| enter(1)).inspect(Guest::has_spoken).collect();
+        assert_eq!(reason(&honest), None);
+        drop(flood);
     }
 
     #[tokio::test]

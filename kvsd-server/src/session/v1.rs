@@ -61,6 +61,10 @@ where
                 let operation = session.answer(&message).await;
                 meter.answered(operation, session.outcome, TABLE.as_str());
                 meter.tell(&mut input, &mut session.output, 0);
+                // A client that does not read holds this until it does.
+                limits.look();
+                let besides = session.scratch.capacity();
+                meter.hold(&input, &session.output, besides, limits.get());
             }
             Ok(None) => {
                 if let Err(error) = session.output.flush(stream).await {

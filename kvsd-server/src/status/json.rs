@@ -130,8 +130,10 @@ pub(super) async fn page(status: &Status) -> Result<Vec<u8>, serde_json::Error> 
     let figures = status.figures().await;
     let description = status.engine().map(|engine| engine.description());
     let (opened_tables, tables_to_open) = status.progress();
-    let history = status.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let history = history.samples();
+    let history = {
+        let history = status.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        history.samples()
+    };
     let operations = status.metrics.operations();
     serde_json::to_vec(&Page {
         version: env!("CARGO_PKG_VERSION"),
@@ -199,7 +201,8 @@ fn problems(status: &Status, figures: &Figures) -> Vec<String> {
 
 fn connections(status: &Status) -> Connections {
     let mut all = status.roster().map(|all| all.page(0, usize::MAX)).unwrap_or_default();
-    all.sort_by_key(|entry| std::cmp::Reverse(entry.total().requests));
+    // Looked at once each: they count on meanwhile, and what is sorted must keep its order.
+    all.sort_by_cached_key(|entry| std::cmp::Reverse(entry.total().requests));
     Connections {
         open: status.metrics.open(),
         limit: status.most_connections,

@@ -1,8 +1,9 @@
 //! A canary password, key and value through every path, at every level of every log: found nowhere.
 //!
 //! The server is the real one, at level `trace`, once for each format of its log; the client is in
-//! this process, at level `trace` too. Looked at: both logs, the audit log, every error, what the
-//! command lines print beside what they are asked for, every answer to nonsense, `Debug` of what
+//! this process, at level `trace` too. Looked at: both logs, the slow log and the audit log, every
+//! error, what the command lines print beside what they are asked for, what administrators and the
+//! status address are told, every answer to nonsense, `Debug` of what
 //! holds a secret, and every file. Tables and users have names that everybody may see.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
@@ -16,6 +17,8 @@ mod told;
 mod types;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -77,6 +80,8 @@ fn nothing_tells_a_secret(format: &str) {
     answers.assert_told(VALUE);
     answers.assert_holds_no(&[&PASSWORD[9..22]]);
     command_line(&server, &told);
+    administration(&server, &told);
+    status_address(&server, &told);
 
     // The next server finds damage in the middle of a table.
     told.add("the server's log", server.log());
@@ -114,7 +119,9 @@ fn nothing_tells_a_secret(format: &str) {
     told.output("salvage", &salvage);
 
     told.add("the audit log", fs::read(folder.path().join("audit")).unwrap());
-    for words in ["connected", "wrong_credentials", "damaged", "table-0"] {
+    let seen = ["connected", "wrong_credentials", "damaged", "table-0"];
+    let by_others = ["kvsd::slow", "set password", "kvsd_requests_total", "\"slow\":{"];
+    for words in seen.into_iter().chain(by_others) {
         told.assert_told(words);
     }
     told.assert_clean();
@@ -147,7 +154,8 @@ fn users(folder: &Path, told: &Told) {
 fn start(folder: TempDir, format: &str, flags: &[&str]) -> Server {
     let args = ["--insecure", "--users", "users", "--listen", "127.0.0.1:0", "--log", "trace"];
     let more = ["--audit-log", "audit", "--max-value-bytes", "1MiB", "--max-tables", "8"];
-    let args = args.into_iter().chain(more).chain(["--log-format", format]);
+    let status = ["--status-listen", "127.0.0.1:0", "--slow-request", "1ms"];
+    let args = args.into_iter().chain(more).chain(status).chain(["--log-format", format]);
     Server::start(folder, args.chain(flags.iter().copied()))
 }
 
@@ -162,6 +170,47 @@ fn tool(folder: &Path, args: &[&str]) -> Command {
     let mut command = binary(env!("CARGO_BIN_EXE_kvsd-server"));
     command.args(args).current_dir(folder);
     command
+}
+
+/// What `kvsd admin` prints, with passwords and without.
+fn administration(server: &Server, told: &Told) {
+    let right = format!("{PASSWORD}\n");
+    for (args, input) in [
+        (&["user", "add", "gus", "--grant", "read@other"][..], &*right),
+        (&["user", "add", "gus"], &right),
+        (&["user", "password", "gus"], &right),
+        (&["user", "password", "nobody"], &right),
+        (&["user", "grant", "gus", "write@other"], ""),
+        (&["user", "list"], ""),
+        (&["tables"], ""),
+        (&["connections", "list"], ""),
+        (&["compact"], ""),
+        (&["backup", "monday"], ""),
+        (&["reload"], ""),
+        (&["log", "trace"], ""),
+        (&["user", "remove", "gus"], ""),
+    ] {
+        for output in ["text", "json"] {
+            let mut command = server.kvsd(["--output", output, "admin"]);
+            let command = command.args(args).current_dir(server.folder());
+            let output = run_with_input(command, input.as_bytes());
+            told.add(format!("{args:?}"), [output.stdout, output.stderr].concat());
+        }
+    }
+}
+
+/// What whoever asks the status address is told.
+fn status_address(server: &Server, told: &Told) {
+    let log = server.log();
+    let port = log.split("http://127.0.0.1:").nth(1).unwrap().split('/').next().unwrap();
+    for path in ["/", "/status.json", "/metrics", "/healthz", "/readyz"] {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        let head = "Host: localhost\r\nConnection: close";
+        write!(stream, "GET {path} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        told.add(format!("the status address's {path}"), answer);
+    }
 }
 
 /// What the command line `kvsd` prints on standard error, and on both streams where it fails.

@@ -51,9 +51,10 @@ pub(crate) fn nonsense(address: SocketAddr, told: &Told) {
             format!("*3\r\n#\x02+app\r\n{string}"),
             format!("*2\r\n#G{string}"),
             format!("*4\r\n#G:1\r\n+default\r\n{string}"),
-            format!("*4\r\n#G:1\r\n{string}{bytes}"),
+            // In a table's place: what could be the name of one counts as one, and may be shown.
+            format!("*4\r\n#G:1\r\n+.{secret}\r\n{bytes}"),
             format!("*4\r\n#S:1\r\n+default\r\n{bytes}"),
-            format!("*3\r\n#Z:1\r\n{string}"),
+            format!("*3\r\n#Z:1\r\n+.{secret}\r\n"),
             format!("*3\r\n#U:1\r\n{string}"),
             format!("*5\r\n#!:1\r\n{string}{bytes}+x\r\n"),
             format!("*4\r\n#G:1\r\n+default\r\n{}", bytes_of(&secret.repeat(100))),

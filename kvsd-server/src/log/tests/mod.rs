@@ -2,8 +2,8 @@
 //!
 //! [`model`] runs random histories against an ordered map, on a disk that crashes and fails;
 //! [`crash`] crashes at every single call, [`drops`] at those of a drop, and [`rotation`] has a
-//! fault at each of its calls; [`compaction`] frees room, [`clearing`] all of it on request; [`damage`] flips and cuts every byte;
-//! [`fixtures`] opens what earlier versions have written; [`scan`] and [`changes`] read in
+//! fault at each of its calls; [`compaction`] frees room, [`clearing`] all of it on request;
+//! [`damage`] flips and cuts every byte; [`fixtures`] opens what earlier versions have written; [`scan`] and [`changes`] read in
 //! order; [`backup`] makes backups and restores them; [`engine`] and [`many`] go through the async
 //! engine, and [`files`] counts its descriptors.
 //!
