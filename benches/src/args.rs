@@ -17,7 +17,8 @@ pub(crate) struct Args {
     /// one of the words, or contains one that is no line's name, such as `get` or `always`. The
     /// suites are `wire` (beside Redis and version 1, over loopback; it is meant where none is
     /// named), `cost` (what a get costs beside many keys, tables and connections), `overhead`
-    /// (what metrics and logs cost), `storage` (in process beside fjall and redb), `startup`, `memory`, `space` and `steady`.
+    /// (what metrics and logs cost), `storage` (in process beside fjall and redb), `startup`,
+    /// `memory`, `space` and `steady`.
     pub(crate) words: Vec<String>,
     /// How often each line runs all sides in turn.
     #[arg(long, value_name = "N", default_value = "9",
