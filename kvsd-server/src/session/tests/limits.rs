@@ -203,3 +203,16 @@ async fn a_connection_that_is_idle_for_too_long_is_told_so() {
     assert_eq!(ended.refusal(), Some(Refusal::Idle));
     assert_eq!(busy.value(b"k").await, None);
 }
+
+#[tokio::test]
+async fn what_a_client_of_version_1_does_not_read_counts() {
+    let bench = Bench::new();
+    let value = vec![b'v'; 512 * 1024];
+    bench.engine.put("default", b"k", value.clone());
+    let mut deaf = bench.connect_v1().await;
+    deaf.send(b"*2\r\n#\x06+k\r\n").await;
+    let counted = bench.holds(|bytes| bytes >= value.len());
+    tokio::time::timeout(Duration::from_secs(60), counted).await.expect("it is counted");
+    assert!(deaf.reply_bytes().await.len() > value.len());
+    bench.holds(|bytes| bytes < value.len() / 4).await;
+}
