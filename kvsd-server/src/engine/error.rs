@@ -65,6 +65,22 @@ pub enum EngineError {
         /// The rule.
         reason: String,
     },
+    /// Whoever keeps the data cannot be reached or does not serve now; nothing was done, and the same
+    /// may be tried again.
+    #[error("the store is not available now, nothing was done: {reason}")]
+    Unavailable {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Whoever keeps the data takes no more; nothing was written.
+    #[error("the store is full; nothing was written: {reason}")]
+    StoreFull {
+        /// What is full, and what to do about it.
+        reason: String,
+    },
+    /// The moment at which a scan stands cannot be read any more.
+    #[error("what stood when the scan began is not kept any more; begin the scan again")]
+    ScanExpired,
     /// The engine is closed or closing; nothing was done.
     #[error("the server is shutting down")]
     Closed,

@@ -10,6 +10,7 @@ mod changes;
 mod compact;
 mod error;
 mod figures;
+mod health;
 mod scan;
 mod shown;
 mod table;
@@ -26,6 +27,7 @@ pub use changes::{ChangePage, Changed, Changes, Position};
 pub use compact::{CompactError, CompactSummary};
 pub use error::EngineError;
 pub use figures::{CacheFigures, CompactionFigures, Distribution, Figures, TableFigures};
+pub use health::Health;
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use table::TableStatistics;
 pub use write::{Action, Before, BeforeDetail, Change, Condition, Write, WriteResult, Written};
@@ -43,8 +45,13 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// path of a point read. An expired record is not found.
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b>;
 
-    /// Reads a key, waiting for the disk where [`Engine::read_now`] would not.
-    async fn read(&self, table: &str, key: &[u8]) -> Result<Option<Record>, EngineError>;
+    /// Reads a key, waiting for whoever keeps it where [`Engine::read_now`] would not.
+    async fn read(
+        &self,
+        table: &str,
+        key: &[u8],
+        freshness: Freshness,
+    ) -> Result<Option<Record>, EngineError>;
 
     /// As [`Engine::read_now`], without the value, however large that is: `buffer` is room to look
     /// for it. `None` if only the disk knows: ask [`Engine::find`].
@@ -56,10 +63,20 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     ) -> Option<Result<Option<Head>, EngineError>>;
 
     /// As [`Engine::read`], without the value.
-    async fn find(&self, table: &str, key: &[u8]) -> Result<Option<Head>, EngineError>;
+    async fn find(
+        &self,
+        table: &str,
+        key: &[u8],
+        freshness: Freshness,
+    ) -> Result<Option<Head>, EngineError>;
 
     /// Reads a page of a table in the order of its keys: what stands at one moment, later than
-    /// every write that was answered before. A table that does not exist has no records.
+    /// every write that was answered before, unless the scan asks for another. A table that does not
+    /// exist has no records.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::ScanExpired`] if the moment that [`Scan::at`] names cannot be read any more.
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError>;
 
     /// Reads what has changed in a table since a position, at most some of it; answers at once,
@@ -126,6 +143,12 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         Figures::default()
     }
 
+    /// Whether the engine can serve, and if not, what is wrong. Asks nobody: it is what was known
+    /// last.
+    fn health(&self) -> Health {
+        Health::Ready
+    }
+
     /// Makes a backup of all tables that there are now, under a name that no other has. Each table
     /// is as it stood at one moment between the call and the answer, all that was answered before
     /// the call included; the moments of two tables differ. Writes go on meanwhile.
@@ -170,10 +193,40 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
 /// What an engine is and promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Description {
-    /// The engine's name: `log`.
+    /// The engine's name: `log`, `etcd`.
     pub name: &'static str,
-    /// When a write is acknowledged: `always`, `interval` or `never` synced.
+    /// When a write is acknowledged: `always`, `interval` or `never` synced, or `replicated`.
     pub durability: &'static str,
+    /// What it takes at most, where that is less than the server does.
+    pub limits: Limits,
+}
+
+/// What an engine takes at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The changes of one write.
+    pub max_batch: usize,
+    /// The bytes of a value.
+    pub max_value_bytes: usize,
+    /// The bytes of the keys and values of one write.
+    pub max_write_bytes: usize,
+}
+
+impl Limits {
+    /// No limits but the server's.
+    pub const NONE: Self =
+        Self { max_batch: usize::MAX, max_value_bytes: usize::MAX, max_write_bytes: usize::MAX };
+}
+
+/// How old what a read finds may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Freshness {
+    /// Every write that was answered before is seen.
+    #[default]
+    Latest,
+    /// What stood some time ago will do, if it is had more cheaply or while the latest cannot be
+    /// had.
+    Stale,
 }
 
 /// What a read without waiting found.

@@ -5,6 +5,8 @@ use std::ops::Bound;
 use bytes::Bytes;
 use kvsd::{UnixMillis, Version};
 
+use super::Freshness;
+
 /// What a page of a scan is to show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Scan {
@@ -18,6 +20,10 @@ pub struct Scan {
     pub detail: ScanDetail,
     /// How long the page may be.
     pub limits: PageLimits,
+    /// How old what it shows may be.
+    pub freshness: Freshness,
+    /// The moment of an earlier page, [`ScanPage::at`], for a page that stands at the same.
+    pub at: Option<Version>,
 }
 
 /// In which order keys come: byte by byte.
@@ -53,6 +59,7 @@ pub struct ScanPage {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     next: Option<Bytes>,
+    at: Option<Version>,
 }
 
 /// A record of a page; its key begins where the record before it ends.
@@ -90,7 +97,13 @@ impl ScanPage {
 
     /// A page of keys and values that stand one after the other in `bytes`, without records yet.
     pub(crate) fn of_bytes(bytes: Vec<u8>, records: usize, next: Option<Bytes>) -> Self {
-        Self { bytes, spans: Vec::with_capacity(records), next }
+        Self { bytes, spans: Vec::with_capacity(records), next, at: None }
+    }
+
+    /// The same page, as one that stands at the moment of a version.
+    #[must_use]
+    pub fn standing_at(self, version: Version) -> Self {
+        Self { at: Some(version), ..self }
     }
 
     /// Adds the record whose key and value come next in the bytes.
@@ -133,6 +146,13 @@ impl ScanPage {
     #[must_use]
     pub fn next(&self) -> Option<&Bytes> {
         self.next.as_ref()
+    }
+
+    /// The moment at which the page stands, for [`Scan::at`]; `None` if the engine shows each page
+    /// as of its own moment only.
+    #[must_use]
+    pub fn at(&self) -> Option<Version> {
+        self.at
     }
 }
 

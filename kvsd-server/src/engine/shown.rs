@@ -93,6 +93,8 @@ impl Debug for Scan {
             .field("order", &self.order)
             .field("detail", &self.detail)
             .field("limits", &self.limits)
+            .field("freshness", &self.freshness)
+            .field("at", &self.at)
             .finish()
     }
 }
@@ -102,7 +104,9 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::engine::{ChangePage, Condition, Order, PageLimits, Position, ScanDetail, ScanPage};
+    use crate::engine::{
+        ChangePage, Condition, Freshness, Order, PageLimits, Position, ScanDetail, ScanPage,
+    };
 
     #[test]
     fn no_key_and_no_value_is_shown() {
@@ -129,6 +133,8 @@ mod tests {
                 order: Order::Ascending,
                 detail: ScanDetail::Records,
                 limits: PageLimits { records: 1, bytes: 1 },
+                freshness: Freshness::Latest,
+                at: None,
             },
             &page,
             &changes,

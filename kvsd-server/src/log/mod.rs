@@ -44,8 +44,9 @@ use tokio::sync::Mutex;
 
 use crate::engine::{
     BackupError, BackupName, BackupProgress, BackupSummary, CacheFigures, ChangePage, Changes,
-    CompactError, CompactSummary, Description, Engine, EngineError, Figures, Head, PageLimits,
-    Position, ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
+    CompactError, CompactSummary, Description, Engine, EngineError, Figures, Freshness, Head,
+    Limits, PageLimits, Position, ReadNow, Record, Scan, ScanPage, TableStatistics, Write,
+    WriteResult,
 };
 use actor::Shared;
 use backup::Backups;
@@ -171,7 +172,7 @@ impl LogEngine {
 #[async_trait]
 impl Engine for LogEngine {
     fn description(&self) -> Description {
-        Description { name: "log", durability: self.policy.name() }
+        Description { name: "log", durability: self.policy.name(), limits: Limits::NONE }
     }
 
     fn time(&self, table: &str) -> UnixMillis {
@@ -188,7 +189,13 @@ impl Engine for LogEngine {
         }
     }
 
-    async fn read(&self, table: &str, key: &[u8]) -> Result<Option<Record>, EngineError> {
+    /// The latest is always at hand.
+    async fn read(
+        &self,
+        table: &str,
+        key: &[u8],
+        _: Freshness,
+    ) -> Result<Option<Record>, EngineError> {
         if self.is_closed() {
             return Err(EngineError::Closed);
         }
@@ -213,7 +220,12 @@ impl Engine for LogEngine {
         }
     }
 
-    async fn find(&self, table: &str, key: &[u8]) -> Result<Option<Head>, EngineError> {
+    async fn find(
+        &self,
+        table: &str,
+        key: &[u8],
+        _: Freshness,
+    ) -> Result<Option<Head>, EngineError> {
         if self.is_closed() {
             return Err(EngineError::Closed);
         }

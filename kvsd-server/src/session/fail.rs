@@ -12,14 +12,15 @@ use crate::metrics::Outcome;
 pub(super) fn code(error: &EngineError) -> FailCode {
     match error {
         EngineError::Corrupt { .. } => FailCode::Corrupt,
-        EngineError::DiskFull => FailCode::DiskFull,
+        EngineError::DiskFull | EngineError::StoreFull { .. } => FailCode::DiskFull,
         EngineError::NotAnInteger { .. } => FailCode::NotAnInteger,
         EngineError::Overflow { .. } => FailCode::Overflow,
         EngineError::ReadOnly { .. } => FailCode::ReadOnly,
         EngineError::UnknownOutcome { .. } => FailCode::Unknown,
         EngineError::UnknownTable { .. } => FailCode::NoTable,
         EngineError::TooManyTables { .. } => FailCode::TooManyTables,
-        EngineError::Refused { .. } => FailCode::Invalid,
+        EngineError::Refused { .. } | EngineError::ScanExpired => FailCode::Invalid,
+        EngineError::Unavailable { .. } => FailCode::Busy,
         EngineError::Closed => FailCode::Closing,
         EngineError::Io { .. } => FailCode::Internal,
     }
@@ -56,6 +57,9 @@ pub(super) fn message(error: &EngineError) -> String {
         }
         EngineError::UnknownOutcome { .. } => "the write's outcome is unknown".to_owned(),
         EngineError::DiskFull
+        | EngineError::StoreFull { .. }
+        | EngineError::Unavailable { .. }
+        | EngineError::ScanExpired
         | EngineError::NotAnInteger { .. }
         | EngineError::Overflow { .. }
         | EngineError::UnknownTable { .. }

@@ -21,7 +21,8 @@ use crate::auth::access::Operation;
 use crate::auth::{Forbidden, Login};
 use crate::clock;
 use crate::engine::{
-    Action, Before, BeforeDetail, Change, Condition, EngineError, ReadNow, Record, Write, Written,
+    Action, Before, BeforeDetail, Change, Condition, EngineError, Freshness, ReadNow, Record,
+    Write, Written,
 };
 use crate::metrics::{self, Outcome, Refusal};
 use crate::server::roster::Entry;
@@ -179,13 +180,15 @@ impl Session<'_> {
                 answer_value(found.map(|found| found.value), "", &mut self.output);
             }
             ReadNow::Ready(Err(error)) => self.engine_fail(&error),
-            ReadNow::WouldBlock => match self.service.engine.read(table, key).await {
-                Ok(record) => {
-                    let value = record.as_ref().map(|record| record.value.as_ref());
-                    answer_value(value, "", &mut self.output);
+            ReadNow::WouldBlock => {
+                match self.service.engine.read(table, key, Freshness::Latest).await {
+                    Ok(record) => {
+                        let value = record.as_ref().map(|record| record.value.as_ref());
+                        answer_value(value, "", &mut self.output);
+                    }
+                    Err(error) => self.engine_fail(&error),
                 }
-                Err(error) => self.engine_fail(&error),
-            },
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::drops::{create, name, open, write};
 use super::{ManualClock, set};
-use crate::engine::{BackupError, BackupName, BackupProgress, Engine, EngineError};
+use crate::engine::{BackupError, BackupName, BackupProgress, Engine, EngineError, Freshness};
 use crate::log::offline::{
     BackupFolder, DataFolder, Expired, Hints, PosixDisk, ReadOnlyDisk, Restored, StorageError,
     StoreError,
@@ -543,7 +543,12 @@ async fn backups_of_the_real_disk_hold_while_compaction_removes_what_they_share(
         engine.backup(&backup_name(&format!("{round}")), &Arc::default()).await.unwrap();
         let mut found = Vec::new();
         for number in 0..20 {
-            found.push(engine.read("a", format!("key{number}").as_bytes()).await.unwrap());
+            found.push(
+                engine
+                    .read("a", format!("key{number}").as_bytes(), Freshness::Latest)
+                    .await
+                    .unwrap(),
+            );
         }
         expected.push(found);
     }
@@ -558,7 +563,10 @@ async fn backups_of_the_real_disk_hold_while_compaction_removes_what_they_share(
         backup.restore(&PosixDisk::new(4), &to, &mut |_| {}).unwrap();
         let engine = LogEngine::open(LogConfig::new(to)).unwrap();
         for (number, expected) in expected.into_iter().enumerate() {
-            let found = engine.read("a", format!("key{number}").as_bytes()).await.unwrap();
+            let found = engine
+                .read("a", format!("key{number}").as_bytes(), Freshness::Latest)
+                .await
+                .unwrap();
             assert_eq!(found, expected, "round {round}, key{number}");
         }
         engine.close().await.unwrap();

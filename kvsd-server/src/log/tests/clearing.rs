@@ -2,7 +2,7 @@
 
 use super::compaction::{open_run, remove, segments, write};
 use super::model::{Policy, Run};
-use crate::engine::{CompactError, Engine};
+use crate::engine::{CompactError, Engine, Freshness};
 use crate::log::storage::index::HashBits;
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::rotation::Retention;
@@ -132,7 +132,10 @@ async fn the_engine_tells_what_it_has_freed_and_no_table_is_no_error() {
     assert!((5_000..5_300).contains(&summary.freed_bytes), "{summary:?}");
     assert_eq!(summary.dead_bytes, after.dead_bytes);
     assert!(before.dead_bytes > 5_000 && after.dead_bytes < 100, "{after:?}");
-    assert_eq!(engine.read("default", b"key").await.unwrap().unwrap().value, [2; 5000][..]);
+    assert_eq!(
+        engine.read("default", b"key", Freshness::Latest).await.unwrap().unwrap().value,
+        [2; 5000][..]
+    );
     assert_eq!(engine.compact("default").await.unwrap().unwrap().freed_bytes, 0);
     assert_eq!(engine.compact("nothing").await, Ok(None));
     engine.close().await.unwrap();

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use kvsd::TableName;
 
 use super::set;
-use crate::engine::Engine;
+use crate::engine::{Engine, Freshness};
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::posix::PosixDisk;
 use crate::log::{LogConfig, LogEngine};
@@ -38,7 +38,8 @@ async fn write(engine: &LogEngine, number: usize, value: &str) {
 
 async fn assert_holds(engine: &LogEngine, value: &str) {
     for number in 0..TABLES {
-        let record = engine.read(table(number).as_str(), b"key").await.unwrap().unwrap();
+        let record =
+            engine.read(table(number).as_str(), b"key", Freshness::Latest).await.unwrap().unwrap();
         assert_eq!(record.value, format!("{value} {number}").as_bytes());
     }
 }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use kvsd::TableName;
 
 use super::{delete, set};
-use crate::engine::{Engine, EngineError, Write, Written};
+use crate::engine::{Engine, EngineError, Freshness, Write, Written};
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::sim::SimDisk;
 use crate::log::{LogConfig, LogEngine, OpenError, SyncPolicy};
@@ -50,7 +50,8 @@ async fn a_thousand_tables_are_open_and_64_are_written_at_once_without_a_storm_o
         assert!(threads <= SYNC_THREADS + 2, "{threads} threads");
     }
     for number in 0..TABLES {
-        let record = engine.read(table(number).as_str(), b"key").await.unwrap().unwrap();
+        let record =
+            engine.read(table(number).as_str(), b"key", Freshness::Latest).await.unwrap().unwrap();
         assert_eq!(record.value, number.to_string());
         let statistics = engine.table_statistics(table(number).as_str()).await.unwrap().unwrap();
         assert_eq!(statistics.keys, if number < WRITTEN { 2 } else { 1 });

@@ -10,7 +10,7 @@ use kvsd::{TableName, UnixMillis};
 
 use super::{ManualClock, delete, one, set};
 use crate::engine::{
-    Action, Condition, Engine, Order, PageLimits, Scan, ScanDetail, Write, Written,
+    Action, Condition, Engine, Freshness, Order, PageLimits, Scan, ScanDetail, Write, Written,
 };
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::posix::PosixDisk;
@@ -44,6 +44,8 @@ fn all() -> Scan {
         order: Order::Ascending,
         detail: ScanDetail::Records,
         limits: NO_LIMITS,
+        freshness: Freshness::Latest,
+        at: None,
     }
 }
 

@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::engine::{
     Action, Before, BeforeDetail, Change, ChangePage, Changes, Condition, Description, Engine,
-    EngineError, Found, Head, Order, PageLimits, Position, ReadNow, Record, Scan, ScanDetail,
-    ScanPage, TableStatistics, Write, WriteResult, Written,
+    EngineError, Found, Freshness, Head, Limits, Order, PageLimits, Position, ReadNow, Record,
+    Scan, ScanDetail, ScanPage, TableStatistics, Write, WriteResult, Written,
 };
 
 #[derive(Debug)]
@@ -191,7 +191,7 @@ impl MapEngine {
 #[async_trait]
 impl Engine for MapEngine {
     fn description(&self) -> Description {
-        Description { name: "map", durability: "never" }
+        Description { name: "map", durability: "never", limits: Limits::NONE }
     }
 
     fn time(&self, _: &str) -> UnixMillis {
@@ -217,7 +217,12 @@ impl Engine for MapEngine {
         })))
     }
 
-    async fn read(&self, table: &str, key: &[u8]) -> Result<Option<Record>, EngineError> {
+    async fn read(
+        &self,
+        table: &str,
+        key: &[u8],
+        _: Freshness,
+    ) -> Result<Option<Record>, EngineError> {
         self.disk().await;
         Ok(self.state.lock().unwrap().record(table, key, self.now()).cloned())
     }
@@ -236,7 +241,12 @@ impl Engine for MapEngine {
         Some(state.check().map(|()| state.record(table, key, self.now()).map(head)))
     }
 
-    async fn find(&self, table: &str, key: &[u8]) -> Result<Option<Head>, EngineError> {
+    async fn find(
+        &self,
+        table: &str,
+        key: &[u8],
+        _: Freshness,
+    ) -> Result<Option<Head>, EngineError> {
         self.disk().await;
         Ok(self.state.lock().unwrap().record(table, key, self.now()).map(head))
     }

@@ -11,7 +11,7 @@ use kvsd::protocol::v2::{Lifetime, Reply, Request, RequestId};
 
 use super::answer::{Answer, found_of};
 use super::rules::check_place;
-use crate::engine::{Engine, Found, Head, ReadNow, Record};
+use crate::engine::{Engine, Found, Freshness, Head, ReadNow, Record};
 use crate::metrics::Outcome;
 use crate::session::output::Output;
 
@@ -115,11 +115,12 @@ impl<'a> Point<'a> {
     pub(super) async fn read(self, engine: &dyn Engine) -> Answer {
         let Self { kind, table, key } = self;
         let answer = match kind {
-            PointKind::Value => engine.read(table, key).await.map(Answer::Value),
-            PointKind::Presence => engine.find(table, key).await.map(presence),
-            PointKind::Lifetime => {
-                engine.find(table, key).await.map(|head| lifetime(head, engine, table))
-            }
+            PointKind::Value => engine.read(table, key, Freshness::Latest).await.map(Answer::Value),
+            PointKind::Presence => engine.find(table, key, Freshness::Latest).await.map(presence),
+            PointKind::Lifetime => engine
+                .find(table, key, Freshness::Latest)
+                .await
+                .map(|head| lifetime(head, engine, table)),
         };
         answer.unwrap_or_else(Answer::from)
     }

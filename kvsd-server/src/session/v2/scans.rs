@@ -12,7 +12,7 @@ use kvsd::types::MAX_KEY_BYTES;
 use super::answer::Answer;
 use super::in_flight::{Held, READ_BYTES};
 use super::rules::{check_part, check_table};
-use crate::engine::{Engine, Order, PageLimits, Scan, ScanDetail, ScanPage};
+use crate::engine::{Engine, Freshness, Order, PageLimits, Scan, ScanDetail, ScanPage};
 
 /// A scan that breaks no rule.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ impl TableScan {
                 Detail::Records => ScanDetail::Records,
             },
             limits: PageLimits { records: limit.clamp(1, MAX_PAGE), bytes: ANSWER_BYTES },
+            freshness: Freshness::Latest,
+            at: None,
         };
         Ok(Self { table: asked.table.to_owned(), scan })
     }

@@ -126,7 +126,7 @@ async fn expire_sets_moves_and_removes_the_end_and_keeps_the_value() {
     let (disk, clock, engine) = at(1_000);
     assert_eq!(version_of(&engine, set(b"a", b"kept")).await, 1);
     assert_eq!(version_of(&engine, expire(b"a", Some(2_000))).await, 2);
-    let record = engine.read("default", b"a").await.unwrap().unwrap();
+    let record = engine.read("default", b"a", Freshness::Latest).await.unwrap().unwrap();
     assert_eq!((&record.value[..], record.version.get()), (&b"kept"[..], 2));
     assert_eq!(record.expires_at, UnixMillis::new(2_000));
     version_of(&engine, expire(b"a", Some(3_000))).await;
@@ -135,7 +135,7 @@ async fn expire_sets_moves_and_removes_the_end_and_keeps_the_value() {
     version_of(&engine, expire(b"a", None)).await;
     disk.crash();
     let engine = open(&disk);
-    let record = engine.read("default", b"a").await.unwrap().unwrap();
+    let record = engine.read("default", b"a", Freshness::Latest).await.unwrap().unwrap();
     assert_eq!((&record.value[..], record.expires_at), (&b"kept"[..], None));
 }
 
@@ -172,7 +172,7 @@ async fn a_check_decides_whether_a_write_happens_and_writes_nothing_itself() {
     let mut guarded = set(b"b", b"2");
     guarded.changes.extend(check(b"a", Condition::Present).changes);
     assert_eq!(version_of(&engine, guarded).await, first + 1);
-    let record = engine.read("default", b"a").await.unwrap().unwrap();
+    let record = engine.read("default", b"a", Freshness::Latest).await.unwrap().unwrap();
     assert_eq!((&record.value[..], record.version.get()), (&b"1"[..], first));
 
     disk.set_uncached_percent(100);
@@ -278,7 +278,7 @@ async fn a_batch_that_would_read_or_write_without_measure_is_refused_and_changes
             other => panic!("{:?}", other.map(|_| ())),
         }
     }
-    let record = engine.read("default", &[0]).await.unwrap().unwrap();
+    let record = engine.read("default", &[0], Freshness::Latest).await.unwrap().unwrap();
     assert_eq!((record.version.get(), record.expires_at), (1, None));
     version_of(&engine, batch(0..2)).await;
     // Alone, any value is written and written again.

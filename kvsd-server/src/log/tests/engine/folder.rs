@@ -12,7 +12,7 @@ async fn a_closed_engine_refuses_everything_and_lets_go_of_the_folder() {
     engine.close().await.unwrap();
     engine.close().await.unwrap();
     assert_eq!(write(&engine, set(b"a", b"2")).await, Err(EngineError::Closed));
-    assert_eq!(engine.read("default", b"a").await, Err(EngineError::Closed));
+    assert_eq!(engine.read("default", b"a", Freshness::Latest).await, Err(EngineError::Closed));
     let engine = LogEngine::open(LogConfig::new(folder.path())).unwrap();
     assert_eq!(read(&engine, b"a").await.unwrap(), "1");
 }

@@ -21,8 +21,8 @@ use kvsd::{TableName, UnixMillis, Version};
 
 use super::{ManualClock, delete, one, set};
 use crate::engine::{
-    Action, Before, BeforeDetail, Condition, Engine, EngineError, ReadNow, Record, TableStatistics,
-    Write, Written,
+    Action, Before, BeforeDetail, Condition, Engine, EngineError, Freshness, ReadNow, Record,
+    TableStatistics, Write, Written,
 };
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::posix::PosixDisk;
@@ -55,5 +55,5 @@ async fn version_of(engine: &LogEngine, change: Write) -> u64 {
 }
 
 async fn read(engine: &LogEngine, key: &[u8]) -> Option<Bytes> {
-    engine.read("default", key).await.unwrap().map(|record| record.value)
+    engine.read("default", key, Freshness::Latest).await.unwrap().map(|record| record.value)
 }

@@ -177,12 +177,12 @@ async fn a_record_is_found_without_reading_its_value() {
             assert_eq!(now, Ok(head));
         }
         assert!(buffer.capacity() <= 4096, "{} bytes were read", buffer.capacity());
-        assert_eq!(engine.find("default", key).await, Ok(head));
+        assert_eq!(engine.find("default", key, Freshness::Latest).await, Ok(head));
     }
     assert_eq!(engine.find_now("none", b"large", &mut buffer), Some(Ok(None)));
     engine.close().await.unwrap();
     assert_eq!(engine.find_now("default", b"large", &mut buffer), Some(Err(EngineError::Closed)));
-    assert_eq!(engine.find("default", b"large").await, Err(EngineError::Closed));
+    assert_eq!(engine.find("default", b"large", Freshness::Latest).await, Err(EngineError::Closed));
 }
 
 #[tokio::test]
@@ -196,10 +196,10 @@ async fn what_has_expired_is_not_found() {
     let value = Bytes::from_static(b"v");
     let action = Action::Set { value, expires_at: end };
     let version = version_of(&engine, one(b"a", Condition::Any, action)).await;
-    let found = engine.find("default", b"a").await;
+    let found = engine.find("default", b"a", Freshness::Latest).await;
     assert_eq!(found, Ok(Version::new(version).map(|version| Head { version, expires_at: end })));
     clock.set(2_000);
-    assert_eq!(engine.find("default", b"a").await, Ok(None));
+    assert_eq!(engine.find("default", b"a", Freshness::Latest).await, Ok(None));
     assert!(matches!(engine.find_now("default", b"a", &mut Vec::new()), Some(Ok(None)) | None));
 }
 
@@ -226,7 +226,7 @@ async fn whoever_has_seen_one_write_of_a_batch_sees_all_of_it() {
                 ReadNow::Ready(found) => found.unwrap().unwrap().version.get(),
                 // Not every file system tells what it has in memory.
                 ReadNow::WouldBlock => {
-                    let read = runtime.block_on(engine.read("default", key));
+                    let read = runtime.block_on(engine.read("default", key, Freshness::Latest));
                     read.unwrap().unwrap().version.get()
                 }
             };

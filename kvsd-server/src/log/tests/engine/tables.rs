@@ -21,10 +21,10 @@ async fn tables_are_apart_and_there_is_a_limit() {
     engine.close().await.unwrap();
     let engine = open();
     for name in &names {
-        let record = engine.read(name.as_str(), b"key").await.unwrap().unwrap();
+        let record = engine.read(name.as_str(), b"key", Freshness::Latest).await.unwrap().unwrap();
         assert_eq!(record.value, name.as_str());
     }
-    assert_eq!(engine.read("other", b"key").await, Ok(None));
+    assert_eq!(engine.read("other", b"key", Freshness::Latest).await, Ok(None));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +123,7 @@ async fn where_tables_are_made_on_request_a_write_to_another_is_refused_by_name(
     let unknown = EngineError::UnknownTable { table: "default".into() };
     let results = engine.write(&table(), vec![set(b"a", b"1"), delete(b"a")]).await;
     assert_eq!(results, [Err(unknown.clone()), Err(unknown)]);
-    assert_eq!(engine.read("default", b"a").await, Ok(None));
+    assert_eq!(engine.read("default", b"a", Freshness::Latest).await, Ok(None));
     engine.create_table(&table()).await.unwrap();
     version_of(&engine, set(b"a", b"1")).await;
     engine.drop_table(&table()).await.unwrap();
