@@ -45,6 +45,8 @@ mod clock;
 pub mod config;
 mod embedded;
 pub mod engine;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 #[cfg(feature = "cli")]
 mod init;
 mod limits;
