@@ -10,6 +10,8 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `read`, `reply` | point reads, together |
+//! | `scan` | pages |
 //! | `migrate` | another engine's tables, moved here |
 //!
 //! Next file to read: `config`.
@@ -22,6 +24,9 @@ mod error;
 mod layout;
 mod link;
 mod migrate;
+mod read;
+mod reply;
+mod scan;
 
 use std::sync::Arc;
 
@@ -39,6 +44,8 @@ use crate::engine::{
 use directory::Directory;
 use layout::Layout;
 use link::Link;
+use read::Reader;
+use scan::Scanner;
 
 /// The engine on an etcd cluster.
 #[derive(Debug)]
@@ -47,6 +54,8 @@ pub struct EtcdEngine {
     link: Arc<Link>,
     layout: Layout,
     directory: Arc<Directory>,
+    reader: Reader,
+    scanner: Scanner,
 }
 
 impl EtcdEngine {
@@ -58,8 +67,16 @@ impl EtcdEngine {
     pub async fn open(config: EtcdConfig) -> Result<Self, EtcdError> {
         let link = Arc::new(Link::open(&config).await?);
         let layout = Layout::new(&config.prefix);
-        let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone()));
-        Ok(Self { config, link, layout, directory })
+        let directory =
+            Arc::new(Directory::new(Arc::clone(&link), layout.clone(), config.max_tables));
+        let reader = Reader::start(&link, &layout, &directory, &config.clock);
+        let scanner = Scanner {
+            link: Arc::clone(&link),
+            layout: layout.clone(),
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&config.clock),
+        };
+        Ok(Self { config, link, layout, directory, reader, scanner })
     }
 }
 
@@ -92,8 +109,7 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        self.reader.read(table, key, freshness).await
     }
 
     fn find_now(
@@ -111,13 +127,12 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Head>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        let found = self.reader.read(table, key, freshness).await?;
+        Ok(found.map(|Record { version, expires_at, .. }| Head { version, expires_at }))
     }
 
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
-        let _ = (table, scan);
-        Err(missing())
+        self.scanner.scan(table, scan).await
     }
 
     async fn changes(
@@ -140,22 +155,19 @@ impl Engine for EtcdEngine {
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.create(table).await
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.drop_table(table).await
     }
 
     async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
-        Err(missing())
+        self.directory.names().await
     }
 
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.statistics(table).await
     }
 
     async fn close(&self) -> Result<(), EngineError> {
