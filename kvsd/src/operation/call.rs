@@ -104,6 +104,13 @@ impl<'c> Call<'c> {
         self.timeout = timeout;
     }
 
+    /// What stood some time ago will do, if the operation is a read.
+    pub(crate) fn set_stale(&mut self) {
+        if let Some(draft) = self.draft_mut() {
+            draft.set_stale();
+        }
+    }
+
     pub(crate) fn into_owned(self) -> Call<'static> {
         let Self { client, name, table, timeout, deadline, state, observed } = self;
         let client = match client {
@@ -302,7 +309,7 @@ fn worth_resending(result: &Result<Answer, Error>) -> Option<Cause> {
         Err(error) if !is_worth_resending(error) => None,
         Err(error) if error.outcome() == Outcome::NotSent => Some(Cause::Unsent),
         Err(_) => Some(Cause::Lost),
-        Ok(Answer::Fail { code: FailCode::Busy, .. }) => Some(Cause::Busy),
+        Ok(Answer::Fail { code: FailCode::Busy | FailCode::Unavailable, .. }) => Some(Cause::Busy),
         Ok(_) => None,
     }
 }
@@ -327,6 +334,8 @@ pub(crate) fn refused(answer: Answer) -> Error {
                 FailCode::NotAnInteger => ErrorKind::NotAnInteger,
                 FailCode::Overflow => ErrorKind::Overflow,
                 FailCode::Denied => ErrorKind::PermissionDenied,
+                FailCode::Unavailable => ErrorKind::Unavailable,
+                FailCode::ScanExpired => ErrorKind::ScanExpired,
                 code => ErrorKind::Server(code),
             };
             Error::new(kind, outcome, message)

@@ -67,6 +67,13 @@ impl<'c> Convoy<'c> {
         self.call.set_timeout(timeout);
     }
 
+    /// What stood some time ago will do for the reads, unless a message with them is on its way.
+    pub(crate) fn set_stale(&mut self) {
+        if let Some(items) = Arc::get_mut(&mut self.items) {
+            items.iter_mut().for_each(|item| item.draft.set_stale());
+        }
+    }
+
     /// Ends what the requests set at another time, unless a message with them is on its way.
     pub(crate) fn set_expiry(&mut self, expiry: Result<Expiry, Error>) {
         match (expiry, Arc::get_mut(&mut self.items)) {
