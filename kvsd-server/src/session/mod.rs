@@ -67,7 +67,8 @@ pub(crate) struct Service {
 }
 
 /// What a write may hold on a server that takes values of so many bytes: the least of what the
-/// protocol, the server's settings and its engine allow. A value that fits here fits beside any key.
+/// protocol, the server's settings and its engine allow. A value that fits here fits beside any
+/// key.
 pub(crate) fn most_of(engine: &dyn Engine, max_value_bytes: usize) -> Limits {
     let own = engine.description().limits;
     let beside_a_key = own.max_write_bytes.saturating_sub(MAX_KEY_BYTES);

@@ -33,8 +33,9 @@ pub struct ServerInfo {
     /// The largest value that it takes, in bytes.
     pub max_value_bytes: usize,
     /// What else it limits, by the names of its [welcome](crate::protocol::v2): sizes in bytes,
-    /// times in milliseconds where the name ends in `-ms`. Of a batch, `max-batch` bounds the changes
-    /// and `max-write-bytes` the bytes of its keys and values. Empty for a server that does not tell.
+    /// times in milliseconds where the name ends in `-ms`. Of a batch, `max-batch` bounds the
+    /// changes and `max-write-bytes` the bytes of its keys and values. Empty for a server that does
+    /// not tell.
     pub limits: BTreeMap<String, u64>,
 }
 

@@ -124,8 +124,8 @@ pub enum ErrorKind {
     /// Nothing was done. An operation is sent again on its own, as far as its deadline and the
     /// client's budget for that allow; then this is its error, and another attempt may succeed.
     Unavailable,
-    /// What stood when the scan began is not kept any more. Begin the scan again, or go on behind its
-    /// token at a later moment: [`ScanToken::unpinned`](crate::ScanToken::unpinned).
+    /// What stood when the scan began is not kept any more. Begin the scan again, or go on behind
+    /// its token at a later moment: [`ScanToken::unpinned`](crate::ScanToken::unpinned).
     ScanExpired,
     /// A condition of the write does not hold.
     Conflict {

@@ -141,6 +141,15 @@ impl<'c> Call<'c> {
         self.state = State::New(Ok(draft));
     }
 
+    /// How long to wait before what the server could not do now is asked again; `None` if it must
+    /// not be.
+    pub(super) fn pause(&self, retries: &mut Retries) -> Option<Duration> {
+        let pool = self.client().pool();
+        let pause = retries.pause(Cause::Busy, pool.budget(), self.deadline?)?;
+        observe::sent_again(pool.address(), self.name);
+        Some(pause)
+    }
+
     /// When the operation must be over; `None` before the first poll.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.deadline

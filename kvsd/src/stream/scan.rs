@@ -22,9 +22,10 @@ use crate::value::Value;
 /// comes exactly once, one that is written meanwhile comes as it was or as it is, one that is made
 /// or removed may come or not. A table that does not exist has no records.
 ///
-/// What stood at a moment is not kept for ever, for an hour if nothing else is set. A scan that takes
-/// longer ends with an error of kind [`ErrorKind::ScanExpired`](crate::ErrorKind::ScanExpired):
-/// begin it again, or go on behind [`ScanToken::unpinned`] at a later moment.
+/// What stood at a moment is not kept for ever, for an hour if nothing else is set. A scan that
+/// takes longer ends with an error of kind
+/// [`ErrorKind::ScanExpired`](crate::ErrorKind::ScanExpired): begin it again, or go on behind
+/// [`ScanToken::unpinned`] at a later moment.
 ///
 /// A value that is no `T` is an error of kind [`ErrorKind::Decode`](crate::ErrorKind::Decode) that
 /// tells its [key](Error::key), and **the scan goes on**. Any other error is the last item: what
@@ -139,8 +140,8 @@ macro_rules! scan {
             /// What stood some time ago will do: the scan need not see the latest writes. It
             /// stands at one moment all the same, where others do.
             ///
-            /// As [`Get::stale`](crate::operation::read::Get::stale): how old it is, is not bounded,
-            /// and a server that keeps its data itself shows the latest.
+            /// As [`Get::stale`](crate::operation::read::Get::stale): how old it is, is not
+            /// bounded, and a server that keeps its data itself shows the latest.
             ///
             /// ```
             /// # #[tokio::main(flavor = "current_thread")]

@@ -32,9 +32,10 @@ impl Batch {
         let table = TableName::parse(table).map_err(|error| error.to_string())?;
         let (most, count) = (rules.most, changes.len());
         if count > most.max_batch {
+            let limit = most.max_batch;
             return Err(format!(
-                "a batch has at most {} changes here (max-batch), this one has {count}; send several",
-                most.max_batch
+                "a batch has at most {limit} changes here (max-batch), this one has {count}; send \
+                 several"
             ));
         }
         let mut places = HashMap::with_capacity(changes.len());

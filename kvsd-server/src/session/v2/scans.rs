@@ -82,8 +82,9 @@ impl TableScan {
         Held { bytes: bytes.min(ANSWER_BYTES), records: 1 }
     }
 
-    /// Reads the page. One of another moment than was asked for is not shown: an engine that knows
-    /// no moments has shown none before either, to whoever names one.
+    /// Reads the page. One that stands elsewhere than was asked for is not shown: the client would
+    /// take it for what follows the pages before. An engine that knows no moments is asked for one
+    /// by who has begun the scan at another engine.
     pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
         match engine.scan(&self.table, &self.scan).await {
             Ok(page) if self.scan.at.is_some() && page.at() != self.scan.at => {

@@ -110,8 +110,8 @@
 //! message is longer than the limits say.
 //!
 //! **Surplus frames of a reply are skipped**, so that answers can grow; those that end in a list
-//! (`b l r s n t`) have no such room, and grow by a new type. Times are integers, milliseconds since
-//! 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
+//! (`b l r s n t`) have no such room, and grow by a new type. Times are integers, milliseconds
+//! since 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
 //!
 //! # Access
 //!

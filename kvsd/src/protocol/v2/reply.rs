@@ -525,13 +525,13 @@ pub enum FailCode {
     Unsupported,
     /// `BUSY`: the server has no room for this now. Nothing was done; try again later.
     Busy,
-    /// `UNAVAILABLE`: whoever keeps the data for the server cannot be reached, or does not serve now.
-    /// Nothing was done; try again later.
+    /// `UNAVAILABLE`: whoever keeps the data for the server cannot be reached, or does not serve
+    /// now. Nothing was done; try again later.
     Unavailable,
     /// `SCAN_EXPIRED`: what stood when the scan began is not kept any more. Begin the scan again.
     ScanExpired,
-    /// `DISK_FULL`: the disk is full, or whoever keeps the data for the server takes no more. Nothing
-    /// was written.
+    /// `DISK_FULL`: the disk is full, or whoever keeps the data for the server takes no more.
+    /// Nothing was written.
     DiskFull,
     /// `READ_ONLY`: the table takes no writes since an I/O error. Nothing was written.
     ReadOnly,

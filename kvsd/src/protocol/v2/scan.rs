@@ -164,7 +164,8 @@ pub struct Page<'a> {
 /// # let mut decoder = Decoder::new(v2::limits(1024));
 /// let version = kvsd::Version::new(9).ok_or("no version")?;
 /// let record = PageRecord { key: b"k", version, value: Some(b"v"), expires_at: None };
-/// Reply::Page(Page { at: None, next: None, records: vec![record] }).encode(RequestId::ZERO, &mut wire);
+/// let page = Page { at: None, next: None, records: vec![record] };
+/// Reply::Page(page).encode(RequestId::ZERO, &mut wire);
 /// assert_eq!(&wire[..], b"*7\r\n#r:0\r\n|$1\r\nk\r\n:9\r\n$1\r\nv\r\n|");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
