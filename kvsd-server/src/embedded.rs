@@ -198,7 +198,8 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        let Config { max_value_bytes, history_bytes, .. } = Config::default();
+        let Config { history_bytes, .. } = Config::default();
+        let max_value_bytes = kvsd::types::DEFAULT_MAX_VALUE_BYTES;
         let (sync, cache_bytes) = (SyncPolicy::Always, LEAST_CACHE_BYTES);
         Self { sync, max_value_bytes, cache_bytes, history_bytes }
     }
@@ -268,7 +269,7 @@ impl EmbeddedOptions {
             dev: true,
             metrics: false,
             data_dir: data_dir.clone(),
-            max_value_bytes: self.max_value_bytes,
+            max_value_bytes: Some(self.max_value_bytes),
             cache_bytes: Some(self.cache_bytes),
             history_bytes: self.history_bytes,
             // Both are for networks and machines of their own: who embeds it has the client at hand.

@@ -97,7 +97,8 @@ const SERVER: &[Row] = &[
         uses: &["audit", "auth", "clock", "engine", "limits", "metrics", "server/roster",
             "server/stop", "users"],
         crates: &["std", "bytes", "futures_util", "kvsd", "thiserror", "tokio", "tracing"] },
-    Row { modules: &["config"], uses: &["auth", "limits", "log", "tls", "units", "users"],
+    Row { modules: &["config"],
+        uses: &["auth", "limits", "log", "secret_file", "tls", "units", "users"],
         crates: &["std", "humantime", "kvsd", "serde", "thiserror", "tokio_rustls", "toml"] },
     // Who asks sees everything and changes nothing.
     Row { modules: &["status"],
@@ -105,7 +106,7 @@ const SERVER: &[Row] = &[
         crates: &["std", "getrandom", "http_body_util", "hyper", "hyper_util", "rustix", "serde",
             "serde_json", "tokio", "tracing"] },
     Row { modules: &["server"],
-        uses: &["audit", "auth", "clock", "config", "engine", "limits", "log", "metrics",
+        uses: &["audit", "auth", "clock", "config", "engine", "etcd", "limits", "log", "metrics",
             "server/roster", "server/stop", "session", "status", "tls", "users"],
         crates: &["std", "async_trait", "bytes", "kvsd", "rustix", "thiserror", "tokio",
             "tokio_rustls", "tracing"] },

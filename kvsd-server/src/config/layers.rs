@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::etcd::advice;
 use super::keys::{self, Reload, Setting, Text};
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, EngineKind};
 
 /// Settings given as text, from the strongest source to the weakest.
 ///
@@ -118,7 +119,11 @@ impl Layers {
             | toml::Value::Datetime(_)
             | toml::Value::Array(_)
             | toml::Value::Table(_)) => {
-                let reason = "write one string, whole number, true or false".to_owned();
+                let reason = match other {
+                    toml::Value::Array(_) => "write one string, with commas between its parts",
+                    _ => "write one string, whole number, true or false",
+                };
+                let reason = reason.to_owned();
                 let text = other.type_str().to_owned();
                 return Err(ConfigError::Value { origin, text, reason });
             }
@@ -132,13 +137,26 @@ impl Layers {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Value`] names the flag, variable or key whose value is not valid.
+    /// [`ConfigError::Value`] names the flag, variable or key whose value is not valid, and
+    /// [`ConfigError::OtherEngine`] one that is of no use with this engine.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let mut config = Config::default();
         for given in self.given.values() {
             given.apply(&mut config)?;
         }
-        Ok(config)
+        match self.strangers(config.engine).next() {
+            Some(stranger) => Err(stranger),
+            None => Ok(config),
+        }
+    }
+
+    /// What was given and is for another engine than this one, even if it says what is so anyway.
+    fn strangers(&self, engine: EngineKind) -> impl Iterator<Item = ConfigError> {
+        self.given.values().filter_map(move |given| {
+            let of = given.setting.engine().filter(|of| *of != engine)?;
+            let (origin, advice) = (given.origin.clone(), advice(given.setting.key, of));
+            Some(ConfigError::OtherEngine { origin, of, engine, advice })
+        })
     }
 
     /// Adds what a TOML file says, if one is named, and looks for everything that is wrong with
@@ -173,7 +191,14 @@ impl Layers {
                 Err(error) => problems.push(error),
             }
         }
-        problems.extend(config.problems());
+        let strangers: Vec<_> = self.strangers(config.engine).collect();
+        let is_strange = !strangers.is_empty();
+        problems.extend(strangers);
+        // They are told with the place where they stand.
+        let is_told = |problem: &ConfigError| {
+            is_strange && matches!(problem, ConfigError::OtherEngine { .. })
+        };
+        problems.extend(config.problems().into_iter().filter(|problem| !is_told(problem)));
         (config, problems)
     }
 

@@ -8,6 +8,7 @@ mod accept;
 pub(crate) mod admin;
 pub(crate) mod connections;
 mod error;
+mod opening;
 mod reload;
 pub(crate) mod roster;
 mod seldom;
@@ -28,12 +29,12 @@ use self::connections::Connections;
 use self::reload::Reload;
 use crate::audit::Audit;
 use crate::config::Settings;
-use crate::engine::Engine;
-use crate::log::{LogConfig, LogEngine, OpenProgress};
 use crate::metrics::{Measure, Metrics};
 use crate::status::{Status, StatusListener};
 
 pub use self::error::ServeError;
+use self::opening::FrontEndFolder;
+pub(crate) use self::opening::open_engine;
 pub use self::reload::Reloader;
 
 /// A server that listens.
@@ -66,10 +67,12 @@ pub struct Server {
     status: Arc<Status>,
     /// None where none is wanted.
     status_listener: Option<StatusListener>,
+    /// Kept from others; None where an engine keeps it.
+    _folder: Option<FrontEndFolder>,
 }
 
 impl Server {
-    /// Opens the data folder and listens; administrators find a Unix socket `admin.sock` in the data
+    /// Opens the data folder, or asks the etcd cluster, and listens; administrators find a Unix socket `admin.sock` in the data
     /// folder, open to its owner alone. Clients are served from [`Server::serve`] on; those that
     /// come earlier wait.
     ///
@@ -84,6 +87,10 @@ impl Server {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
+        let folder = match &settings.etcd {
+            Some(_) => FrontEndFolder::lock(&settings.data_dir)?,
+            None => None,
+        };
         let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
         let (metrics, progress) = (metrics(&settings), Arc::default());
         let most = settings.max_connections;
@@ -113,6 +120,7 @@ impl Server {
                     connections,
                     status,
                     status_listener,
+                    _folder: folder,
                 })
             }
             Err(source) => {
@@ -248,29 +256,6 @@ async fn status_listener(
     let bound = StatusListener::bind(wanted.listen, wanted.hosts.clone(), Arc::clone(status)).await;
     let refused = |source| ServeError::StatusListen { address: wanted.listen, source };
     bound.map(Some).map_err(refused)
-}
-
-/// Opens the engine that the settings ask for.
-pub(crate) async fn open_engine(
-    settings: &Settings,
-    progress: Arc<OpenProgress>,
-) -> Result<Arc<dyn Engine>, ServeError> {
-    let config = LogConfig {
-        backups: settings.backups.clone(),
-        sync: settings.sync,
-        max_tables: settings.max_tables,
-        open_files: settings.open_files,
-        max_value_bytes: settings.max_value_bytes,
-        cache_bytes: settings.cache_bytes,
-        history_bytes: settings.history_bytes,
-        history_time: settings.history_time,
-        progress,
-        ..LogConfig::new(&settings.data_dir)
-    };
-    // Opening reads everything back, which is no work for the threads that serve.
-    let opening = tokio::task::spawn_blocking(move || LogEngine::open(config));
-    let engine = opening.await.map_err(|_| ServeError::Lost)??;
-    Ok(Arc::new(engine))
 }
 
 /// Takes an address without listening on it.
