@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, LEAST_CACHE_BYTES, Settings, SyncPolicy};
 use crate::server::connections::Connections;
-use crate::server::{ServeError, metrics, open_engine};
+use crate::server::{Opened, ServeError, metrics, open_engine};
 
 /// A server in this process, for tests and small programs. Its clients are the ordinary ones.
 ///
@@ -309,7 +309,7 @@ fn host(
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.map_err(ServeError::Start)?.block_on(async move {
-        let engine = open_engine(&settings, Arc::default()).await?;
+        let Opened { engine, .. } = open_engine(&settings, Arc::default()).await?;
         let patience = settings.shutdown_timeout;
         let counted = metrics(&settings);
         let connections = Connections::new(engine, &settings, counted, Arc::default());

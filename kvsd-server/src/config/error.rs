@@ -152,6 +152,12 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// No user in etcd.
+    #[error(
+        "there is no user in etcd yet; add one for all servers of the cluster with \
+         `kvsd-server user add NAME --grant 'write@*' --config FILE`"
+    )]
+    NoUsersInEtcd,
     /// A users file beside the users in etcd.
     #[error(
         "with engine = \"etcd\" the users are in etcd, and the users file {} would be ignored: \

@@ -67,7 +67,13 @@ impl Settings {
         self.listen
     }
 
-    /// The folder that holds the data.
+    /// Where the data is kept.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        if self.etcd.is_some() { EngineKind::Etcd } else { EngineKind::Log }
+    }
+
+    /// The folder that holds the data, or with another engine what the server needs beside it.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir

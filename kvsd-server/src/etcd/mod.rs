@@ -10,6 +10,7 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `users` | who may log in, for all front ends |
 //!
 //! Next file to read: `config`.
 
@@ -20,6 +21,7 @@ mod directory;
 mod error;
 mod layout;
 mod link;
+mod users;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use kvsd::{TableName, UnixMillis};
 
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
+pub(crate) use users::EtcdUsers;
 
 use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
@@ -57,6 +60,11 @@ impl EtcdEngine {
         let layout = Layout::new(&config.prefix);
         let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone()));
         Ok(Self { config, link, layout, directory })
+    }
+
+    /// Who may log in.
+    pub(crate) fn users(&self) -> EtcdUsers {
+        EtcdUsers::new(Arc::clone(&self.link), self.layout.clone())
     }
 }
 

@@ -60,6 +60,8 @@ pub enum ServeError {
     /// the reason.
     #[cfg(feature = "etcd")]
     Etcd(EtcdError),
+    /// The users that all servers of a cluster share cannot be read.
+    Users(Box<dyn Error + Send + Sync>),
     /// The engine could not make everything durable.
     Close(EngineError),
     /// The engine took longer to close than the shutdown timeout allows.
@@ -81,6 +83,7 @@ impl fmt::Display for ServeError {
             Self::Open(reason) => write!(f, "cannot open the data folder: {reason}")?,
             #[cfg(feature = "etcd")]
             Self::Etcd(reason) => write!(f, "cannot open the store in etcd: {reason}")?,
+            Self::Users(_) => f.write_str("cannot read the users")?,
             Self::Close(_) => f.write_str("cannot close the data folder")?,
             Self::CloseTimedOut => f.write_str("the data folder could not be closed in time")?,
             Self::Lost => f.write_str("one of the server's threads has died")?,
@@ -107,6 +110,7 @@ impl Error for ServeError {
             Self::Open(reason) => reason.source(),
             #[cfg(feature = "etcd")]
             Self::Etcd(reason) => reason.source(),
+            Self::Users(source) => Some(&**source),
             Self::Close(source) => Some(source),
             Self::CloseTimedOut | Self::Lost => None,
         }

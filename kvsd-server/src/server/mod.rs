@@ -12,6 +12,7 @@ mod opening;
 mod reload;
 pub(crate) mod roster;
 mod seldom;
+mod shared_users;
 pub(crate) mod stop;
 mod watchman;
 
@@ -28,14 +29,16 @@ use self::admin::{AdminSocket, Administration};
 use self::connections::Connections;
 use self::reload::Reload;
 use crate::audit::Audit;
-use crate::config::Settings;
+use crate::config::{ConfigError, Settings};
 use crate::metrics::{Measure, Metrics};
 use crate::status::{Status, StatusListener};
+use crate::users::UserStore;
 
 pub use self::error::ServeError;
 use self::opening::FrontEndFolder;
-pub(crate) use self::opening::open_engine;
+pub(crate) use self::opening::{Opened, open_engine, open_users};
 pub use self::reload::Reloader;
+use self::shared_users::SharedUsers;
 
 /// A server that listens.
 ///
@@ -98,13 +101,20 @@ impl Server {
         let status = Arc::new(status);
         // Before the data is opened, so that it can tell how far that is.
         let status_listener = status_listener(&settings, &status).await?;
-        let engine = open_engine(&settings, progress).await?;
+        let Opened { engine, users } = open_engine(&settings, progress).await?;
+        let shared = match share_users(&settings, users, &audit).await {
+            Ok(shared) => shared,
+            Err(error) => {
+                engine.close().await?;
+                return Err(error);
+            }
+        };
         match listen(socket) {
             Ok((listener, local_addr)) => {
                 let connections =
                     Connections::new(Arc::clone(&engine), &settings, metrics, Arc::clone(&audit));
-                let reload =
-                    Reload::new(&settings, Arc::clone(&audit), Arc::clone(connections.limits()));
+                let limits = Arc::clone(connections.limits());
+                let reload = Reload::new(&settings, shared, Arc::clone(&audit), limits);
                 let administration = Administration {
                     engine,
                     audit,
@@ -193,6 +203,7 @@ impl Server {
             never = self.accept() => match never {},
             never = self.administer() => match never {},
             never = self.reload.watch() => match never {},
+            never = self.reload.watch_users() => match never {},
             never = self.connections.watch() => match never {},
         }
         info!("stopping");
@@ -237,6 +248,25 @@ fn admin_socket(settings: &Settings, administration: Administration) -> Option<A
         |error| warn!(%error, "no socket for administrators: `kvsd admin` cannot come"),
     )
     .ok()
+}
+
+/// Puts the users in force that an engine keeps, unless anybody is let in.
+async fn share_users(
+    settings: &Settings,
+    users: Option<Arc<dyn UserStore>>,
+    audit: &Arc<Audit>,
+) -> Result<Option<SharedUsers>, ServeError> {
+    let authenticator = settings.authenticator.clone();
+    let Some(store) = users.filter(|_| !authenticator.accepts_anyone()) else {
+        return Ok(None);
+    };
+    let (shared, count) = SharedUsers::open(store, authenticator, Arc::clone(audit))
+        .await
+        .map_err(|error| ServeError::Users(Box::new(error)))?;
+    if count == 0 {
+        return Err(ConfigError::NoUsersInEtcd.into());
+    }
+    Ok(Some(shared))
 }
 
 /// The counters that the settings ask for.

@@ -17,24 +17,30 @@ use crate::config::ConfigError;
 use crate::config::{EtcdSettings, Settings};
 use crate::engine::Engine;
 #[cfg(feature = "etcd")]
-use crate::etcd::{Credentials, EtcdConfig, EtcdEngine, Identity};
+use crate::etcd::{Credentials, EtcdConfig, EtcdEngine, EtcdUsers, Identity};
 use crate::log::{LogConfig, LogEngine, OpenError, OpenProgress};
+use crate::users::UserStore;
+
+/// What a server stands on.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) engine: Arc<dyn Engine>,
+    /// Where the users are, with an engine that keeps them.
+    pub(crate) users: Option<Arc<dyn UserStore>>,
+}
 
 /// Opens the engine that the settings ask for.
 pub(crate) async fn open_engine(
     settings: &Settings,
     progress: Arc<OpenProgress>,
-) -> Result<Arc<dyn Engine>, ServeError> {
+) -> Result<Opened, ServeError> {
     match &settings.etcd {
         Some(etcd) => open_etcd(settings, etcd).await,
         None => open_log(settings, progress).await,
     }
 }
 
-async fn open_log(
-    settings: &Settings,
-    progress: Arc<OpenProgress>,
-) -> Result<Arc<dyn Engine>, ServeError> {
+async fn open_log(settings: &Settings, progress: Arc<OpenProgress>) -> Result<Opened, ServeError> {
     let config = LogConfig {
         backups: settings.backups.clone(),
         sync: settings.sync,
@@ -50,14 +56,11 @@ async fn open_log(
     // Opening reads everything back, which is no work for the threads that serve.
     let opening = tokio::task::spawn_blocking(move || LogEngine::open(config));
     let engine = opening.await.map_err(|_| ServeError::Lost)??;
-    Ok(Arc::new(engine))
+    Ok(Opened { engine: Arc::new(engine), users: None })
 }
 
 #[cfg(feature = "etcd")]
-async fn open_etcd(
-    settings: &Settings,
-    etcd: &EtcdSettings,
-) -> Result<Arc<dyn Engine>, ServeError> {
+async fn open_etcd(settings: &Settings, etcd: &EtcdSettings) -> Result<Opened, ServeError> {
     if etcd.endpoints.iter().any(|endpoint| endpoint.starts_with("http:")) {
         warn!(endpoints = %etcd.endpoints.join(", "), "etcd is reached over plain TCP");
     }
@@ -67,7 +70,21 @@ async fn open_etcd(
         address: settings.listen.to_string(),
         ..config(etcd)
     };
-    Ok(Arc::new(EtcdEngine::open(config).await?))
+    let engine = EtcdEngine::open(config).await?;
+    let users = Arc::new(engine.users());
+    Ok(Opened { engine: Arc::new(engine), users: Some(users) })
+}
+
+/// Reaches the users that the servers of a cluster share.
+#[cfg(feature = "etcd")]
+pub(crate) async fn open_users(etcd: &EtcdSettings) -> Result<Arc<dyn UserStore>, ServeError> {
+    Ok(Arc::new(EtcdUsers::open(&config(etcd)).await?))
+}
+
+/// As with an engine that was not built: no settings come here.
+#[cfg(not(feature = "etcd"))]
+pub(crate) async fn open_users(_: &EtcdSettings) -> Result<Arc<dyn UserStore>, ServeError> {
+    Err(ConfigError::BuiltWithoutEtcd.into())
 }
 
 #[cfg(feature = "etcd")]
@@ -86,7 +103,7 @@ fn config(etcd: &EtcdSettings) -> EtcdConfig {
 
 /// No settings come here: [`crate::Config::check`] makes none.
 #[cfg(not(feature = "etcd"))]
-async fn open_etcd(_: &Settings, _: &EtcdSettings) -> Result<Arc<dyn Engine>, ServeError> {
+async fn open_etcd(_: &Settings, _: &EtcdSettings) -> Result<Opened, ServeError> {
     Err(ConfigError::BuiltWithoutEtcd.into())
 }
 
