@@ -10,6 +10,7 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `migrate` | another engine's tables, moved here |
 //! | `users` | who may log in, for all front ends |
 //!
 //! Next file to read: `config`.
@@ -21,6 +22,7 @@ mod directory;
 mod error;
 mod layout;
 mod link;
+mod migrate;
 mod users;
 
 use std::sync::Arc;
@@ -30,6 +32,7 @@ use kvsd::{TableName, UnixMillis};
 
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
+pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
 pub(crate) use users::EtcdUsers;
 
 use crate::engine::{
