@@ -47,6 +47,11 @@ impl Setting {
         self.key.replace('_', "-")
     }
 
+    /// Whether its value is a list, which in the file may be an array.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, Some("URLS" | "NAMES"))
+    }
+
     /// The engine that it is for; `None` for one that means something whatever the engine is.
     #[must_use]
     pub fn engine(&self) -> Option<EngineKind> {

@@ -115,17 +115,16 @@ impl Layers {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(switch) => switch.to_string(),
+            toml::Value::Array(parts) if setting.is_list() => match one_text(parts) {
+                Some(text) => text,
+                None => return Err(not_a_value(origin, "array", "write strings into the array")),
+            },
             other @ (toml::Value::Float(_)
             | toml::Value::Datetime(_)
             | toml::Value::Array(_)
             | toml::Value::Table(_)) => {
-                let reason = match other {
-                    toml::Value::Array(_) => "write one string, with commas between its parts",
-                    _ => "write one string, whole number, true or false",
-                };
-                let reason = reason.to_owned();
-                let text = other.type_str().to_owned();
-                return Err(ConfigError::Value { origin, text, reason });
+                let reason = "write one string, whole number, true or false";
+                return Err(not_a_value(origin, other.type_str(), reason));
             }
         };
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -257,6 +256,19 @@ impl Given {
     }
 }
 
+fn not_a_value(origin: String, text: &str, reason: &str) -> ConfigError {
+    ConfigError::Value { origin, text: text.to_owned(), reason: reason.to_owned() }
+}
+
+/// An array of strings as the text that means the same.
+fn one_text(parts: Vec<toml::Value>) -> Option<String> {
+    let text = |part: toml::Value| match part {
+        toml::Value::String(text) => Some(text),
+        _ => None,
+    };
+    Some(parts.into_iter().map(text).collect::<Option<Vec<_>>>()?.join(","))
+}
+
 /// What follows the prefix in the variable that names the configuration file: no setting.
 const CONFIG_VARIABLE: &str = "CONFIG";
 
@@ -318,6 +330,17 @@ mod tests {
     fn a_table_where_a_value_belongs_is_refused() {
         assert!(matches!(from_file("[listen]\nport = 1"), Err(ConfigError::Value { .. })));
         assert!(matches!(from_file("max_tables = 1.5"), Err(ConfigError::Value { .. })));
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_a_text_with_commas() {
+        for text in ["['a', 'b:1']", "'a,b:1'", "'a, b:1'"] {
+            let config = from_file(&format!("status_hosts = {text}")).unwrap();
+            assert_eq!(config.status_hosts, ["a", "b:1"], "{text}");
+        }
+        for text in ["status_hosts = ['a', 1]", "log = ['info']"] {
+            assert!(matches!(from_file(text), Err(ConfigError::Value { .. })), "{text}");
+        }
     }
 
     #[test]
