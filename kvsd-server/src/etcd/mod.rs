@@ -13,6 +13,7 @@
 //! | `read`, `reply` | point reads, together |
 //! | `scan` | pages |
 //! | `migrate` | another engine's tables, moved here |
+//! | `users` | who may log in, for all front ends |
 //!
 //! Next file to read: `config`.
 
@@ -27,6 +28,7 @@ mod migrate;
 mod read;
 mod reply;
 mod scan;
+mod users;
 
 use std::sync::Arc;
 
@@ -36,6 +38,7 @@ use kvsd::{TableName, UnixMillis};
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
 pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
+pub(crate) use users::EtcdUsers;
 
 use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
@@ -77,6 +80,11 @@ impl EtcdEngine {
             clock: Arc::clone(&config.clock),
         };
         Ok(Self { config, link, layout, directory, reader, scanner })
+    }
+
+    /// Who may log in.
+    pub(crate) fn users(&self) -> EtcdUsers {
+        EtcdUsers::new(Arc::clone(&self.link), self.layout.clone())
     }
 }
 
