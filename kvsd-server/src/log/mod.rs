@@ -35,6 +35,7 @@ pub use opening::OpenProgress;
 #[cfg(feature = "cli")]
 pub(crate) use storage::offline;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -64,7 +65,6 @@ use table::Table;
 use tables::Tables;
 
 /// The engine that keeps tables in a folder of this machine.
-#[derive(Debug)]
 pub struct LogEngine {
     tables: Tables,
     backups: Backups,
@@ -190,6 +190,17 @@ impl LogEngine {
 
     fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// Shows how it is set up, never what it holds: that may end up in a log.
+impl fmt::Debug for LogEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogEngine")
+            .field("policy", &self.policy)
+            .field("creation", &self.creation)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
     }
 }
 
