@@ -94,7 +94,7 @@ const SERVER: &[Row] = &[
         crates: &["std", "async_trait", "bytes", "futures_util", "getrandom", "kvsd::TableName",
             "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "tokio"] },
     Row { modules: &["etcd"], uses: &["clock", "engine", "log", "metrics"],
-        crates: &["std", "async_trait", "bytes", "etcd_client", "futures_util", "getrandom",
+        crates: &["std", "async_trait", "bytes", "crc32c", "etcd_client", "futures_util", "getrandom",
             "kvsd::TableName", "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "serde",
             "serde_json", "thiserror", "tokio", "tonic::Code", "tonic::Status", "tracing"] },
     Row { modules: &["session"],

@@ -10,6 +10,7 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `migrate` | another engine's tables, moved here |
 //!
 //! Next file to read: `config`.
 
@@ -20,6 +21,7 @@ mod directory;
 mod error;
 mod layout;
 mod link;
+mod migrate;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use kvsd::{TableName, UnixMillis};
 
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
+pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
 
 use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,

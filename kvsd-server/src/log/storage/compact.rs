@@ -4,19 +4,22 @@
 //! between two groups ([`super::adopt`]); until then nobody knows of the new segment, and a crash
 //! leaves a file that the manifest does not name.
 //!
-//! The entries of all sealed segments are merged. Of each key only the newest one matters, and only
-//! if it is a victim's: what is older goes with the victims or is shadowed where it stays.
+//! The entries of the victims are merged. Of each key only the newest one matters: what is older goes
+//! with the victims.
 //!
 //! - A record is copied if the index names it now. What the index does not name has been replaced
 //!   for good; a record that is replaced while it is copied is a copy in vain, no more.
 //! - A delete, or a record that has expired, is dropped if no sealed segment but the victims has
 //!   the key: an older version there would come back at the next start. The active segment has
-//!   only newer ones. If one of the others cannot be read, all deletes stay.
+//!   only newer ones. A delete goes as well if one of the others has a newer version, which hides
+//!   what is older. Only for these keys the others are looked into; if one of them cannot be read,
+//!   they stay.
 //! - A copy keeps its version and its expiry.
 //! - What is copied is verified. A victim that does not verify is damaged, and is left alone.
 //!
 //! Next file to read: [`super::adopt`].
 
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +35,7 @@ use super::merge::{BadSource, Merge};
 use super::reader::Reader;
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind};
 use super::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
-use super::view::{Run, Sorted, merged};
+use super::view::{Run, Sorted, merge, merged};
 
 /// A compaction to be run.
 #[derive(Debug)]
@@ -134,11 +137,27 @@ struct Kept {
     live: Option<Location>,
 }
 
-/// Whether all other sealed segments have told what they hold.
+/// What the sealed segments beside the victims say of keys that are asked for in their order.
+#[derive(Debug)]
+struct Elsewhere<'c> {
+    others: &'c [Arc<Run>],
+    /// Where the last question has led, if there was one.
+    merge: Option<Merge>,
+    /// Nobody knows what one of them holds.
+    is_unreadable: bool,
+    /// How many keys were gone through.
+    looked_at: u64,
+}
+
+/// What they say of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Proof {
-    Complete,
-    Missing,
+enum Found {
+    /// None of them has it.
+    Nowhere,
+    /// The highest version that one of them has.
+    At(u64),
+    /// One of them cannot be read.
+    Perhaps,
 }
 
 impl Compacted {
@@ -208,46 +227,47 @@ impl Compaction {
     /// Finds out what is needed, from entries alone.
     fn plan(&self) -> Result<Plan, StorageError> {
         let victims: Vec<Arc<Run>> = self.victims.iter().map(|(run, _)| Arc::clone(run)).collect();
-        let all: Vec<Arc<Run>> = victims.iter().chain(&self.others).cloned().collect();
-        let plan = |runs: &[Arc<Run>], proof| {
-            merged(runs, &[], &KeyRange::ALL, Order::Ascending, |merge| {
-                self.plan_from(merge, proof)
-            })
-        };
-        // Should one of the others be the reason, nobody knows what it holds.
-        plan(&all, Proof::Complete).or_else(|_| plan(&victims, Proof::Missing))
+        merged(&victims, &[], &KeyRange::ALL, Order::Ascending, |merge| self.plan_from(merge))
     }
 
-    fn plan_from(&self, mut merge: Merge, proof: Proof) -> Result<Plan, BadSource> {
+    fn plan_from(&self, mut merge: Merge) -> Result<Plan, BadSource> {
         let index = &self.reader.index;
         let mut plan = Plan { kept: Vec::new(), expired: Vec::new(), bytes: LEAST_BYTES };
+        let mut elsewhere = Elsewhere::new(&self.others);
         let mut started = Instant::now();
-        let mut looked_at = 0_u64;
+        let mut next_rest = KEYS_AT_ONCE;
+        let mut looked_at = 0;
         // What a cancelled compaction has planned so far is of no use to anybody.
         while !self.is_cancelled() && merge.next()? {
             looked_at += 1;
-            if looked_at.is_multiple_of(KEYS_AT_ONCE) {
+            if looked_at + elsewhere.looked_at >= next_rest {
                 self.rest(&mut started);
+                next_rest += KEYS_AT_ONCE;
             }
-            let mut entries = merge.entries();
-            let Some((victim, newest)) = entries.next() else {
+            let Some((victim, newest)) = merge.newest() else {
                 continue;
             };
             let Some((_, slot)) = self.victims.get(victim) else {
                 continue;
             };
-            let is_elsewhere = entries.any(|(owner, _)| owner >= self.victims.len());
-            let is_last = proof == Proof::Complete && !is_elsewhere;
             let hash = index.hash(newest.key);
             let at = Location::new(*slot, newest.offset, newest.record_bytes());
             let named = at.filter(|at| index.candidates(hash).iter().any(|named| named == *at));
             match (newest.kind, named) {
-                (Kind::Set, Some(old)) if is_last && newest.expires <= self.now => {
-                    plan.expired.push(Move { hash, old, copy: None });
+                (Kind::Set, Some(old)) if newest.expires <= self.now => {
+                    match elsewhere.newest(newest.key) {
+                        Found::Nowhere => plan.expired.push(Move { hash, old, copy: None }),
+                        Found::At(_) | Found::Perhaps => plan.keep(victim, &newest, hash, named),
+                    }
                 }
                 (Kind::Set, Some(_)) => plan.keep(victim, &newest, hash, named),
-                (Kind::Delete, _) if !is_last => plan.keep(victim, &newest, hash, None),
-                (Kind::Set | Kind::Delete | Kind::Commit, _) => {}
+                (Kind::Delete, _) => match elsewhere.newest(newest.key) {
+                    Found::Nowhere => {}
+                    // What is older is hidden by that one, wherever it stands.
+                    Found::At(version) if version > newest.version => {}
+                    Found::At(_) | Found::Perhaps => plan.keep(victim, &newest, hash, None),
+                },
+                (Kind::Set | Kind::Commit, _) => {}
             }
         }
         plan.kept.sort_unstable_by_key(|kept| (kept.victim, kept.offset));
@@ -378,6 +398,52 @@ impl Plan {
     }
 }
 
+impl<'c> Elsewhere<'c> {
+    fn new(others: &'c [Arc<Run>]) -> Self {
+        Self { others, merge: None, is_unreadable: false, looked_at: 0 }
+    }
+
+    /// What they have of a key that is not before the last one asked for.
+    fn newest(&mut self, key: &[u8]) -> Found {
+        while !self.is_unreadable {
+            match self.look(key) {
+                Ok(found) => return found.map_or(Found::Nowhere, Found::At),
+                Err(BadSource(owner)) => {
+                    self.merge = None;
+                    let run = self.others.get(owner);
+                    self.is_unreadable = run.is_none_or(|run| run.read_segment().is_err());
+                }
+            }
+        }
+        Found::Perhaps
+    }
+
+    fn look(&mut self, key: &[u8]) -> Result<Option<u64>, BadSource> {
+        // The next key that is asked for is near, or else it is sought anew.
+        for _ in 0..STEPS {
+            let Some(merge) = &mut self.merge else {
+                break;
+            };
+            match merge.newest() {
+                Some((_, entry)) if entry.key == key => return Ok(Some(entry.version)),
+                Some((_, entry)) if entry.key > key => return Ok(None),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+            self.looked_at += 1;
+            merge.next()?;
+        }
+        let from_here = KeyRange { from: Bound::Included(key), to: Bound::Unbounded };
+        let mut merge = merge(self.others, &[], &from_here, Order::Ascending)?;
+        merge.next()?;
+        self.looked_at += 1;
+        let found = merge.newest().filter(|(_, entry)| entry.key == key);
+        let version = found.map(|(_, entry)| entry.version);
+        self.merge = Some(merge);
+        Ok(version)
+    }
+}
+
 /// A stretch of a victim in memory, so that records side by side are read together.
 #[derive(Debug, Default)]
 struct Window {
@@ -423,6 +489,8 @@ pub(super) fn remove_files(disk: &dyn Disk, folder: &std::path::Path, id: u64) {
 const LEAST_BYTES: u64 = SEGMENT_HEADER_BYTES + COMMIT_BYTES as u64;
 /// After so many keys of the plan there is a rest.
 const KEYS_AT_ONCE: u64 = 16 * 1024;
+/// After so many keys that are not the one looked for it is sought from the fences on.
+const STEPS: usize = 64;
 /// The copies go into groups of this size, with a rest after each.
 const GROUP_BYTES: usize = 1 << 20;
 const WINDOW_BYTES: usize = 1 << 20;

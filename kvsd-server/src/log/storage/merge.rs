@@ -110,7 +110,7 @@ impl Merge {
     }
 
     /// All entries of the current key with their owners, the highest version first.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (usize, Entry<'_>)> {
+    fn entries(&self) -> impl Iterator<Item = (usize, Entry<'_>)> {
         self.told.iter().filter_map(|source| {
             let (owner, source) = self.sources.get(*source)?;
             Some((*owner, source.entry()?))
