@@ -10,16 +10,21 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `write` | writes, in groups |
 //!
 //! Next file to read: `config`.
 
 #![allow(dead_code, reason = "while the engine is being built")]
 
+#[cfg(test)]
+#[path = "../../tests/etcd/cluster.rs"]
+mod cluster;
 mod config;
 mod directory;
 mod error;
 mod layout;
 mod link;
+mod write;
 
 use std::sync::Arc;
 
@@ -36,6 +41,7 @@ use crate::engine::{
 use directory::Directory;
 use layout::Layout;
 use link::Link;
+use write::{Writer, WriterConfig};
 
 /// The engine on an etcd cluster.
 #[derive(Debug)]
@@ -44,6 +50,7 @@ pub struct EtcdEngine {
     link: Arc<Link>,
     layout: Layout,
     directory: Arc<Directory>,
+    writer: Writer,
 }
 
 impl EtcdEngine {
@@ -56,7 +63,16 @@ impl EtcdEngine {
         let link = Arc::new(Link::open(&config).await?);
         let layout = Layout::new(&config.prefix);
         let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone()));
-        Ok(Self { config, link, layout, directory })
+        let writer = WriterConfig {
+            front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
+            timeout: config.timeout,
+            max_value_bytes: config.max_value_bytes,
+            max_tables: config.max_tables,
+            clock: Arc::clone(&config.clock),
+        };
+        let writer =
+            Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
+        Ok(Self { config, link, layout, directory, writer })
     }
 }
 
@@ -132,8 +148,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
-        let _ = (table, &self.directory, &self.layout, &self.link);
-        writes.iter().map(|_| Err(missing())).collect()
+        self.writer.write(table, writes).await
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
@@ -156,6 +171,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.writer.close().await;
         Ok(())
     }
 }
