@@ -90,6 +90,10 @@ const SERVER: &[Row] = &[
     Row { modules: &["log"], uses: &["engine", "log/storage", "metrics"],
         crates: &["std", "async_trait", "bytes", "kvsd::TableName", "kvsd::UnixMillis",
             "kvsd::Version", "kvsd::types", "futures_util", "thiserror", "tokio", "tracing"] },
+    // Tests, which every engine runs.
+    Row { modules: &["engine/conformance"], uses: &["engine", "log"],
+        crates: &["std", "async_trait", "bytes", "futures_util", "getrandom", "kvsd::TableName",
+            "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "tokio"] },
     Row { modules: &["etcd"], uses: &["clock", "engine", "log", "metrics", "users"],
         crates: &["std", "async_trait", "bytes", "crc32c", "etcd_client", "futures_util", "getrandom",
             "kvsd::TableName", "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "serde",
