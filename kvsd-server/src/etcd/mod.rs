@@ -14,11 +14,15 @@
 //! | `scan` | pages |
 //! | `migrate` | another engine's tables, moved here |
 //! | `users` | who may log in, for all front ends |
+//! | `write` | writes, in groups |
 //!
 //! Next file to read: `config`.
 
 #![allow(dead_code, reason = "while the engine is being built")]
 
+#[cfg(test)]
+#[path = "../../tests/etcd/cluster.rs"]
+mod cluster;
 mod config;
 mod directory;
 mod error;
@@ -29,6 +33,7 @@ mod read;
 mod reply;
 mod scan;
 mod users;
+mod write;
 
 use std::sync::Arc;
 
@@ -49,6 +54,7 @@ use layout::Layout;
 use link::Link;
 use read::Reader;
 use scan::Scanner;
+use write::{Writer, WriterConfig};
 
 /// The engine on an etcd cluster.
 #[derive(Debug)]
@@ -59,6 +65,7 @@ pub struct EtcdEngine {
     directory: Arc<Directory>,
     reader: Reader,
     scanner: Scanner,
+    writer: Writer,
 }
 
 impl EtcdEngine {
@@ -79,7 +86,16 @@ impl EtcdEngine {
             directory: Arc::clone(&directory),
             clock: Arc::clone(&config.clock),
         };
-        Ok(Self { config, link, layout, directory, reader, scanner })
+        let writer = WriterConfig {
+            front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
+            timeout: config.timeout,
+            max_value_bytes: config.max_value_bytes,
+            max_tables: config.max_tables,
+            clock: Arc::clone(&config.clock),
+        };
+        let writer =
+            Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
+        Ok(Self { config, link, layout, directory, reader, scanner, writer })
     }
 
     /// Who may log in.
@@ -158,8 +174,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
-        let _ = (table, &self.directory, &self.layout, &self.link);
-        writes.iter().map(|_| Err(missing())).collect()
+        self.writer.write(table, writes).await
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
@@ -179,6 +194,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.writer.close().await;
         Ok(())
     }
 }
