@@ -10,11 +10,16 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `changes` | watches |
 //!
 //! Next file to read: `config`.
 
 #![allow(dead_code, reason = "while the engine is being built")]
 
+mod changes;
+#[cfg(test)]
+#[path = "../../tests/etcd/cluster.rs"]
+mod cluster;
 mod config;
 mod directory;
 mod error;
@@ -33,6 +38,7 @@ use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
     ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
 };
+use changes::{FollowerLimits, Followers};
 use directory::Directory;
 use layout::Layout;
 use link::Link;
@@ -44,6 +50,7 @@ pub struct EtcdEngine {
     link: Arc<Link>,
     layout: Layout,
     directory: Arc<Directory>,
+    followers: Followers,
 }
 
 impl EtcdEngine {
@@ -56,7 +63,13 @@ impl EtcdEngine {
         let link = Arc::new(Link::open(&config).await?);
         let layout = Layout::new(&config.prefix);
         let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone()));
-        Ok(Self { config, link, layout, directory })
+        let followers = Followers::new(
+            Arc::clone(&link),
+            layout.clone(),
+            Arc::clone(&config.clock),
+            FollowerLimits::default(),
+        );
+        Ok(Self { config, link, layout, directory, followers })
     }
 }
 
@@ -123,12 +136,11 @@ impl Engine for EtcdEngine {
         since: Position,
         limits: PageLimits,
     ) -> Result<Changes, EngineError> {
-        let _ = (table, since, limits);
-        Err(missing())
+        self.followers.changes(table, since, limits).await
     }
 
     async fn changed(&self, table: &str, since: Position) {
-        let _ = (table, since);
+        self.followers.changed(table, since).await;
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
@@ -156,6 +168,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.followers.close();
         Ok(())
     }
 }
