@@ -8,6 +8,8 @@
 mod backup;
 mod changes;
 mod compact;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod error;
 mod figures;
 mod health;

@@ -10,6 +10,10 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `read`, `reply` | point reads, together |
+//! | `scan` | pages |
+//! | `migrate` | another engine's tables, moved here |
+//! | `users` | who may log in, for all front ends |
 //! | `changes` | watches |
 //!
 //! Next file to read: `config`.
@@ -25,6 +29,11 @@ mod directory;
 mod error;
 mod layout;
 mod link;
+mod migrate;
+mod read;
+mod reply;
+mod scan;
+mod users;
 
 use std::sync::Arc;
 
@@ -33,6 +42,8 @@ use kvsd::{TableName, UnixMillis};
 
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
+pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
+pub(crate) use users::EtcdUsers;
 
 use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
@@ -42,6 +53,8 @@ use changes::{FollowerLimits, Followers};
 use directory::Directory;
 use layout::Layout;
 use link::Link;
+use read::Reader;
+use scan::Scanner;
 
 /// The engine on an etcd cluster.
 #[derive(Debug)]
@@ -50,6 +63,8 @@ pub struct EtcdEngine {
     link: Arc<Link>,
     layout: Layout,
     directory: Arc<Directory>,
+    reader: Reader,
+    scanner: Scanner,
     followers: Followers,
 }
 
@@ -62,14 +77,27 @@ impl EtcdEngine {
     pub async fn open(config: EtcdConfig) -> Result<Self, EtcdError> {
         let link = Arc::new(Link::open(&config).await?);
         let layout = Layout::new(&config.prefix);
-        let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone()));
+        let directory =
+            Arc::new(Directory::new(Arc::clone(&link), layout.clone(), config.max_tables));
+        let reader = Reader::start(&link, &layout, &directory, &config.clock);
+        let scanner = Scanner {
+            link: Arc::clone(&link),
+            layout: layout.clone(),
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&config.clock),
+        };
         let followers = Followers::new(
             Arc::clone(&link),
             layout.clone(),
             Arc::clone(&config.clock),
             FollowerLimits::default(),
         );
-        Ok(Self { config, link, layout, directory, followers })
+        Ok(Self { config, link, layout, directory, reader, scanner, followers })
+    }
+
+    /// Who may log in.
+    pub(crate) fn users(&self) -> EtcdUsers {
+        EtcdUsers::new(Arc::clone(&self.link), self.layout.clone())
     }
 }
 
@@ -102,8 +130,7 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        self.reader.read(table, key, freshness).await
     }
 
     fn find_now(
@@ -121,13 +148,12 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Head>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        let found = self.reader.read(table, key, freshness).await?;
+        Ok(found.map(|Record { version, expires_at, .. }| Head { version, expires_at }))
     }
 
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
-        let _ = (table, scan);
-        Err(missing())
+        self.scanner.scan(table, scan).await
     }
 
     async fn changes(
@@ -149,22 +175,19 @@ impl Engine for EtcdEngine {
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.create(table).await
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.drop_table(table).await
     }
 
     async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
-        Err(missing())
+        self.directory.names().await
     }
 
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.statistics(table).await
     }
 
     async fn close(&self) -> Result<(), EngineError> {

@@ -23,7 +23,7 @@ mod step;
 mod sure;
 mod task;
 #[cfg(test)]
-mod tests;
+pub(in crate::etcd) mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
