@@ -15,6 +15,7 @@
 //! | `migrate` | another engine's tables, moved here |
 //! | `users` | who may log in, for all front ends |
 //! | `changes` | watches |
+//! | `write` | writes, in groups |
 //!
 //! Next file to read: `config`.
 
@@ -34,6 +35,7 @@ mod read;
 mod reply;
 mod scan;
 mod users;
+mod write;
 
 use std::sync::Arc;
 
@@ -55,6 +57,7 @@ use layout::Layout;
 use link::Link;
 use read::Reader;
 use scan::Scanner;
+use write::{Writer, WriterConfig};
 
 /// The engine on an etcd cluster.
 #[derive(Debug)]
@@ -66,6 +69,7 @@ pub struct EtcdEngine {
     reader: Reader,
     scanner: Scanner,
     followers: Followers,
+    writer: Writer,
 }
 
 impl EtcdEngine {
@@ -92,7 +96,16 @@ impl EtcdEngine {
             Arc::clone(&config.clock),
             FollowerLimits::default(),
         );
-        Ok(Self { config, link, layout, directory, reader, scanner, followers })
+        let writer = WriterConfig {
+            front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
+            timeout: config.timeout,
+            max_value_bytes: config.max_value_bytes,
+            max_tables: config.max_tables,
+            clock: Arc::clone(&config.clock),
+        };
+        let writer =
+            Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
+        Ok(Self { config, link, layout, directory, reader, scanner, followers, writer })
     }
 
     /// Who may log in.
@@ -170,8 +183,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
-        let _ = (table, &self.directory, &self.layout, &self.link);
-        writes.iter().map(|_| Err(missing())).collect()
+        self.writer.write(table, writes).await
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
@@ -192,6 +204,7 @@ impl Engine for EtcdEngine {
 
     async fn close(&self) -> Result<(), EngineError> {
         self.followers.close();
+        self.writer.close().await;
         Ok(())
     }
 }

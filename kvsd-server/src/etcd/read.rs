@@ -201,7 +201,9 @@ impl Shared {
             match reply::table_of(&name, kv) {
                 Ok(table) if tables.get(&name) == Some(&table) => {}
                 Ok(table) => {
-                    self.directory.learn(&name, table, self.freshness);
+                    if self.freshness == Freshness::Latest {
+                        self.directory.learn(&name, table);
+                    }
                     tables.insert(Arc::clone(&name), table);
                     moved.push(name);
                 }

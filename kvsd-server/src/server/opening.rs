@@ -61,8 +61,11 @@ async fn open_log(settings: &Settings, progress: Arc<OpenProgress>) -> Result<Op
 
 #[cfg(feature = "etcd")]
 async fn open_etcd(settings: &Settings, etcd: &EtcdSettings) -> Result<Opened, ServeError> {
-    if etcd.endpoints.iter().any(|endpoint| endpoint.starts_with("http:")) {
-        warn!(endpoints = %etcd.endpoints.join(", "), "etcd is reached over plain TCP");
+    if etcd.endpoints.iter().any(|endpoint| is_plain_beyond_loopback(endpoint)) {
+        warn!(
+            endpoints = %etcd.endpoints.join(", "),
+            "etcd is reached over plain TCP: keys, values and passwords go in the clear"
+        );
     }
     let config = EtcdConfig {
         max_value_bytes: settings.max_value_bytes,
@@ -85,6 +88,13 @@ pub(crate) async fn open_users(etcd: &EtcdSettings) -> Result<Arc<dyn UserStore>
 #[cfg(not(feature = "etcd"))]
 pub(crate) async fn open_users(_: &EtcdSettings) -> Result<Arc<dyn UserStore>, ServeError> {
     Err(ConfigError::BuiltWithoutEtcd.into())
+}
+
+#[cfg(feature = "etcd")]
+fn is_plain_beyond_loopback(endpoint: &str) -> bool {
+    const LOOPBACK: [&str; 3] = ["127.", "localhost:", "[::1]:"];
+    let address = endpoint.strip_prefix("http://");
+    address.is_some_and(|address| !LOOPBACK.iter().any(|start| address.starts_with(start)))
 }
 
 #[cfg(feature = "etcd")]

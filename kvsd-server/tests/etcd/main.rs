@@ -9,3 +9,4 @@ mod cluster;
 mod harness;
 mod history;
 mod random;
+mod users;
