@@ -14,12 +14,14 @@
 //! | `scan` | pages |
 //! | `migrate` | another engine's tables, moved here |
 //! | `users` | who may log in, for all front ends |
+//! | `changes` | watches |
 //! | `write` | writes, in groups |
 //!
 //! Next file to read: `config`.
 
 #![allow(dead_code, reason = "while the engine is being built")]
 
+mod changes;
 #[cfg(test)]
 #[path = "../../tests/etcd/cluster.rs"]
 mod cluster;
@@ -50,6 +52,7 @@ use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
     ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
 };
+use changes::{FollowerLimits, Followers};
 use directory::Directory;
 use layout::Layout;
 use link::Link;
@@ -66,6 +69,7 @@ pub struct EtcdEngine {
     directory: Arc<Directory>,
     reader: Reader,
     scanner: Scanner,
+    followers: Followers,
     writer: Writer,
 }
 
@@ -87,6 +91,12 @@ impl EtcdEngine {
             directory: Arc::clone(&directory),
             clock: Arc::clone(&config.clock),
         };
+        let followers = Followers::new(
+            Arc::clone(&link),
+            layout.clone(),
+            Arc::clone(&config.clock),
+            FollowerLimits::default(),
+        );
         let writer = WriterConfig {
             front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
             timeout: config.timeout,
@@ -96,7 +106,7 @@ impl EtcdEngine {
         };
         let writer =
             Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
-        Ok(Self { config, link, layout, directory, reader, scanner, writer })
+        Ok(Self { config, link, layout, directory, reader, scanner, followers, writer })
     }
 
     /// Who may log in.
@@ -176,12 +186,11 @@ impl Engine for EtcdEngine {
         since: Position,
         limits: PageLimits,
     ) -> Result<Changes, EngineError> {
-        let _ = (table, since, limits);
-        Err(missing())
+        self.followers.changes(table, since, limits).await
     }
 
     async fn changed(&self, table: &str, since: Position) {
-        let _ = (table, since);
+        self.followers.changed(table, since).await;
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
@@ -205,6 +214,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.followers.close();
         self.writer.close().await;
         Ok(())
     }
