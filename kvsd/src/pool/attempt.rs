@@ -1,8 +1,8 @@
 //! One attempt to connect, at whichever address is the first to welcome it.
 //!
-//! With one address it waits until that may be asked, and asks. With several each has its turn,
-//! the next one as soon as one has failed or has been silent for a while; who is first wins, and
-//! the others are let go. Next file to read: `balance`, then `opener`.
+//! An address is asked when its back-off is over. Of several each has its turn, the next one as soon
+//! as one has failed or has been silent for a while, those that failed lately last; who is first
+//! wins, and the others are let go. Next file to read: `balance`, then `opener`.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -39,25 +39,21 @@ impl Core {
         let patience = PATIENCE.min(self.config.connect_timeout / count);
         let mut tried = Tried::default();
         let mut running: Vec<Running<'_>> = Vec::new();
-        let mut is_next_due = true;
         loop {
-            if is_next_due {
-                match self.servers.next(&mut tried) {
-                    Some((place, wait)) => {
-                        let asked = Box::pin(self.ask(self.servers.at(&place), wait));
-                        running.push(Running { place, asked });
-                    }
-                    None if running.is_empty() => return Err(self.servers.unreachable()),
-                    None => {}
+            match self.servers.next(&mut tried) {
+                Some((place, wait)) => {
+                    let asked = Box::pin(self.ask(self.servers.at(&place), wait));
+                    running.push(Running { place, asked });
                 }
+                None if running.is_empty() => return Err(self.servers.unreachable()),
+                None => {}
             }
+            let due = self.servers.due(&tried);
+            let then = due.map_or_else(Instant::now, |due| due.max(Instant::now() + patience));
             let (at, result) = tokio::select! {
                 biased;
                 ended = first(&mut running) => ended,
-                () = tokio::time::sleep(patience), if self.servers.has_ready(&tried) => {
-                    is_next_due = true;
-                    continue;
-                }
+                () = tokio::time::sleep_until(then), if due.is_some() => continue,
             };
             let Running { place, .. } = running.remove(at);
             match result {
@@ -71,7 +67,6 @@ impl Core {
                     if !self.servers.are_several() || self.concerns_all(&error) {
                         return Err(error);
                     }
-                    is_next_due = true;
                 }
             }
         }

@@ -91,27 +91,25 @@ impl Servers {
     }
 
     /// A place at an address that was not tried: of those that need not wait the one with the
-    /// fewest connections; if none was tried and all have to wait, the one whose wait ends first,
-    /// and when.
+    /// fewest connections, else the one whose wait ends first, and when.
     pub(super) fn next(self: &Arc<Self>, tried: &mut Tried) -> Option<(Place, Option<Instant>)> {
         let now = Instant::now();
-        let is_first = tried.0.is_empty();
         let ready = self
             .take(tried, |state| state.backoff.wait(now).is_none().then_some(state.connections));
         if let Some(place) = ready {
             return Some((place, None));
         }
         let until = |state: &State| state.backoff.wait(now).unwrap_or(now);
-        let place = is_first.then(|| self.take(tried, |state| Some(until(state)))).flatten()?;
+        let place = self.take(tried, |state| Some(until(state)))?;
         let time = until(&self.lock()[place.index]);
         Some((place, Some(time)))
     }
 
-    /// Whether one that was not tried need not wait.
-    pub(super) fn has_ready(&self, tried: &Tried) -> bool {
+    /// When one that was not tried need not wait any more.
+    pub(super) fn due(&self, tried: &Tried) -> Option<Instant> {
         let (now, states) = (Instant::now(), self.lock());
-        let mut untried = states.iter().zip(0..).filter(|(_, index)| !tried.0.contains(index));
-        untried.any(|(state, _)| state.backoff.wait(now).is_none())
+        let untried = states.iter().zip(0..).filter(|(_, index)| !tried.0.contains(index));
+        untried.map(|(state, _)| state.backoff.wait(now).unwrap_or(now)).min()
     }
 
     /// A place where the connection of `place` is needed more: at an address that has fewer even
