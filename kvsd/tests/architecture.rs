@@ -90,7 +90,7 @@ const SERVER: &[Row] = &[
         crates: &["std", "async_trait", "bytes", "kvsd::TableName", "kvsd::UnixMillis",
             "kvsd::Version", "kvsd::types", "futures_util", "thiserror", "tokio", "tracing"] },
     Row { modules: &["etcd"], uses: &["clock", "engine", "log", "metrics"],
-        crates: &["std", "async_trait", "bytes", "etcd_client", "futures_util", "getrandom",
+        crates: &["std", "async_trait", "bytes", "crc32c", "etcd_client", "futures_util", "getrandom",
             "kvsd::TableName", "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "serde",
             "serde_json", "thiserror", "tokio", "tonic::Code", "tonic::Status", "tracing"] },
     Row { modules: &["session"],

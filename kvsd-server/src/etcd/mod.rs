@@ -10,7 +10,10 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `read`, `reply` | point reads, together |
+//! | `scan` | pages |
 //! | `write` | writes, in groups |
+//! | `migrate` | another engine's tables, moved here |
 //!
 //! Next file to read: `config`.
 
@@ -24,6 +27,10 @@ mod directory;
 mod error;
 mod layout;
 mod link;
+mod migrate;
+mod read;
+mod reply;
+mod scan;
 mod write;
 
 use std::sync::Arc;
@@ -33,6 +40,7 @@ use kvsd::{TableName, UnixMillis};
 
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
+pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
 
 use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
@@ -41,6 +49,8 @@ use crate::engine::{
 use directory::Directory;
 use layout::Layout;
 use link::Link;
+use read::Reader;
+use scan::Scanner;
 use write::{Writer, WriterConfig};
 
 /// The engine on an etcd cluster.
@@ -50,6 +60,8 @@ pub struct EtcdEngine {
     link: Arc<Link>,
     layout: Layout,
     directory: Arc<Directory>,
+    reader: Reader,
+    scanner: Scanner,
     writer: Writer,
 }
 
@@ -62,7 +74,15 @@ impl EtcdEngine {
     pub async fn open(config: EtcdConfig) -> Result<Self, EtcdError> {
         let link = Arc::new(Link::open(&config).await?);
         let layout = Layout::new(&config.prefix);
-        let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone()));
+        let directory =
+            Arc::new(Directory::new(Arc::clone(&link), layout.clone(), config.max_tables));
+        let reader = Reader::start(&link, &layout, &directory, &config.clock);
+        let scanner = Scanner {
+            link: Arc::clone(&link),
+            layout: layout.clone(),
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&config.clock),
+        };
         let writer = WriterConfig {
             front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
             timeout: config.timeout,
@@ -72,7 +92,7 @@ impl EtcdEngine {
         };
         let writer =
             Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
-        Ok(Self { config, link, layout, directory, writer })
+        Ok(Self { config, link, layout, directory, reader, scanner, writer })
     }
 }
 
@@ -105,8 +125,7 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        self.reader.read(table, key, freshness).await
     }
 
     fn find_now(
@@ -124,13 +143,12 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Head>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        let found = self.reader.read(table, key, freshness).await?;
+        Ok(found.map(|Record { version, expires_at, .. }| Head { version, expires_at }))
     }
 
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
-        let _ = (table, scan);
-        Err(missing())
+        self.scanner.scan(table, scan).await
     }
 
     async fn changes(
@@ -152,22 +170,19 @@ impl Engine for EtcdEngine {
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.create(table).await
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.drop_table(table).await
     }
 
     async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
-        Err(missing())
+        self.directory.names().await
     }
 
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.statistics(table).await
     }
 
     async fn close(&self) -> Result<(), EngineError> {

@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::limits::InForce;
 use crate::metrics::{Metrics, Refusal};
-use crate::session::{self, Ended, Newcomer, Service};
+use crate::session::{self, Ended, Newcomer, Service, most_of};
 use crate::tls;
 
 /// All connections of a server.
@@ -62,11 +62,11 @@ impl Connections {
     ) -> Self {
         let limits = Arc::new(InForce::new(settings.limits));
         let service = Service {
+            most: most_of(&*engine, settings.max_value_bytes),
             audit,
             engine,
             authenticator: settings.authenticator.clone(),
             metrics,
-            max_value_bytes: settings.max_value_bytes,
             max_connections: settings.max_connections,
             max_tables: settings.max_tables,
             limits: Arc::clone(&limits),

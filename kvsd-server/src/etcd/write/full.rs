@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::plan::{self, Place, Plan, Scope};
 use super::prepare::Parts;
 use super::txn::{Guard, Reply, Step, Stood, gets, told};
-use crate::engine::{Action, EngineError, Write, WriteResult};
+use crate::engine::{Action, EngineError, Freshness, Write, WriteResult};
 
 /// Whether a write can do no more than delete.
 pub(super) fn only_deletes(write: &Write) -> bool {
@@ -30,7 +30,8 @@ pub(super) async fn delete(
     write: &Write,
     until: Instant,
 ) -> WriteResult {
-    let known = parts.directory.look(table.as_str()).await.map_err(|failed| failed.fault)?;
+    let known = parts.directory.look(table.as_str(), Freshness::Latest).await;
+    let known = known.map_err(|failed| failed.fault)?;
     let now = parts.config.clock.now();
     let Some(known) = known else {
         let plan = plan_of(parts, table, 0, write, &plan::nothing_seen(write), now);

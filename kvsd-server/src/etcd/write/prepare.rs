@@ -18,7 +18,7 @@ use super::plan::{self, Place, Plan, Scope};
 use super::queue::Pending;
 use super::slot::GroupId;
 use super::txn::{Stood, gets, told_kvs};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Freshness};
 
 /// What the writer works with.
 pub(super) struct Parts {
@@ -61,7 +61,7 @@ async fn tables(parts: &Parts, members: &[Pending]) -> Result<Vec<GroupTable>, E
         if tables.iter().any(|table| table.name == member.table) {
             continue;
         }
-        let known = parts.directory.find(member.table.as_str()).await;
+        let known = parts.directory.find(member.table.as_str(), Freshness::Latest).await;
         let known = known.map_err(|failed| EngineError::from(failed.fault))?;
         let id = match known {
             Some(known) => known.id,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use etcd_client::{GetOptions, Txn, TxnOp};
 use tokio::time::Instant;
 
+use super::super::directory::TableRef;
 use super::super::error::Fault;
 use super::super::link::{Failed, Link};
 use super::full;
@@ -18,7 +19,7 @@ use super::prepare::{Parts, prepare};
 use super::queue::{Pending, Queue};
 use super::slot::{Fate, Slot};
 use super::txn::{Guard, Reply, Snapshot, told};
-use crate::engine::{EngineError, WriteResult};
+use crate::engine::{EngineError, Freshness, WriteResult};
 
 pub(super) struct Task {
     parts: Arc<Parts>,
@@ -108,10 +109,7 @@ impl Task {
             }
             Some(Answer::Else { slot: Some(at), tables }) if at.revision == slot.revision => {
                 for (table, now) in group.tables.iter().zip(tables) {
-                    match now {
-                        Some(now) => parts.directory.learn(table.name.as_str(), now),
-                        None => parts.directory.forget(table.name.as_str()),
-                    }
+                    parts.directory.learn(table.name.as_str(), now, Freshness::Latest);
                 }
                 self.try_again(group, until).await;
             }
@@ -153,8 +151,8 @@ impl Task {
         self.most = usize::MAX;
         self.queue.trouble = None;
         for table in group.tables.iter().filter(|table| table.is_made) {
-            let made = super::super::directory::TableRef { id: table.id, created: revision };
-            self.parts.directory.learn(table.name.as_str(), made);
+            let made = Some(TableRef { id: table.id, created: revision });
+            self.parts.directory.learn(table.name.as_str(), made, Freshness::Latest);
         }
         let mut again: Vec<Pending> = Vec::new();
         for (member, reply) in group.members.into_iter().zip(replies) {

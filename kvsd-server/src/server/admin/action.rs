@@ -262,7 +262,9 @@ pub(super) fn code_of(error: &EngineError) -> FailCode {
         EngineError::ReadOnly { .. } => FailCode::ReadOnly,
         EngineError::Corrupt { .. } => FailCode::Corrupt,
         EngineError::Closed => FailCode::Closing,
-        EngineError::DiskFull => FailCode::DiskFull,
+        EngineError::DiskFull | EngineError::StoreFull { .. } => FailCode::DiskFull,
+        EngineError::Unavailable { .. } => FailCode::Unavailable,
+        EngineError::UnknownOutcome { .. } => FailCode::Unknown,
         _ => FailCode::Internal,
     }
 }
