@@ -255,10 +255,16 @@ fn pending(group: Group) -> Vec<Pending> {
     group.members.into_iter().map(|member| member.pending).collect()
 }
 
+/// A write that would have come to nothing has come to nothing.
 fn answer_unknown(group: Group, cause: &str) {
     tracing::warn!(writes = group.members.len(), cause, "the outcome of writes is unknown");
-    let cause = format!("they were sent to etcd, and no answer came: {cause}");
-    answer_all(pending(group), &EngineError::UnknownOutcome { cause });
+    let nothing = EngineError::Unavailable { reason: cause.to_owned() };
+    let cause = format!("it was sent to etcd, and no answer came: {cause}");
+    let unknown = EngineError::UnknownOutcome { cause };
+    for member in group.members {
+        let error = if member.plan.settled().is_some() { &nothing } else { &unknown };
+        member.pending.answer(Err(error.clone()));
+    }
 }
 
 fn answer_all(writes: Vec<Pending>, error: &EngineError) {
