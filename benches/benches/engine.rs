@@ -17,7 +17,8 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use kvsd::TableName;
 use kvsd_server::engine::{
-    Action, BeforeDetail, Change, Condition, Engine, ReadNow, Write, WriteResult, Written,
+    Action, BeforeDetail, Change, Condition, Engine, Freshness, ReadNow, Write, WriteResult,
+    Written,
 };
 use kvsd_server::log::{LogConfig, LogEngine, SyncPolicy};
 use tempfile::TempDir;
@@ -65,7 +66,7 @@ fn read(bencher: Bencher, keys: usize, number: impl Fn(usize) -> usize) {
         let found = match table.engine.read_now(table.name.as_str(), key, &mut buffer) {
             ReadNow::Ready(found) => found.expect("the table is sound").is_some(),
             ReadNow::WouldBlock => {
-                let read = table.engine.read(table.name.as_str(), key);
+                let read = table.engine.read(table.name.as_str(), key, Freshness::Latest);
                 table.runtime.block_on(read).expect("the table is sound").is_some()
             }
         };

@@ -8,7 +8,9 @@ use divan::counter::ItemsCount;
 use divan::{AllocProfiler, Bencher, black_box};
 use kvsd::Version;
 use kvsd::protocol::frame::Decoder;
-use kvsd::protocol::v2::{self, Before, Condition, Previous, Record, Reply, Request, RequestId};
+use kvsd::protocol::v2::{
+    self, Before, Condition, Freshness, Previous, Record, Reply, Request, RequestId,
+};
 
 /// Allocations are shown beside the times.
 #[global_allocator]
@@ -68,7 +70,7 @@ impl Kind {
         let (table, key, value) = ("default", b"profile/00004711".as_slice(), [b'v'; 100]);
         let version = Version::new(4711).expect("it is positive");
         match self {
-            Self::GetRequest => Request::Get { table, key }.encode(id, out),
+            Self::GetRequest => Request::Get { table, key, freshness: Freshness::Latest }.encode(id, out),
             Self::SetRequest => {
                 let (condition, previous) = (Condition::Any, Previous::Omit);
                 Request::Set { table, key, value: &value, condition, expiry: None, previous }

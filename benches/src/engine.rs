@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kvsd::TableName;
 use kvsd_server::engine::{
-    Action, BeforeDetail, Change, Condition, Engine, Order, PageLimits, ReadNow, Scan, ScanDetail,
-    Write, WriteResult, Written,
+    Action, BeforeDetail, Change, Condition, Engine, Freshness, Order, PageLimits, ReadNow, Scan,
+    ScanDetail, Write, WriteResult, Written,
 };
 use kvsd_server::log::{LogConfig, LogEngine};
 use tokio::runtime::{Handle, Runtime};
@@ -71,7 +71,7 @@ impl OpenEngine {
         if let Some(found) = self.get_now(key, buffer, &check) {
             return found;
         }
-        let found = self.0.engine.read(self.0.table.as_str(), key).await?;
+        let found = self.0.engine.read(self.0.table.as_str(), key, Freshness::Latest).await?;
         Ok(found.map(|record| check(&record.value)).transpose()?.is_some())
     }
 
@@ -103,7 +103,9 @@ impl OpenEngine {
         let mut from = Bound::Unbounded;
         loop {
             let order = Order::Ascending;
-            let scan = Scan { from, to: Bound::Unbounded, order, detail, limits };
+            let to = Bound::Unbounded;
+            let freshness = Freshness::Latest;
+            let scan = Scan { from, to, order, detail, limits, freshness, at: None };
             let page = self.0.engine.scan(self.0.table.as_str(), &scan).await?;
             page.iter().try_for_each(|entry| take(entry.key, entry.value))?;
             match page.next() {

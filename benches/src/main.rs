@@ -13,6 +13,8 @@ mod cost;
 mod data;
 mod disk;
 mod engine;
+#[cfg(feature = "etcd")]
+mod frontend;
 mod latency;
 mod load;
 mod machine;

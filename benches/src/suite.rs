@@ -4,6 +4,8 @@
 //! `space` and `steady` are modules of their names.
 
 use crate::cell::Cell;
+#[cfg(feature = "etcd")]
+use crate::frontend;
 use crate::{Bench, Error, cells, cost, memory, overhead, space, startup, steady, storage, wire};
 
 /// A suite, and the lines of it that are wanted.
@@ -25,6 +27,9 @@ pub(crate) enum Suite {
     Space(Vec<space::Row>),
     /// The latency of a reader.
     Steady(Vec<steady::Row>),
+    /// A front end of an etcd cluster.
+    #[cfg(feature = "etcd")]
+    Frontend(Vec<frontend::Row>),
 }
 
 /// Finds the suites that are named, and in them the lines that the other words choose.
@@ -35,18 +40,22 @@ pub(crate) fn choose(words: &[String]) -> Result<Vec<Suite>, Error> {
         true => name == NAMES[0],
         false => named.contains(&name),
     };
-    let [wire, cost, overhead, storage, startup, memory, space, steady] = NAMES.map(is_named);
-    let suites = [
-        wire.then(|| Suite::Wire(named_like(&cells::CELLS, &lines))),
-        cost.then(|| Suite::Cost(named_like(&cost::ROWS, &lines))),
-        overhead.then(|| Suite::Overhead(named_like(&overhead::ROWS, &lines))),
-        storage.then(|| Suite::Storage(named_like(&storage::ROWS, &lines))),
-        startup.then(|| Suite::Startup(named_like(&startup::ROWS, &lines))),
-        memory.then(|| Suite::Memory(named_like(&memory::ROWS, &lines))),
-        space.then(|| Suite::Space(named_like(&space::ROWS, &lines))),
-        steady.then(|| Suite::Steady(named_like(&steady::ROWS, &lines))),
-    ];
-    let suites: Vec<_> = suites.into_iter().flatten().collect();
+    let suites: Vec<_> = NAMES
+        .iter()
+        .filter(|name| is_named(name))
+        .map(|name| match *name {
+            "wire" => Suite::Wire(named_like(&cells::CELLS, &lines)),
+            "cost" => Suite::Cost(named_like(&cost::ROWS, &lines)),
+            "overhead" => Suite::Overhead(named_like(&overhead::ROWS, &lines)),
+            "storage" => Suite::Storage(named_like(&storage::ROWS, &lines)),
+            "startup" => Suite::Startup(named_like(&startup::ROWS, &lines)),
+            "memory" => Suite::Memory(named_like(&memory::ROWS, &lines)),
+            "space" => Suite::Space(named_like(&space::ROWS, &lines)),
+            #[cfg(feature = "etcd")]
+            "frontend" => Suite::Frontend(named_like(&frontend::ROWS, &lines)),
+            _ => Suite::Steady(named_like(&steady::ROWS, &lines)),
+        })
+        .collect();
     match suites.iter().find(|suite| suite.names().is_empty()) {
         None => Ok(suites),
         Some(suite) => {
@@ -86,6 +95,8 @@ impl Suite {
             Self::Memory(rows) => names_of(rows),
             Self::Space(rows) => names_of(rows),
             Self::Steady(rows) => names_of(rows),
+            #[cfg(feature = "etcd")]
+            Self::Frontend(rows) => names_of(rows),
         }
     }
 
@@ -100,6 +111,8 @@ impl Suite {
             Self::Memory(_) => names_of(&memory::ROWS),
             Self::Space(_) => names_of(&space::ROWS),
             Self::Steady(_) => names_of(&steady::ROWS),
+            #[cfg(feature = "etcd")]
+            Self::Frontend(_) => names_of(&frontend::ROWS),
         }
     }
 
@@ -114,6 +127,8 @@ impl Suite {
             Self::Memory(_) => memory::head(bench),
             Self::Space(_) => space::head(bench),
             Self::Steady(_) => steady::head(bench),
+            #[cfg(feature = "etcd")]
+            Self::Frontend(_) => frontend::head(bench),
         }
     }
 
@@ -128,6 +143,8 @@ impl Suite {
             Self::Memory(rows) => memory::measure(bench, rows),
             Self::Space(rows) => space::measure(bench, rows),
             Self::Steady(rows) => steady::measure(bench, rows),
+            #[cfg(feature = "etcd")]
+            Self::Frontend(rows) => frontend::measure(bench, rows),
         };
         print!("{}", text?);
         Ok(())
@@ -135,8 +152,18 @@ impl Suite {
 }
 
 /// What a suite is called; the first is meant where none is named.
-const NAMES: [&str; 8] =
-    ["wire", "cost", "overhead", "storage", "startup", "memory", "space", "steady"];
+const NAMES: &[&str] = &[
+    "wire",
+    "cost",
+    "overhead",
+    "storage",
+    "startup",
+    "memory",
+    "space",
+    "steady",
+    #[cfg(feature = "etcd")]
+    "frontend",
+];
 
 #[cfg(test)]
 mod tests {
@@ -166,7 +193,7 @@ mod tests {
 
     #[test]
     fn every_line_has_a_name_of_its_own() {
-        let names = names(&NAMES);
+        let names = names(NAMES);
         assert_eq!(names.iter().collect::<HashSet<_>>().len(), names.len());
         assert!(names.len() > cells::CELLS.len() + storage::ROWS.len());
     }

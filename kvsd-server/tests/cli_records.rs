@@ -57,6 +57,10 @@ fn a_scan_prints_what_begins_so_or_lies_between_in_order_or_backwards() {
         assert_prints(&server.run(["set", key, "v"]), "OK\n");
     }
     assert_prints(&server.run(["scan", "user/", "--limit", "2"]), "user/1\tv\nuser/2\tv\n");
+    // A server that keeps its data itself has nothing older.
+    assert_prints(&server.run(["scan", "--stale", "--keys-only", "users"]), "users\n");
+    assert_prints(&server.run(["get", "--stale", "users"]), "v\n");
+    assert_prints(&server.run(["exists", "--stale", "users"]), "true\n");
     for (args, keys) in [
         (&[][..], "a user/1 user/2 user/3 users"),
         (&["user/"], "user/1 user/2 user/3"),

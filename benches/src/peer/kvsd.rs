@@ -77,8 +77,23 @@ pub(crate) fn watch_flags(watch: Watch) -> &'static [&'static str] {
     }
 }
 
-/// Starts the server and waits until it serves; returns where.
-fn serve(folder: &Path, setting: &Setting) -> Result<(Process, Place), Error> {
+/// Starts a front end of the etcd cluster with these members, and connects to it.
+#[cfg(feature = "etcd")]
+pub(crate) fn front_end(
+    runtime: &Runtime,
+    folder: &Path,
+    members: &[String],
+) -> Result<Kvsd, Error> {
+    let mut command = command(folder)?;
+    command.args(["--engine", "etcd", "--etcd-endpoints", &members.join(",")]);
+    let (server, address) = Process::start_listening(&mut command, &folder.join("log"))?;
+    let place = Place { url: format!("kvsd://{address}"), authority: None };
+    let first = runtime.block_on(place.connect())?;
+    Ok(Served::new(server, Sdk { place, tables: Tables { first, others: Vec::new() } }))
+}
+
+/// The shipped server on a free port, with the settings that it comes with.
+fn command(folder: &Path) -> Result<Command, Error> {
     std::fs::create_dir_all(folder)?;
     let mut command = Command::new(std::env::current_exe()?);
     for (name, _) in std::env::vars_os() {
@@ -88,7 +103,14 @@ fn serve(folder: &Path, setting: &Setting) -> Result<(Process, Place), Error> {
         }
     }
     command.arg0(SERVER_NAME).args(["--dev", "--listen", "127.0.0.1:0"]);
-    command.arg("--data-dir").arg(folder.join("data")).args(["--sync", sync_mode(setting.sync)]);
+    command.arg("--data-dir").arg(folder.join("data"));
+    Ok(command)
+}
+
+/// Starts the server and waits until it serves; returns where.
+fn serve(folder: &Path, setting: &Setting) -> Result<(Process, Place), Error> {
+    let mut command = command(folder)?;
+    command.args(["--sync", sync_mode(setting.sync)]);
     if let Some(most) = setting.most_connections {
         command.args(["--max-connections", &most.to_string()]);
     }

@@ -39,7 +39,7 @@ pub(crate) struct Served<L> {
 }
 
 impl<L: Library> Served<L> {
-    pub(super) fn new(server: Process, library: L) -> Self {
+    pub(crate) fn new(server: Process, library: L) -> Self {
         let connections = library.choices(1).first().copied().unwrap_or(1);
         Self { server, library, connections }
     }

@@ -13,7 +13,11 @@ pub(crate) mod redis;
 mod setting;
 pub(crate) mod version1;
 
+#[cfg(feature = "etcd")]
+pub(crate) use library::{Library, Served};
 pub(crate) use process::Ending;
+#[cfg(feature = "etcd")]
+pub(crate) use process::Process;
 pub(crate) use setting::{Link, Rewrites, Setting, Watch};
 
 use std::fmt;

@@ -19,7 +19,7 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a server. What it prints on standard error goes to `log`.
-    pub(super) fn start(command: &mut Command, log: &Path) -> Result<Self, Error> {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self, Error> {
         let stderr = File::create(log)?;
         let child = command.stdin(Stdio::null()).stderr(stderr).spawn()?;
         Ok(Self { child, log: log.to_owned() })

@@ -120,6 +120,9 @@ pub(super) enum Command {
         /// Print the stored bytes as they are, without the line feed
         #[arg(long)]
         raw: bool,
+        /// Be content with what stood some time ago: a cluster may answer without agreeing first
+        #[arg(long)]
+        stale: bool,
     },
     /// Remove the value at a key
     ///
@@ -139,6 +142,9 @@ pub(super) enum Command {
         /// The key
         #[arg(value_name = "KEY")]
         key: OsString,
+        /// Be content with what stood some time ago: a cluster may answer without agreeing first
+        #[arg(long)]
+        stale: bool,
     },
     /// Print the records of a range of keys, in their order
     #[command(after_help = scan::EXAMPLES)]
@@ -213,7 +219,7 @@ impl Command {
             Command::Set { key, .. }
             | Command::Get { key, .. }
             | Command::Delete { key }
-            | Command::Exists { key } => Some(key),
+            | Command::Exists { key, .. } => Some(key),
         }
     }
 }
@@ -300,7 +306,8 @@ Examples:
 const GET_EXAMPLES: &str = "\
 Examples:
   kvsd get hello
-  kvsd get --raw photo > photo.jpg";
+  kvsd get --raw photo > photo.jpg
+  kvsd get --stale motd";
 
 const DELETE_EXAMPLES: &str = "\
 Example:

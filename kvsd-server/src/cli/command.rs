@@ -36,10 +36,12 @@ pub(super) async fn carry_out(
             };
             Ok(Answer::Stored(version))
         }
-        Command::Get { key, raw } => {
+        Command::Get { key, raw, stale } => {
             let key = key.into_encoded_bytes();
             let form = if raw { Form::Raw } else { Form::Shown };
-            Ok(match client.get::<Bytes>(&key).versioned().await? {
+            let read = client.get::<Bytes>(&key).versioned();
+            let read = if stale { read.stale() } else { read };
+            Ok(match read.await? {
                 None => Answer::Missing(key),
                 Some(found) => {
                     let (version, expires_at) = (found.version, found.expires_at);
@@ -49,7 +51,11 @@ pub(super) async fn carry_out(
             })
         }
         Command::Delete { key } => Ok(Answer::Deleted(client.take(key.as_encoded_bytes()).await?)),
-        Command::Exists { key } => Ok(Answer::Exists(client.exists(key.as_encoded_bytes()).await?)),
+        Command::Exists { key, stale } => {
+            let look = client.exists(key.as_encoded_bytes());
+            let look = if stale { look.stale() } else { look };
+            Ok(Answer::Exists(look.await?))
+        }
         Command::Bench(args) => {
             let report = bench::run(client, address, table, args).await?;
             Ok(Answer::Measured(Box::new(report)))

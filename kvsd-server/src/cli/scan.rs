@@ -34,6 +34,9 @@ pub(super) struct ScanArgs {
     /// Print the keys alone; the server does not read the values either
     #[arg(long)]
     keys_only: bool,
+    /// Be content with what stood some time ago: a cluster may answer without agreeing first
+    #[arg(long)]
+    stale: bool,
 }
 
 impl ScanArgs {
@@ -58,6 +61,9 @@ pub(super) async fn run(client: &Client, args: &ScanArgs, format: Format) -> Res
     }
     if args.reverse {
         scan = scan.reverse();
+    }
+    if args.stale {
+        scan = scan.stale();
     }
     let table = client.table_name();
     match (args.keys_only, format) {

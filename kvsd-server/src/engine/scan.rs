@@ -100,6 +100,12 @@ impl ScanPage {
         Self { bytes, spans: Vec::with_capacity(records), next, at: None }
     }
 
+    /// The same page, behind which the range goes on.
+    #[must_use]
+    pub fn going_on_behind(self, key: Option<Bytes>) -> Self {
+        Self { next: key, ..self }
+    }
+
     /// The same page, as one that stands at the moment of a version.
     #[must_use]
     pub fn standing_at(self, version: Version) -> Self {

@@ -61,8 +61,9 @@ pub struct Credentials {
 impl EtcdConfig {
     /// The largest value that fits into a request of etcd, which by its default takes 1.5 MiB.
     pub const LARGEST_MAX_VALUE_BYTES: usize = 1024 * 1024;
-    /// The most bytes of keys and values in one write.
-    pub const MAX_WRITE_BYTES: usize = 1400 * 1024;
+    /// The most bytes of keys and values in one write. What it is bound to names its keys three times
+    /// more.
+    pub const MAX_WRITE_BYTES: usize = 1300 * 1024;
     /// The most changes in one write: etcd takes 128 operations in a list.
     pub const MAX_BATCH: usize = 64;
 

@@ -169,6 +169,9 @@ fn causes(error: &dyn std::error::Error) -> String {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EtcdError {
+    /// The system has no random numbers.
+    #[error("the system has no random numbers")]
+    NoRandomNumbers,
     /// No member is named.
     #[error("the etcd engine needs at least one endpoint")]
     NoEndpoints,

@@ -10,18 +10,30 @@
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
 //! | `directory` | tables and their names |
+//! | `read`, `reply` | point reads, together |
+//! | `scan` | pages |
 //! | `migrate` | another engine's tables, moved here |
+//! | `users` | who may log in, for all front ends |
+//! | `write` | writes, in groups |
 //!
 //! Next file to read: `config`.
 
 #![allow(dead_code, reason = "while the engine is being built")]
 
+#[cfg(test)]
+#[path = "../../tests/etcd/cluster.rs"]
+mod cluster;
 mod config;
 mod directory;
 mod error;
 mod layout;
 mod link;
 mod migrate;
+mod read;
+mod reply;
+mod scan;
+mod users;
+mod write;
 
 use std::sync::Arc;
 
@@ -31,6 +43,7 @@ use kvsd::{TableName, UnixMillis};
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
 pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
+pub(crate) use users::EtcdUsers;
 
 use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
@@ -39,6 +52,9 @@ use crate::engine::{
 use directory::Directory;
 use layout::Layout;
 use link::Link;
+use read::Reader;
+use scan::Scanner;
+use write::{Writer, WriterConfig};
 
 /// The engine on an etcd cluster.
 #[derive(Debug)]
@@ -47,6 +63,9 @@ pub struct EtcdEngine {
     link: Arc<Link>,
     layout: Layout,
     directory: Arc<Directory>,
+    reader: Reader,
+    scanner: Scanner,
+    writer: Writer,
 }
 
 impl EtcdEngine {
@@ -58,8 +77,30 @@ impl EtcdEngine {
     pub async fn open(config: EtcdConfig) -> Result<Self, EtcdError> {
         let link = Arc::new(Link::open(&config).await?);
         let layout = Layout::new(&config.prefix);
-        let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone()));
-        Ok(Self { config, link, layout, directory })
+        let directory =
+            Arc::new(Directory::new(Arc::clone(&link), layout.clone(), config.max_tables));
+        let reader = Reader::start(&link, &layout, &directory, &config.clock);
+        let scanner = Scanner {
+            link: Arc::clone(&link),
+            layout: layout.clone(),
+            directory: Arc::clone(&directory),
+            clock: Arc::clone(&config.clock),
+        };
+        let writer = WriterConfig {
+            front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
+            timeout: config.timeout,
+            max_value_bytes: config.max_value_bytes,
+            max_tables: config.max_tables,
+            clock: Arc::clone(&config.clock),
+        };
+        let writer =
+            Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
+        Ok(Self { config, link, layout, directory, reader, scanner, writer })
+    }
+
+    /// Who may log in.
+    pub(crate) fn users(&self) -> EtcdUsers {
+        EtcdUsers::new(Arc::clone(&self.link), self.layout.clone())
     }
 }
 
@@ -92,8 +133,7 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        self.reader.read(table, key, freshness).await
     }
 
     fn find_now(
@@ -111,13 +151,12 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Head>, EngineError> {
-        let _ = (table, key, freshness);
-        Err(missing())
+        let found = self.reader.read(table, key, freshness).await?;
+        Ok(found.map(|Record { version, expires_at, .. }| Head { version, expires_at }))
     }
 
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
-        let _ = (table, scan);
-        Err(missing())
+        self.scanner.scan(table, scan).await
     }
 
     async fn changes(
@@ -135,30 +174,27 @@ impl Engine for EtcdEngine {
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
-        let _ = (table, &self.directory, &self.layout, &self.link);
-        writes.iter().map(|_| Err(missing())).collect()
+        self.writer.write(table, writes).await
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.create(table).await
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.drop_table(table).await
     }
 
     async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
-        Err(missing())
+        self.directory.names().await
     }
 
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
-        let _ = table;
-        Err(missing())
+        self.directory.statistics(table).await
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.writer.close().await;
         Ok(())
     }
 }

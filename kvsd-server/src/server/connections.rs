@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::engine::Engine;
 use crate::limits::InForce;
 use crate::metrics::{Metrics, Refusal};
-use crate::session::{self, Ended, Newcomer, Service};
+use crate::session::{self, Ended, Newcomer, Service, most_of};
 use crate::tls;
 
 /// All connections of a server.
@@ -62,11 +62,11 @@ impl Connections {
     ) -> Self {
         let limits = Arc::new(InForce::new(settings.limits));
         let service = Service {
+            most: most_of(&*engine, settings.max_value_bytes),
             audit,
             engine,
             authenticator: settings.authenticator.clone(),
             metrics,
-            max_value_bytes: settings.max_value_bytes,
             max_connections: settings.max_connections,
             max_tables: settings.max_tables,
             limits: Arc::clone(&limits),
@@ -335,7 +335,7 @@ mod tests {
             ..Config::default()
         };
         let settings = config.check().unwrap();
-        let engine = open_engine(&settings, Arc::default()).await.unwrap();
+        let engine = open_engine(&settings, Arc::default()).await.unwrap().engine;
         let metrics = Arc::new(Metrics::default());
         let connections = Connections::new(engine, &settings, Arc::clone(&metrics), Arc::default());
 

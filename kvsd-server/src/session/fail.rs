@@ -19,8 +19,9 @@ pub(super) fn code(error: &EngineError) -> FailCode {
         EngineError::UnknownOutcome { .. } => FailCode::Unknown,
         EngineError::UnknownTable { .. } => FailCode::NoTable,
         EngineError::TooManyTables { .. } => FailCode::TooManyTables,
-        EngineError::Refused { .. } | EngineError::ScanExpired => FailCode::Invalid,
-        EngineError::Unavailable { .. } => FailCode::Busy,
+        EngineError::Refused { .. } => FailCode::Invalid,
+        EngineError::Unavailable { .. } => FailCode::Unavailable,
+        EngineError::ScanExpired => FailCode::ScanExpired,
         EngineError::Closed => FailCode::Closing,
         EngineError::Io { .. } => FailCode::Internal,
     }
@@ -29,7 +30,8 @@ pub(super) fn code(error: &EngineError) -> FailCode {
 /// What a request counts as that is answered with this code.
 pub(super) fn outcome(code: FailCode) -> Outcome {
     match code {
-        FailCode::DiskFull
+        FailCode::Unavailable
+        | FailCode::DiskFull
         | FailCode::ReadOnly
         | FailCode::Corrupt
         | FailCode::Unknown

@@ -30,6 +30,8 @@ use std::time::Duration;
 use kvsd::protocol::BEFORE_AUTHENTICATION;
 use kvsd::protocol::frame::FrameError;
 use kvsd::protocol::v2::part::PartError;
+use kvsd::protocol::v2::{ANSWER_BYTES, MAX_BATCH};
+use kvsd::types::MAX_KEY_BYTES;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, sleep};
 
@@ -40,7 +42,7 @@ use self::leave::Leave;
 use self::opening::Dialect;
 use crate::audit::Audit;
 use crate::auth::Authenticator;
-use crate::engine::Engine;
+use crate::engine::{Engine, Limits};
 use crate::limits::InForce;
 use crate::metrics::{Metrics, Refusal};
 use crate::server::roster::{Eviction, Guest};
@@ -53,8 +55,8 @@ pub(crate) struct Service {
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) authenticator: Authenticator,
     pub(crate) metrics: Arc<Metrics>,
-    /// The largest value taken, in bytes.
-    pub(crate) max_value_bytes: usize,
+    /// What a write may hold, as [`most_of`] says.
+    pub(crate) most: Limits,
     /// How many connections there may be.
     pub(crate) max_connections: usize,
     /// How many tables there may be.
@@ -62,6 +64,22 @@ pub(crate) struct Service {
     pub(crate) limits: Arc<InForce>,
     /// Whether the disk has too little room for writes.
     pub(crate) disk_is_low: Arc<AtomicBool>,
+}
+
+/// What a write may hold on a server that takes values of so many bytes: the least of what the
+/// protocol, the server's settings and its engine allow. A value that fits here fits beside any
+/// key.
+pub(crate) fn most_of(engine: &dyn Engine, max_value_bytes: usize) -> Limits {
+    let own = engine.description().limits;
+    let beside_a_key = own.max_write_bytes.saturating_sub(MAX_KEY_BYTES);
+    let max_value_bytes = max_value_bytes.min(own.max_value_bytes).min(beside_a_key);
+    // So that a watch can tell of all of it in one message.
+    let in_a_message = max_value_bytes.saturating_add(ANSWER_BYTES);
+    Limits {
+        max_batch: own.max_batch.min(MAX_BATCH),
+        max_value_bytes,
+        max_write_bytes: own.max_write_bytes.min(in_a_message),
+    }
 }
 
 /// Where a session's client comes from.

@@ -222,7 +222,7 @@ fn welcome(id: RequestId, service: &Service, out: &mut BytesMut) {
         server: concat!("kvsd-server/", env!("CARGO_PKG_VERSION")),
         engine: engine.name,
         durability: engine.durability,
-        max_value_bytes: service.max_value_bytes as u64,
+        max_value_bytes: service.most.max_value_bytes as u64,
         limits: announced(service),
     };
     welcome.encode(id, out);
@@ -237,8 +237,9 @@ fn announced(service: &Service) -> Vec<(&'static str, u64)> {
         ("max-user-bytes", count(MAX_USER_BYTES)),
         ("max-password-bytes", count(MAX_PASSWORD_BYTES)),
         ("max-key-bytes", count(MAX_KEY_BYTES)),
-        ("max-message-bytes", count(v2::limits(service.max_value_bytes).message_bytes)),
-        ("max-batch", count(v2::MAX_BATCH)),
+        ("max-message-bytes", count(v2::limits(service.most.max_value_bytes).message_bytes)),
+        ("max-batch", count(service.most.max_batch)),
+        ("max-write-bytes", count(service.most.max_write_bytes)),
         ("max-page", count(v2::MAX_PAGE)),
         ("answer-bytes", count(v2::ANSWER_BYTES)),
         ("max-tables", count(service.max_tables)),

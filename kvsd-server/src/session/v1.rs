@@ -38,7 +38,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     // More than its clients take would be a value that they cannot read back.
-    let max_value_bytes = service.max_value_bytes.min(v1::MAX_VALUE_BYTES);
+    let max_value_bytes = service.most.max_value_bytes.min(v1::MAX_VALUE_BYTES);
     input.set_limits(v1::limits(max_value_bytes));
     let mut session = Session {
         service,

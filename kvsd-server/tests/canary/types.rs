@@ -8,8 +8,8 @@ use kvsd::protocol::v1;
 use kvsd::protocol::v2::hello::Credentials;
 use kvsd::protocol::v2::part::{Assembler, Cutter, Sender};
 use kvsd::protocol::v2::{
-    self, Action, Change, Condition, Detail, Hello, Order, Previous, Reply, Request, RequestId,
-    Scan, Select, Watch,
+    self, Action, Change, Condition, Detail, Freshness, Hello, Order, Previous, Reply, Request,
+    RequestId, Scan, Select, Watch,
 };
 use kvsd::{Client, KeyRange};
 use kvsd_server::users::{Grants, Password, StoredHash, UserName, Users};
@@ -24,9 +24,9 @@ pub(crate) fn show(told: &Told) {
     let action = Action::Set { value, expiry };
     for request in [
         set.clone(),
-        Request::Get { table, key },
-        Request::Exists { table, key },
-        Request::Lifetime { table, key },
+        Request::Get { table, key, freshness: Freshness::Latest },
+        Request::Exists { table, key, freshness: Freshness::Latest },
+        Request::Lifetime { table, key, freshness: Freshness::Latest },
         Request::Delete { table, key, condition, previous },
         Request::Increment { table, key, by: 1, condition },
         Request::Expire { table, key, expiry, condition },
@@ -39,6 +39,8 @@ pub(crate) fn show(told: &Told) {
             order: Order::default(),
             detail: Detail::Records,
             limit: None,
+            freshness: Freshness::Latest,
+            at: None,
         }),
         Request::Watch(Watch { table, since: None, wait_millis: 0, select: Select::Key(key) }),
         Request::Watch(Watch { table, since: None, wait_millis: 0, select: Select::Prefix(key) }),

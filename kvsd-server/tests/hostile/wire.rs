@@ -8,7 +8,7 @@ use std::net::{Shutdown, TcpStream};
 use bytes::{Buf, BytesMut};
 use kvsd::protocol::frame::{Decoder, FrameLimits};
 use kvsd::protocol::v2::hello::Credentials;
-use kvsd::protocol::v2::{Condition, Hello, Previous, Reply, Request, RequestId};
+use kvsd::protocol::v2::{Condition, Freshness, Hello, Previous, Reply, Request, RequestId};
 
 /// Limits for what the server says: it is trusted here.
 const ANY: FrameLimits = FrameLimits { message_bytes: 1 << 30, frames: 1 << 20, line_bytes: 1024 };
@@ -127,7 +127,7 @@ pub(crate) fn message(id: u64, request: &Request<'_>) -> BytesMut {
 }
 
 pub(crate) fn get<'a>(table: &'a str, key: &'a [u8]) -> Request<'a> {
-    Request::Get { table, key }
+    Request::Get { table, key, freshness: Freshness::Latest }
 }
 
 pub(crate) fn set<'a>(table: &'a str, key: &'a [u8], value: &'a [u8]) -> Request<'a> {

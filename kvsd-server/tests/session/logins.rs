@@ -207,7 +207,7 @@ async fn say_hello(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), user: &st
     let (user_bytes, bytes) = (user.len(), password.len());
     let hello =
         format!("*6\r\n#H:0\r\n:2\r\n:2\r\n${user_bytes}\r\n{user}\r\n${bytes}\r\n{password}\r\n");
-    ask(stream, hello.as_bytes(), b"*47\r\n#h:0\r\n:2\r\n").await;
+    ask(stream, hello.as_bytes(), b"*49\r\n#h:0\r\n:2\r\n").await;
 }
 
 /// What is to happen, on the busiest machine.

@@ -5,8 +5,8 @@ use std::ops::Bound;
 use bytes::{Buf, BytesMut};
 use kvsd::protocol::frame::{Decoder, FrameLimits, Message};
 use kvsd::protocol::v2::{
-    Action, Change, Condition, Detail, Expiry, Order, Position, Previous, Reply, Request,
-    RequestId, Scan, Select, Watch,
+    Action, Change, Condition, Detail, Expiry, Freshness, Order, Position, Previous, Reply,
+    Request, RequestId, Scan, Select, Watch,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -110,6 +110,8 @@ const ALL: Scan<'_> = Scan {
     order: Order::Ascending,
     detail: Detail::Keys,
     limit: None,
+    freshness: Freshness::Latest,
+    at: None,
 };
 
 #[tokio::test]
@@ -139,16 +141,16 @@ async fn a_table_is_made_filled_read_measured_and_dropped() {
     let hour = kvsd::UnixMillis::new(3_600_000).unwrap();
     let reply = peer
         .ask(&Request::Pipeline(vec![
-            Request::Get { table: "t", key: b"c" },
+            Request::Get { table: "t", key: b"c", freshness: Freshness::Latest },
             Request::Increment { table: "t", key: b"n", by: 1, condition: Condition::Any },
-            Request::Get { table: "t", key: b"n" },
+            Request::Get { table: "t", key: b"n", freshness: Freshness::Latest },
             Request::Expire {
                 table: "t",
                 key: b"a",
                 expiry: Some(Expiry::After(hour)),
                 condition: Condition::Present,
             },
-            Request::Lifetime { table: "t", key: b"a" },
+            Request::Lifetime { table: "t", key: b"a", freshness: Freshness::Latest },
         ]))
         .await;
     for part in ["Value(None)", "value: 42 }", "2 byte value", "before: Present", "Left { millis: "]

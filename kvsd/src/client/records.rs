@@ -47,7 +47,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn get<T: Value>(&self, key: impl AsRef<[u8]>) -> Get<'_, T> {
-        Get { call: self.call("get", key.as_ref(), |key| Draft::Get { key }), value: PhantomData }
+        Get { call: self.call("get", key.as_ref(), Draft::get), value: PhantomData }
     }
 
     /// Reads the record at `key` as it is stored: `None` if there is none. Types that borrow are
@@ -73,7 +73,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn get_bytes(&self, key: impl AsRef<[u8]>) -> GetBytes<'_> {
-        GetBytes { call: self.call("get", key.as_ref(), |key| Draft::Get { key }) }
+        GetBytes { call: self.call("get", key.as_ref(), Draft::get) }
     }
 
     /// Whether there is a record at `key`.
@@ -97,7 +97,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn exists(&self, key: impl AsRef<[u8]>) -> Exists<'_> {
-        Exists { call: self.call("exists", key.as_ref(), |key| Draft::Exists { key }) }
+        Exists { call: self.call("exists", key.as_ref(), Draft::exists) }
     }
 
     /// How long the record at `key` still has, by the server's clock.
@@ -126,7 +126,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn ttl(&self, key: impl AsRef<[u8]>) -> GetTtl<'_> {
-        GetTtl { call: self.call("ttl", key.as_ref(), |key| Draft::Lifetime { key }) }
+        GetTtl { call: self.call("ttl", key.as_ref(), Draft::lifetime) }
     }
 
     /// Stores `value` at `key`; resolves with the write's version. [`Set`] has its conditions and

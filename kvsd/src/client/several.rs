@@ -49,7 +49,7 @@ impl Client {
         keys: impl IntoIterator<Item = impl AsRef<[u8]>>,
     ) -> GetMany<'_, T> {
         let mut room = Keys::default();
-        let drafts = keys.into_iter().map(|key| Ok(Draft::Get { key: room.key(key.as_ref())? }));
+        let drafts = keys.into_iter().map(|key| room.key(key.as_ref()).map(Draft::get));
         GetMany { call: Convoy::new(self, "get_many", items("get", drafts)), value: PhantomData }
     }
 

@@ -172,7 +172,7 @@ impl Client {
     /// # Ok(()) }
     /// ```
     pub fn fetch<T: Keyed + Value>(&self, key: Key<T>) -> Get<'_, T> {
-        let draft = argument::owned_key(key.into_bytes()).map(|key| Draft::Get { key });
+        let draft = argument::owned_key(key.into_bytes()).map(Draft::get);
         Get { call: self.call_in::<T>("fetch", draft), value: PhantomData }
     }
 
@@ -346,7 +346,7 @@ fn renewal<T: Keyed>(key: Key<T>) -> Result<Draft, Error> {
     let key = argument::owned_key(key.into_bytes())?;
     let expiry = T::TTL.map(argument::ttl).transpose()?;
     let end = Draft::Expire { key: key.clone(), expiry, condition: Condition::Any };
-    let drafts = [("expire", end), ("get", Draft::Get { key })];
+    let drafts = [("expire", end), ("get", Draft::get(key))];
     let items = drafts.map(|(name, draft)| Item { name, table: None, draft });
     Ok(Draft::Pipeline { range: 0..items.len(), items: items.into() })
 }

@@ -34,6 +34,8 @@ pub(crate) enum Answer {
     /// At least one answer.
     Pipeline(Vec<Answer>),
     Page {
+        /// The moment at which it stands, if the server can show the next one as of the same.
+        at: Option<Version>,
         /// Behind which key the next page goes on.
         next: Option<Bytes>,
         records: Vec<RecordAt>,
@@ -123,7 +125,8 @@ impl Answer {
                     value: record.value.map(|value| keeper.keep(value)),
                     expires_at: record.expires_at,
                 };
-                Answer::Page { next, records: page.records.iter().map(keep).collect() }
+                let records = page.records.iter().map(keep).collect();
+                Answer::Page { at: page.at, next, records }
             }
             Reply::News(news) => {
                 let keep = |change: &NewsChange<'_>| RecordAt {

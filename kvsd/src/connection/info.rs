@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::Welcome;
 
 /// What a server said of itself when a connection to it was opened.
@@ -32,8 +33,35 @@ pub struct ServerInfo {
     /// The largest value that it takes, in bytes.
     pub max_value_bytes: usize,
     /// What else it limits, by the names of its [welcome](crate::protocol::v2): sizes in bytes,
-    /// times in milliseconds where the name ends in `-ms`. Empty for a server that does not tell.
+    /// times in milliseconds where the name ends in `-ms`. Of a batch, `max-batch` bounds the
+    /// changes and `max-write-bytes` the bytes of its keys and values. Empty for a server that does
+    /// not tell.
     pub limits: BTreeMap<String, u64>,
+}
+
+impl ServerInfo {
+    /// Refuses a batch of so many changes, with so many bytes of keys and values, that is larger
+    /// than the server takes.
+    pub(super) fn check_batch(&self, changes: usize, bytes: usize) -> Result<(), Error> {
+        let over = |name: &str, number: usize| {
+            let limit = usize::try_from(*self.limits.get(name)?).unwrap_or(usize::MAX);
+            (number > limit).then_some(limit)
+        };
+        let detail = if let Some(limit) = over("max-batch", changes) {
+            format!(
+                "it has {changes} changes, and this server takes at most {limit} in one \
+                 (max-batch): send several"
+            )
+        } else if let Some(limit) = over("max-write-bytes", bytes) {
+            format!(
+                "its keys and values have {bytes} bytes, and this server takes at most {limit} in \
+                 one (max-write-bytes): send several"
+            )
+        } else {
+            return Ok(());
+        };
+        Err(Error::new(ErrorKind::BatchTooLarge, Outcome::NotSent, detail))
+    }
 }
 
 impl From<Welcome<'_>> for ServerInfo {

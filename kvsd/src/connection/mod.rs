@@ -161,9 +161,9 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// The connection has ended, too much waits already, or the value, or the message as a whole,
-    /// is more than this server takes, which may be less than the one for which it was encoded;
-    /// nothing was sent.
+    /// The connection has ended, too much waits already, or the value, the batch or the message as
+    /// a whole is more than this server takes, which may be less than the one for which it was
+    /// encoded; nothing was sent.
     pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
         let bulk = bulk(request);
@@ -173,6 +173,10 @@ impl Connection {
         {
             let detail = format!("the server takes at most {max_value_bytes} bytes");
             return Err(Error::new(ErrorKind::ValueTooLarge, Outcome::NotSent, detail));
+        }
+        if let Request::Batch { changes, .. } = request {
+            let bytes = changes.iter().map(outbox::change_bytes).sum();
+            shared.info.check_batch(changes.len(), bytes)?;
         }
         let mut state = shared.lock();
         match &state.phase {

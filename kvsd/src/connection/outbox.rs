@@ -91,7 +91,8 @@ pub(super) fn bulk(request: &Request<'_>) -> Option<usize> {
     (bytes > MAX_PART_BYTES).then_some(bytes)
 }
 
-fn change_bytes(change: &Change<'_>) -> usize {
+/// The bytes of a change's key and value.
+pub(super) fn change_bytes(change: &Change<'_>) -> usize {
     let value = match change.action {
         Action::Set { value, .. } => value.len(),
         Action::Delete | Action::Increment { .. } | Action::Expire { .. } | Action::Check => 0,

@@ -96,6 +96,9 @@ pub enum ErrorKind {
     Overflow,
     /// The value is larger than the server takes.
     ValueTooLarge,
+    /// The batch has more changes, or more bytes, than the server takes in one; less than the
+    /// protocol allows. Send several: what must happen together has to fit into one.
+    BatchTooLarge,
     /// The value could not be encoded.
     Encode,
     /// The stored bytes are not a value of the type that was asked for.
@@ -117,6 +120,13 @@ pub enum ErrorKind {
     ConnectionLost,
     /// The client was closed.
     Closed,
+    /// The server is there, and cannot reach what keeps its data: a cluster without a quorum, say.
+    /// Nothing was done. An operation is sent again on its own, as far as its deadline and the
+    /// client's budget for that allow; then this is its error, and another attempt may succeed.
+    Unavailable,
+    /// What stood when the scan began is not kept any more. Begin the scan again, or go on behind
+    /// its token at a later moment: [`ScanToken::unpinned`](crate::ScanToken::unpinned).
+    ScanExpired,
     /// A condition of the write does not hold.
     Conflict {
         /// The version of the record that stands there; `None` if there is none.
@@ -283,21 +293,27 @@ impl Error {
             ErrorKind::Connect
             | ErrorKind::Timeout
             | ErrorKind::Overloaded
-            | ErrorKind::ConnectionLost => true,
+            | ErrorKind::ConnectionLost
+            | ErrorKind::Unavailable => true,
             ErrorKind::Server(code) => {
-                matches!(code, FailCode::Busy | FailCode::DiskFull | FailCode::Closing)
+                matches!(
+                    code,
+                    FailCode::Busy | FailCode::Unavailable | FailCode::DiskFull | FailCode::Closing
+                )
             }
             ErrorKind::Config
             | ErrorKind::InvalidArgument
             | ErrorKind::NotAnInteger
             | ErrorKind::Overflow
             | ErrorKind::ValueTooLarge
+            | ErrorKind::BatchTooLarge
             | ErrorKind::Encode
             | ErrorKind::Decode
             | ErrorKind::Tls
             | ErrorKind::Unauthenticated
             | ErrorKind::PermissionDenied
             | ErrorKind::Closed
+            | ErrorKind::ScanExpired
             | ErrorKind::Conflict { .. }
             | ErrorKind::Protocol => false,
         };
@@ -468,6 +484,7 @@ impl fmt::Display for ErrorKind {
             ErrorKind::NotAnInteger => "the stored value is not an integer",
             ErrorKind::Overflow => "the integer would leave the range of 64 bits",
             ErrorKind::ValueTooLarge => "the value is too large",
+            ErrorKind::BatchTooLarge => "the batch is too large",
             ErrorKind::Encode => "the value cannot be encoded",
             ErrorKind::Decode => "the stored bytes are not a value of this type",
             ErrorKind::Connect => "cannot reach the server",
@@ -478,6 +495,8 @@ impl fmt::Display for ErrorKind {
             ErrorKind::Overloaded => "too much waits for the server already",
             ErrorKind::ConnectionLost => "the connection was lost",
             ErrorKind::Closed => "the client is closed",
+            ErrorKind::Unavailable => "the server cannot reach what keeps its data",
+            ErrorKind::ScanExpired => "the scan cannot go on at the moment at which it began",
             ErrorKind::Conflict { current: Some(version) } => {
                 return write!(f, "a condition does not hold: the record has version {version}");
             }

@@ -25,7 +25,10 @@ use crate::value::Encode;
 /// Changes to be made together: [`Client::batch`](crate::Client::batch).
 ///
 /// What refines a change acts on the one that was added last. Nothing but the number of changes
-/// and their size is bounded: 1,024, and values that together take no more than one value may.
+/// and their size is bounded: 1,024, and values that together take no more than one value may. A
+/// server may take less, and says so in its [limits](crate::ServerInfo::limits), `max-batch` and
+/// `max-write-bytes`: beyond them is an error of kind [`ErrorKind::BatchTooLarge`] before anything
+/// is sent. No batch is ever split.
 ///
 /// What cannot be asked fails at the first poll, and nothing is sent: a batch that is empty, too
 /// many changes, a key that is none or stands in it twice, a check without a condition, an end for

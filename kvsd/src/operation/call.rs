@@ -104,6 +104,13 @@ impl<'c> Call<'c> {
         self.timeout = timeout;
     }
 
+    /// What stood some time ago will do, if the operation is a read.
+    pub(crate) fn set_stale(&mut self) {
+        if let Some(draft) = self.draft_mut() {
+            draft.set_stale();
+        }
+    }
+
     pub(crate) fn into_owned(self) -> Call<'static> {
         let Self { client, name, table, timeout, deadline, state, observed } = self;
         let client = match client {
@@ -132,6 +139,15 @@ impl<'c> Call<'c> {
     /// Asks for more, within the deadline that the first request had.
     pub(super) fn again(&mut self, draft: Draft) {
         self.state = State::New(Ok(draft));
+    }
+
+    /// How long to wait before what the server could not do now is asked again; `None` if it must
+    /// not be.
+    pub(super) fn pause(&self, retries: &mut Retries) -> Option<Duration> {
+        let pool = self.client().pool();
+        let pause = retries.pause(Cause::Busy, pool.budget(), self.deadline?)?;
+        observe::sent_again(pool.address(), self.name);
+        Some(pause)
     }
 
     /// When the operation must be over; `None` before the first poll.
@@ -302,7 +318,7 @@ fn worth_resending(result: &Result<Answer, Error>) -> Option<Cause> {
         Err(error) if !is_worth_resending(error) => None,
         Err(error) if error.outcome() == Outcome::NotSent => Some(Cause::Unsent),
         Err(_) => Some(Cause::Lost),
-        Ok(Answer::Fail { code: FailCode::Busy, .. }) => Some(Cause::Busy),
+        Ok(Answer::Fail { code: FailCode::Busy | FailCode::Unavailable, .. }) => Some(Cause::Busy),
         Ok(_) => None,
     }
 }
@@ -327,6 +343,8 @@ pub(crate) fn refused(answer: Answer) -> Error {
                 FailCode::NotAnInteger => ErrorKind::NotAnInteger,
                 FailCode::Overflow => ErrorKind::Overflow,
                 FailCode::Denied => ErrorKind::PermissionDenied,
+                FailCode::Unavailable => ErrorKind::Unavailable,
+                FailCode::ScanExpired => ErrorKind::ScanExpired,
                 code => ErrorKind::Server(code),
             };
             Error::new(kind, outcome, message)

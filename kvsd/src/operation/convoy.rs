@@ -5,10 +5,14 @@
 //! read: [`super::many`].
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
 
 use super::call::refused;
 use super::{Call, Draft, Item};
@@ -16,6 +20,7 @@ use crate::client::Client;
 use crate::connection::answer::Answer;
 use crate::connection::verb::{Effect, Verb};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::pool::budget::Retries;
 use crate::protocol::v2::{ANSWER_BYTES, Expiry, FailCode, MAX_BATCH};
 
 /// Requests on their way, and the answers so far.
@@ -24,6 +29,7 @@ pub(crate) struct Convoy<'c> {
     items: Arc<[Item]>,
     answers: Vec<Answer>,
     stage: Stage,
+    retries: Retries,
 }
 
 enum Stage {
@@ -31,6 +37,8 @@ enum Stage {
     New(Result<(), Error>),
     /// A message with these requests is on its way.
     Asked(Range<usize>),
+    /// Before those are asked again that the server could not carry out now.
+    Pausing(Pin<Box<Sleep>>),
     Done,
 }
 
@@ -60,11 +68,19 @@ impl<'c> Convoy<'c> {
         };
         // What the call asks is said with each message.
         let call = Call::new(client, name, Ok(Draft::Ping));
-        Self { call, items: items.into(), answers: Vec::new(), stage: Stage::New(sound) }
+        let (answers, stage, retries) = (Vec::new(), Stage::New(sound), Retries::default());
+        Self { call, items: items.into(), answers, stage, retries }
     }
 
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
         self.call.set_timeout(timeout);
+    }
+
+    /// What stood some time ago will do for the reads, unless a message with them is on its way.
+    pub(crate) fn set_stale(&mut self) {
+        if let Some(items) = Arc::get_mut(&mut self.items) {
+            items.iter_mut().for_each(|item| item.draft.set_stale());
+        }
     }
 
     /// Ends what the requests set at another time, unless a message with them is on its way.
@@ -79,8 +95,8 @@ impl<'c> Convoy<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Convoy<'static> {
-        let Self { call, items, answers, stage } = self;
-        Convoy { call: call.into_owned(), items, answers, stage }
+        let Self { call, items, answers, stage, retries } = self;
+        Convoy { call: call.into_owned(), items, answers, stage, retries }
     }
 
     /// As [`Call::finish`].
@@ -140,9 +156,20 @@ impl<'c> Convoy<'c> {
                         Ok(answer) => Err(refused(answer)),
                         Err(error) => Err(error),
                     };
-                    if let Err(error) = taken {
-                        return Poll::Ready(Ok(self.arrive(Some(Failure { error, message }))));
+                    match taken {
+                        Err(error) => {
+                            return Poll::Ready(Ok(self.arrive(Some(Failure { error, message }))));
+                        }
+                        Ok(Some(pause)) => {
+                            self.stage = Stage::Pausing(Box::pin(sleep(pause)));
+                            continue;
+                        }
+                        Ok(None) => {}
                     }
+                }
+                Stage::Pausing(pause) => {
+                    ready!(pause.as_mut().poll(context));
+                    self.stage = Stage::Done;
                 }
                 Stage::Done => panic!("an operation was polled after it was ready"),
             }
@@ -161,7 +188,12 @@ impl<'c> Convoy<'c> {
         Arrived { answers: std::mem::take(&mut self.answers), failure }
     }
 
-    fn take(&mut self, message: &Range<usize>, answers: Vec<Answer>) -> Result<(), Error> {
+    /// Takes answers; the first of them, if the others are to be asked for again after a pause.
+    fn take(
+        &mut self,
+        message: &Range<usize>,
+        mut answers: Vec<Answer>,
+    ) -> Result<Option<Duration>, Error> {
         let asked = self.items.get(message.clone()).unwrap_or_default();
         let fit = |(item, answer): (&Item, &Answer)| answer.fits(item.verb());
         if answers.len() > asked.len() || !asked.iter().zip(&answers).all(fit) {
@@ -170,8 +202,15 @@ impl<'c> Convoy<'c> {
             let detail = "the answers of a pipeline are not those to its requests";
             return Err(Error::new(ErrorKind::Protocol, outcome, detail));
         }
+        let undone = undone_from(asked, &answers);
+        let pause = undone.and_then(|_| self.call.pause(&mut self.retries));
+        match (undone, pause) {
+            (Some(first), Some(_)) => answers.truncate(first),
+            (Some(_), None) => {}
+            (None, _) => self.retries = Retries::default(),
+        }
         self.answers.extend(answers);
-        Ok(())
+        Ok(pause)
     }
 }
 
@@ -192,6 +231,17 @@ impl Failure {
         };
         self.error.clone().with_outcome(outcome)
     }
+}
+
+/// From which answer on the server could not carry the requests out now, and nothing has happened
+/// since that asking again would do twice, or in another order.
+fn undone_from(asked: &[Item], answers: &[Answer]) -> Option<usize> {
+    let is_undone =
+        |answer: &Answer| matches!(answer, Answer::Fail { code: FailCode::Unavailable, .. });
+    let first = answers.iter().position(is_undone)?;
+    let mut rest = asked.iter().zip(answers).skip(first);
+    rest.all(|(item, answer)| is_undone(answer) || item.verb().effect() == Effect::Read)
+        .then_some(first)
 }
 
 /// As many of the requests from `start` on as one message takes.

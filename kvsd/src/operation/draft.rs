@@ -9,21 +9,25 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::protocol::v2::{
-    Action, Change, Condition, Detail, Expiry, Order, Position, Previous, Request, Scan, Select,
-    Watch,
+    Action, Change, Condition, Detail, Expiry, Freshness, Order, Position, Previous, Request, Scan,
+    Select, Watch,
 };
+use crate::types::Version;
 
 /// A request that owns its bytes and does not say of which table.
 pub(crate) enum Draft {
     Ping,
     Get {
         key: Bytes,
+        freshness: Freshness,
     },
     Exists {
         key: Bytes,
+        freshness: Freshness,
     },
     Lifetime {
         key: Bytes,
+        freshness: Freshness,
     },
     Set {
         key: Bytes,
@@ -97,6 +101,9 @@ pub(crate) struct ScanDraft {
     pub(crate) order: Order,
     pub(crate) detail: Detail,
     pub(crate) limit: Option<u64>,
+    pub(crate) freshness: Freshness,
+    /// The moment at which the pages before stand.
+    pub(crate) at: Option<Version>,
 }
 
 /// Which changes to tell.
@@ -116,13 +123,25 @@ pub(crate) enum Selection {
 }
 
 impl Draft {
+    pub(crate) fn get(key: Bytes) -> Self {
+        Draft::Get { key, freshness: Freshness::Latest }
+    }
+
+    pub(crate) fn exists(key: Bytes) -> Self {
+        Draft::Exists { key, freshness: Freshness::Latest }
+    }
+
+    pub(crate) fn lifetime(key: Bytes) -> Self {
+        Draft::Lifetime { key, freshness: Freshness::Latest }
+    }
+
     /// The request, of the table with this name.
     pub(crate) fn request<'a>(&'a self, table: &'a str) -> Request<'a> {
         match *self {
             Draft::Ping => Request::Ping,
-            Draft::Get { ref key } => Request::Get { table, key },
-            Draft::Exists { ref key } => Request::Exists { table, key },
-            Draft::Lifetime { ref key } => Request::Lifetime { table, key },
+            Draft::Get { ref key, freshness } => Request::Get { table, key, freshness },
+            Draft::Exists { ref key, freshness } => Request::Exists { table, key, freshness },
+            Draft::Lifetime { ref key, freshness } => Request::Lifetime { table, key, freshness },
             Draft::Set { ref key, ref value, condition, expiry, previous } => {
                 Request::Set { table, key, value, condition, expiry, previous }
             }
@@ -155,9 +174,9 @@ impl Draft {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Draft::Set { key, value, .. } => key.len() + value.len(),
-            Draft::Get { key }
-            | Draft::Exists { key }
-            | Draft::Lifetime { key }
+            Draft::Get { key, .. }
+            | Draft::Exists { key, .. }
+            | Draft::Lifetime { key, .. }
             | Draft::Delete { key, .. }
             | Draft::Increment { key, .. }
             | Draft::Expire { key, .. } => key.len(),
@@ -169,6 +188,16 @@ impl Draft {
     pub(crate) fn set_expiry(&mut self, to: Option<Expiry>) {
         if let Draft::Set { expiry, .. } = self {
             *expiry = to;
+        }
+    }
+
+    /// Reads what is had most cheaply, if it is a read of one record.
+    pub(crate) fn set_stale(&mut self) {
+        if let Draft::Get { freshness, .. }
+        | Draft::Exists { freshness, .. }
+        | Draft::Lifetime { freshness, .. } = self
+        {
+            *freshness = Freshness::Stale;
         }
     }
 
@@ -205,9 +234,9 @@ impl ChangeDraft {
 
 impl ScanDraft {
     fn scan<'a>(&'a self, table: &'a str) -> Scan<'a> {
-        let Self { ref from, ref to, order, detail, limit } = *self;
+        let Self { ref from, ref to, order, detail, limit, freshness, at } = *self;
         let bytes = |bound: &'a Bound<Bytes>| bound.as_ref().map(AsRef::as_ref);
-        Scan { table, from: bytes(from), to: bytes(to), order, detail, limit }
+        Scan { table, from: bytes(from), to: bytes(to), order, detail, limit, freshness, at }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::call::refused;
 use super::read::value;
 use super::write::was_there;
-use super::{Call, in_pipeline, operation};
+use super::{Call, in_pipeline, operation, stale};
 use crate::connection::answer::Answer;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::v2::{self, Condition};
@@ -127,6 +127,7 @@ operation!(GetTtl, Ttl, |answer| match answer {
     answer => Err(refused(answer)),
 });
 in_pipeline!(GetTtl, Ttl);
+stale!(GetTtl);
 
 /// How long a record still has, by the server's clock.
 ///

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use super::convoy::first_refusal;
 use super::read::{Versioned, value, versioned};
 use super::write::{set_version, was_there};
-use super::{Convoy, argument, operation};
+use super::{Convoy, argument, operation, stale};
 use crate::connection::answer::Answer;
 use crate::error::Error;
 use crate::protocol::v2::Expiry;
@@ -38,6 +38,7 @@ pub struct GetMany<'c, T> {
 operation!(GetMany<T: Value>, Vec<Answer> => Vec<Option<T>>, |answers| {
     first_refusal(answers, value)
 });
+stale!(GetMany<T: Value>);
 
 impl<'c, T: Value> GetMany<'c, T> {
     /// Resolves with each record's version and end as well.
@@ -86,6 +87,7 @@ pub struct GetManyVersioned<'c, T> {
 operation!(GetManyVersioned<T: Value>, Vec<Answer> => Vec<Option<Versioned<T>>>, |answers| {
     first_refusal(answers, versioned)
 });
+stale!(GetManyVersioned<T: Value>);
 
 /// Stores many values: [`Client::set_many`](crate::Client::set_many).
 ///

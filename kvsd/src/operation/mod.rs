@@ -127,6 +127,43 @@ macro_rules! operation {
 }
 pub(crate) use operation;
 
+/// Lets a read be content with what stood some time ago.
+macro_rules! stale {
+    ($name:ident $(<$value:ident: $bound:path>)?) => {
+        impl$(<$value: $bound>)? $name<'_ $(, $value)?> {
+            /// What stood some time ago will do: the answer need not be the latest.
+            ///
+            /// Without this, a read sees every write that was answered before it. With it, a server
+            /// on a cluster may answer from whichever member is at hand, which is cheaper, and goes
+            /// on while the cluster cannot agree on anything new. **How old the answer is, is not
+            /// bounded**, and a later read may show what is older. A server that keeps its data
+            /// itself has nothing older, and answers with the latest.
+            ///
+            /// A write on condition of a version that was read so is safe: it is refused if the
+            /// record has changed since.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set("price", 7).await?;
+            /// // On a page that is some moments old when it is looked at anyway.
+            /// assert_eq!(client.get::<u32>("price").stale().await?, Some(7));
+            /// assert!(client.exists("price").stale().await?);
+            /// assert_eq!(client.get_many::<u32>(["price"]).stale().await?, [Some(7)]);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
+            pub fn stale(mut self) -> Self {
+                self.call.set_stale();
+                self
+            }
+        }
+    };
+}
+pub(crate) use stale;
+
 /// Lets an operation on one record take part in a pipeline.
 macro_rules! in_pipeline {
     ($name:ident $(<$value:ident: $bound:path>)?, $output:ty) => {

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use bytes::Bytes;
 
 use super::call::refused;
-use super::{Call, in_pipeline, operation};
+use super::{Call, in_pipeline, operation, stale};
 use crate::connection::answer::{self, Answer};
 use crate::error::{Error, Outcome};
 use crate::types::{UnixMillis, Version};
@@ -33,6 +33,7 @@ pub struct Get<'c, T> {
 
 operation!(Get<T: Value>, Option<T>, value);
 in_pipeline!(Get<T: Value>, Option<T>);
+stale!(Get<T: Value>);
 
 impl<'c, T: Value> Get<'c, T> {
     /// Answers with the record's version and expiry as well.
@@ -76,6 +77,7 @@ pub struct GetVersioned<'c, T> {
 
 operation!(GetVersioned<T: Value>, Option<Versioned<T>>, versioned);
 in_pipeline!(GetVersioned<T: Value>, Option<Versioned<T>>);
+stale!(GetVersioned<T: Value>);
 
 /// A value and the write that made it.
 ///
@@ -129,6 +131,7 @@ operation!(GetBytes, Option<Stored>, |answer| match answer {
     answer => Err(refused(answer)),
 });
 in_pipeline!(GetBytes, Option<Stored>);
+stale!(GetBytes);
 
 /// A record as it is stored, from which a value can be read that borrows from it.
 ///
@@ -288,6 +291,7 @@ pub struct Exists<'c> {
 
 operation!(Exists, bool, flag);
 in_pipeline!(Exists, bool);
+stale!(Exists);
 
 /// Asks whether the server is there: [`Client::ping`](crate::Client::ping).
 ///

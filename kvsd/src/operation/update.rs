@@ -160,7 +160,7 @@ impl<'c, T: Value> Rounds<'c, T> {
     fn new(client: &'c Client, name: &'static str, key: &[u8]) -> Self {
         let key = argument::key(key);
         let kept = key.clone().unwrap_or_default();
-        let call = Call::new(client, name, key.map(|key| Draft::Get { key }));
+        let call = Call::new(client, name, key.map(Draft::get));
         Self { call, key: kept, attempts: DEFAULT_ATTEMPTS, spoiled: 0, step: Step::Reading }
     }
 
@@ -245,7 +245,7 @@ impl<'c, T: Value> Rounds<'c, T> {
     }
 
     fn read_again(&mut self) {
-        self.call.again(Draft::Get { key: self.key.clone() });
+        self.call.again(Draft::get(self.key.clone()));
         self.step = Step::Reading;
     }
 

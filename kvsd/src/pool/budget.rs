@@ -60,7 +60,7 @@ pub(crate) enum Cause {
     Unsent,
     /// Its connection was lost, or the server took its leave.
     Lost,
-    /// The server had no room for it.
+    /// The server had no room for it, or could not reach what keeps its data.
     Busy,
 }
 

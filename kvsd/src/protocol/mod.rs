@@ -34,10 +34,11 @@
 //! ```
 //! use bytes::BytesMut;
 //! use kvsd::protocol::frame::Decoder;
-//! use kvsd::protocol::v2::{self, Request, RequestId};
+//! use kvsd::protocol::v2::{self, Freshness, Request, RequestId};
 //!
 //! let (id, mut wire) = (RequestId::new(7).ok_or("too large")?, BytesMut::new());
-//! let request = Request::Get { table: "default", key: b"hello" };
+//! let freshness = Freshness::Latest;
+//! let request = Request::Get { table: "default", key: b"hello", freshness };
 //! request.encode(id, &mut wire);
 //! assert_eq!(&wire[..], b"*4\r\n#G:7\r\n+default\r\n$5\r\nhello\r\n");
 //!

@@ -18,7 +18,8 @@ use crate::connection::answer::{Answer, RecordAt};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::operation::argument::invalid;
 use crate::operation::{Call, Draft, ScanDraft, refused};
-use crate::protocol::v2::{Detail, MAX_PAGE, Order};
+use crate::protocol::v2::{Detail, Freshness, MAX_PAGE, Order};
+use crate::types::Version;
 
 /// The records of a scan, page by page.
 pub(crate) struct Pages {
@@ -26,6 +27,8 @@ pub(crate) struct Pages {
     pub(crate) settings: Settings,
     /// What is left of the page that is read.
     page: vec::IntoIter<RecordAt>,
+    /// The moment at which it stands, and so all that follow it; `None` if the server does not say.
+    at: Option<Version>,
     next: Next,
     token: ScanToken,
 }
@@ -38,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) page_size: Option<usize>,
     /// How many records are still to be asked for; without it, all of them.
     pub(crate) limit: Option<u64>,
+    pub(crate) freshness: Freshness,
 }
 
 enum Next {
@@ -66,8 +70,12 @@ struct Asked {
     since: Since,
 }
 
-/// Records, and behind which key the page after them goes on.
-type Page = (Option<Bytes>, Vec<RecordAt>);
+/// An answer: records, at which moment they stand, and behind which key the next page goes on.
+struct Page {
+    at: Option<Version>,
+    next: Option<Bytes>,
+    records: Vec<RecordAt>,
+}
 
 /// Since when a page is on its way.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,11 +87,12 @@ enum Since {
 
 impl Pages {
     pub(crate) fn new(client: &Client, range: KeyRange) -> Self {
-        let (order, detail) = (Order::Ascending, Detail::Records);
+        let (order, detail, freshness) = (Order::Ascending, Detail::Records, Freshness::Latest);
         Self {
             source: Source::new(client, "scan"),
-            settings: Settings { range, order, detail, page_size: None, limit: None },
+            settings: Settings { range, order, detail, page_size: None, limit: None, freshness },
             page: Vec::new().into_iter(),
+            at: None,
             next: Next::Begin,
             token: ScanToken::default(),
         }
@@ -107,7 +116,7 @@ impl Pages {
         loop {
             if let Some(mut record) = self.page.next() {
                 record.key = Bytes::copy_from_slice(&record.key);
-                self.token.place = Place::Behind(record.key.clone());
+                self.token.place = Place::Behind { key: record.key.clone(), at: self.at };
                 return Poll::Ready(Some(Ok(record)));
             }
             match &mut self.next {
@@ -124,9 +133,9 @@ impl Pages {
                     return Poll::Ready(None);
                 }
                 Next::Asked(asked) => match ready!(asked.poll(context)) {
-                    Ok((next, records)) => {
+                    Ok(page) => {
                         let draft = asked.draft.clone();
-                        if let Err(error) = self.turn(draft, next, records) {
+                        if let Err(error) = self.turn(draft, page) {
                             self.next = Next::Whole(How::Before);
                             return Poll::Ready(Some(Err(self.source.explain(error))));
                         }
@@ -146,20 +155,23 @@ impl Pages {
 
     /// What comes first: a page, or nothing.
     fn first(&self) -> Result<Next, Error> {
-        let Settings { range, order, detail, page_size, limit } = &self.settings;
+        let Settings { range, order, detail, page_size, limit, freshness } = &self.settings;
         if *page_size == Some(0) {
             return Err(invalid("a page has at least one record"));
         }
         let bounds = match (range.bounds()?, limit, &self.token.place) {
-            (Some(bounds), None | Some(1..), Place::Start | Place::Behind(_)) => bounds,
-            (_, Some(0), Place::Start | Place::Behind(_)) => return Ok(Next::Whole(How::Before)),
+            (Some(bounds), None | Some(1..), Place::Start | Place::Behind { .. }) => bounds,
+            (_, Some(0), Place::Start | Place::Behind { .. }) => {
+                return Ok(Next::Whole(How::Before));
+            }
             _ => return Ok(Next::Whole(How::AtEnd)),
         };
         let (from, to) = bounds;
-        let (order, detail) = (*order, *detail);
-        let mut draft = ScanDraft { from, to, order, detail, limit: None };
-        if let Place::Behind(key) = &self.token.place {
+        let (order, detail, freshness) = (*order, *detail, *freshness);
+        let mut draft = ScanDraft { from, to, order, detail, limit: None, freshness, at: None };
+        if let Place::Behind { key, at } = &self.token.place {
             go_behind(&mut draft, key);
+            draft.at = *at;
         }
         draft.limit = self.page_limit();
         Ok(self.ask(draft, Since::Needed))
@@ -180,9 +192,13 @@ impl Pages {
     fn turn(
         &mut self,
         mut draft: ScanDraft,
-        next: Option<Bytes>,
-        mut records: Vec<RecordAt>,
+        Page { at, next, mut records }: Page,
     ) -> Result<(), Error> {
+        if draft.at.is_some() && at != draft.at {
+            let detail = "the page does not stand where the scan does";
+            return Err(Error::new(ErrorKind::Protocol, Outcome::Refused, detail));
+        }
+        (self.at, draft.at) = (at, at);
         if let Some(limit) = &mut self.settings.limit {
             records.truncate(usize::try_from(*limit).unwrap_or(usize::MAX));
             *limit -= records.len() as u64;
@@ -224,7 +240,7 @@ impl Asked {
             None => ready!(self.call.poll(context)),
         };
         let page = answer.and_then(|answer| match answer {
-            Answer::Page { next, records } => Ok((next, records)),
+            Answer::Page { at, next, records } => Ok(Page { at, next, records }),
             other => Err(refused(other)),
         });
         Poll::Ready(self.call.finish(page))

@@ -11,15 +11,21 @@ use super::pages::Pages;
 use super::{Entry, ScanToken, Source, Stream};
 use crate::connection::answer::RecordAt;
 use crate::error::Error;
-use crate::protocol::v2::{Detail, Order};
+use crate::protocol::v2::{Detail, Freshness, Order};
 use crate::value::Value;
 
 /// The records of a range of keys: [`Client::scan`](crate::Client::scan).
 ///
-/// **Each page is what stands at one moment**, the pages are read one after the other: a key that
-/// does not change meanwhile comes exactly once, one that is written meanwhile comes as it was or
-/// as it is, one that is made or removed may come or not. A table that does not exist has no
-/// records.
+/// **Each page is what stands at one moment.** On a server that can read at a moment again (its
+/// engine is a cluster of etcd), so is the whole scan, from its first page to its last. Elsewhere
+/// the pages are read one after the other, each as of its own: a key that does not change meanwhile
+/// comes exactly once, one that is written meanwhile comes as it was or as it is, one that is made
+/// or removed may come or not. A table that does not exist has no records.
+///
+/// What stood at a moment is not kept for ever, for an hour if nothing else is set. A scan that
+/// takes longer ends with an error of kind
+/// [`ErrorKind::ScanExpired`](crate::ErrorKind::ScanExpired): begin it again, or go on behind
+/// [`ScanToken::unpinned`] at a later moment.
 ///
 /// A value that is no `T` is an error of kind [`ErrorKind::Decode`](crate::ErrorKind::Decode) that
 /// tells its [key](Error::key), and **the scan goes on**. Any other error is the last item: what
@@ -131,8 +137,30 @@ macro_rules! scan {
                 self
             }
 
+            /// What stood some time ago will do: the scan need not see the latest writes. It
+            /// stands at one moment all the same, where others do.
+            ///
+            /// As [`Get::stale`](crate::operation::read::Get::stale): how old it is, is not
+            /// bounded, and a server that keeps its data itself shows the latest.
+            ///
+            /// ```
+            /// # #[tokio::main(flavor = "current_thread")]
+            /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+            /// # let server = kvsd_server::Embedded::temporary().await?;
+            /// # let client = server.client().await?;
+            /// client.set("a", 1).await?;
+            /// let mut records = client.scan::<u8>(..).stale();
+            /// assert_eq!(records.next().await.ok_or("no record")??.value, 1);
+            /// # server.close().await?;
+            /// # Ok(()) }
+            /// ```
+            pub fn stale(mut self) -> Self {
+                self.pages.settings.freshness = Freshness::Stale;
+                self
+            }
+
             /// Goes on behind the last item of another scan of the same range in the same
-            /// direction.
+            /// direction, at the moment at which that one stands, if it stands at one.
             ///
             /// ```
             /// # #[tokio::main(flavor = "current_thread")]

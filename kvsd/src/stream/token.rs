@@ -15,6 +15,9 @@ use crate::types::{Version, check_key};
 ///
 /// As text it holds that record's key, in hexadecimal: treat it as you treat the key.
 ///
+/// Of a scan that stands at one moment it holds that moment too, and a scan behind it stands there
+/// as well: [`ScanToken::unpinned`] lets it go.
+///
 /// ```
 /// use kvsd::ScanToken;
 ///
@@ -34,8 +37,36 @@ pub struct ScanToken {
 pub(super) enum Place {
     #[default]
     Start,
-    Behind(Bytes),
+    Behind {
+        key: Bytes,
+        /// The moment at which the scan stands, if it stands at one.
+        at: Option<Version>,
+    },
     End,
+}
+
+impl ScanToken {
+    /// The same place at no moment in particular: a scan behind it shows what stands there when it
+    /// begins, as of a moment of its own.
+    ///
+    /// For a token that was kept longer than the server keeps what stood then, with which a scan
+    /// fails with [`ErrorKind::ScanExpired`](crate::ErrorKind::ScanExpired).
+    ///
+    /// ```
+    /// use kvsd::ScanToken;
+    ///
+    /// let token: ScanToken = "behind-7573657273-at-42".parse()?;
+    /// assert_eq!(token.unpinned().to_string(), "behind-7573657273");
+    /// # Ok::<(), kvsd::stream::TokenError>(())
+    /// ```
+    #[must_use]
+    pub fn unpinned(self) -> Self {
+        let place = match self.place {
+            Place::Behind { key, at: _ } => Place::Behind { key, at: None },
+            place @ (Place::Start | Place::End) => place,
+        };
+        Self { place }
+    }
 }
 
 /// Behind which change a watch goes on: [`Watch::token`](super::Watch::token).
@@ -95,9 +126,10 @@ impl fmt::Display for ScanToken {
         match &self.place {
             Place::Start => f.write_str("start"),
             Place::End => f.write_str("end"),
-            Place::Behind(key) => {
+            Place::Behind { key, at } => {
                 f.write_str("behind-")?;
-                key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+                at.map_or(Ok(()), |at| write!(f, "-at-{at}"))
             }
         }
     }
@@ -110,10 +142,21 @@ impl FromStr for ScanToken {
         let place = match text {
             "start" => Some(Place::Start),
             "end" => Some(Place::End),
-            _ => text.strip_prefix("behind-").and_then(unhex).map(Place::Behind),
+            _ => text.strip_prefix("behind-").and_then(parse_behind),
         };
         place.map(|place| Self { place }).ok_or(TokenError { what: "scan" })
     }
+}
+
+/// A key, and perhaps the moment at which its scan stands.
+fn parse_behind(text: &str) -> Option<Place> {
+    let Some((key, at)) = text.split_once("-at-") else {
+        return Some(Place::Behind { key: unhex(text)?, at: None });
+    };
+    let version = Version::new(at.parse().ok()?)?;
+    // No other text for the same token: no sign, no leading zero.
+    (version.to_string() == at).then_some(())?;
+    Some(Place::Behind { key: unhex(key)?, at: Some(version) })
 }
 
 /// A key, from two digits for each byte.
@@ -180,7 +223,12 @@ impl fmt::Debug for ScanToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
             Place::Start => f.write_str("ScanToken(start)"),
-            Place::Behind(key) => write!(f, "ScanToken(behind a {} byte key)", key.len()),
+            Place::Behind { key, at: None } => {
+                write!(f, "ScanToken(behind a {} byte key)", key.len())
+            }
+            Place::Behind { key, at: Some(at) } => {
+                write!(f, "ScanToken(behind a {} byte key, at {at})", key.len())
+            }
             Place::End => f.write_str("ScanToken(end)"),
         }
     }
@@ -198,7 +246,8 @@ mod tests {
 
     #[test]
     fn tokens_read_back_from_their_text_and_nothing_else_does() {
-        let scans = [Place::Start, Place::End, Place::Behind(b"a\x00\xFF"[..].into())];
+        let behind = |at| Place::Behind { key: b"a\x00\xFF"[..].into(), at };
+        let scans = [Place::Start, Place::End, behind(None), behind(Version::new(Version::MAX))];
         for token in scans.map(|place| ScanToken { place }) {
             assert_eq!(token.to_string().parse(), Ok(token));
         }
@@ -212,7 +261,22 @@ mod tests {
             assert_eq!(token.to_string().parse(), Ok(token));
         }
         let key = "61".repeat(1025);
-        for text in ["", "begin", "behind-", "behind-6", "behind-6G", &format!("behind-{key}")] {
+        for text in [
+            "",
+            "begin",
+            "behind-",
+            "behind-6",
+            "behind-6G",
+            "behind-61-at-",
+            "behind-61-at-0",
+            "behind-61-at-07",
+            "behind-61-at-+7",
+            "behind-61-at-7-at-7",
+            "behind--at-7",
+            "behind-61-at-9223372036854775808",
+            "start-at-7",
+            &format!("behind-{key}"),
+        ] {
             assert!(text.parse::<ScanToken>().is_err(), "{text}");
         }
         for text in [
@@ -233,7 +297,9 @@ mod tests {
 
     #[test]
     fn a_tokens_debug_form_never_shows_the_key() {
-        let token = ScanToken { place: Place::Behind("canary".into()) };
-        assert_eq!(format!("{token:?}"), "ScanToken(behind a 6 byte key)");
+        let token = |at| ScanToken { place: Place::Behind { key: "canary".into(), at } };
+        assert_eq!(format!("{:?}", token(None)), "ScanToken(behind a 6 byte key)");
+        let shown = format!("{:?}", token(Version::new(7)));
+        assert_eq!(shown, "ScanToken(behind a 6 byte key, at 7)");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use kvsd::protocol::v2::{FailCode, Reply};
-use kvsd::{ErrorKind, Outcome};
+use kvsd::protocol::v2::{Changed, FailCode, Lifetime, Reply};
+use kvsd::{ErrorKind, Outcome, Version};
 use tokio::time::Instant;
 
 use crate::support::{self, MAX_VALUE_BYTES, connected, poll_once, record, written};
@@ -266,4 +266,123 @@ async fn a_busy_server_gets_a_tenth_more_work_and_not_many_times_as_much() {
         () = play => unreachable!("the client goes on"),
     }
     assert!((1100..=1201).contains(&asked), "1000 operations were {asked} requests");
+}
+
+const UNAVAILABLE: Reply<'static> =
+    Reply::Fail { code: FailCode::Unavailable, message: "no member answers" };
+
+#[tokio::test(start_paused = true)]
+async fn a_server_whose_store_is_away_is_asked_again_within_the_deadline_and_then_named() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        for _ in 0..4 {
+            let asked = session.request().await.unwrap();
+            session.reply(asked.id, UNAVAILABLE).await;
+        }
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, written()).await;
+        session
+    };
+    let (set, mut session) = tokio::join!(client.set("k", "v"), play);
+    set.unwrap();
+    let play = async {
+        while let Some(request) = session.request().await {
+            session.reply(request.id, UNAVAILABLE).await;
+        }
+    };
+    let error = tokio::select! {
+        result = client.set("k", "v").timeout(Duration::from_secs(2)) => result.unwrap_err(),
+        () = play => unreachable!("the client goes on"),
+    };
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::Refused));
+    assert!(error.is_retryable());
+    assert!(error.to_string().contains("no member answers"), "{error}");
+}
+
+#[tokio::test]
+async fn a_read_is_stale_if_it_says_so_and_the_latest_otherwise() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        let mut told = Vec::new();
+        for _ in 0..12 {
+            let asked = session.request().await.unwrap();
+            let record = || Reply::Value(None);
+            let reply = match &*asked.what {
+                "get" => record(),
+                "exists" => Reply::Flag(false),
+                "lifetime" => Reply::Lifetime(Lifetime::Absent),
+                "pipeline" => Reply::Pipeline(vec![record(); asked.requests]),
+                other => panic!("{other}"),
+            };
+            session.reply(asked.id, reply).await;
+            told.push(asked.shown);
+        }
+        told
+    };
+    let calls = async {
+        client.get::<u8>("k").stale().await.unwrap();
+        client.get::<u8>("k").stale().versioned().await.unwrap();
+        client.get::<u8>("k").versioned().stale().await.unwrap();
+        client.get_bytes("k").stale().await.unwrap();
+        client.exists("k").stale().await.unwrap();
+        client.ttl("k").stale().await.unwrap();
+        client.get_many::<u8>(["k"]).stale().await.unwrap();
+        client.get_many::<u8>(["k"]).stale().versioned().await.unwrap();
+        client.get::<u8>("k").await.unwrap();
+        client.exists("k").await.unwrap();
+        client.ttl("k").await.unwrap();
+        client.get_many::<u8>(["k"]).await.unwrap();
+    };
+    let ((), told) = tokio::join!(calls, play);
+    for (place, shown) in told.iter().enumerate() {
+        let (is_stale, is_latest) = (shown.contains("Stale"), shown.contains("Latest"));
+        assert_eq!((is_stale, is_latest), (place < 8, place >= 8), "{place}: {shown}");
+    }
+    let mut pipeline = client.pipeline();
+    let _ = pipeline.add(client.get::<u8>("k").stale());
+    let _ = pipeline.get::<u8>("k");
+    let play = async {
+        let asked = session.request().await.unwrap();
+        session
+            .reply(asked.id, Reply::Pipeline(vec![Reply::Value(None), Reply::Value(None)]))
+            .await;
+        asked.shown
+    };
+    let (answers, shown) = tokio::join!(pipeline, play);
+    answers.unwrap();
+    assert_eq!(shown.matches("Stale").count(), 1, "{shown}");
+    assert_eq!(shown.matches("Latest").count(), 1, "{shown}");
+}
+
+#[tokio::test]
+async fn a_batch_beyond_what_the_server_announced_is_refused_here_and_never_sent() {
+    let (builder, mut server) = support::builder();
+    let play = async {
+        let mut session = server.arrival().await;
+        session.welcome_within(1024, &[("max-batch", 3), ("max-write-bytes", 1000)]).await;
+        session
+    };
+    let (client, mut session) = tokio::join!(builder.connect(), play);
+    let client = client.unwrap();
+    let batch = |keys: &[&str], bytes| {
+        keys.iter().fold(client.batch(), |batch, key| batch.set(key, vec![0; bytes]))
+    };
+    for (large, told) in [
+        (batch(&["a", "b", "c", "d"], 1), "4 changes, and this server takes at most 3 in one"),
+        (batch(&["a", "b"], 500), "1002 bytes, and this server takes at most 1000 in one"),
+    ] {
+        let error = large.await.unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::BatchTooLarge, Outcome::NotSent));
+        assert!(!error.is_retryable());
+        let shown = error.to_string();
+        assert!(shown.contains(told) && shown.contains("send several"), "{shown}");
+    }
+    let play = async {
+        let asked = session.request().await.unwrap();
+        assert_eq!(asked.what, "batch", "the first that was sent");
+        let changed = vec![Changed { existed: false, counter: None }; 3];
+        session.reply(asked.id, Reply::Batch { version: Version::new(1), changed }).await;
+    };
+    let (fits, ()) = tokio::join!(batch(&["a", "b", "c"], 300), play);
+    fits.unwrap();
 }

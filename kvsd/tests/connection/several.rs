@@ -91,6 +91,62 @@ async fn when_some_of_the_writes_happened_the_error_says_so_and_from_where_on() 
     assert_nothing_more(client, session).await;
 }
 
+fn unavailable() -> Reply<'static> {
+    Reply::Fail { code: FailCode::Unavailable, message: "no member answers" }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_store_that_was_away_has_left_undone_is_asked_again_in_order() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        let replies = vec![record(b"0"), unavailable(), record(b"2"), unavailable()];
+        answer_pipeline(&mut session, 4, replies).await;
+        answer_pipeline(&mut session, 3, vec![unavailable(), unavailable(), unavailable()]).await;
+        answer_pipeline(&mut session, 3, vec![record(b"1"), record(b"2"), record(b"3")]).await;
+    };
+    let (values, ()) = tokio::join!(client.get_many::<u8>(["a", "b", "c", "d"]), play);
+    assert_eq!(values.unwrap(), [Some(0), Some(1), Some(2), Some(3)]);
+
+    let play = async {
+        answer_pipeline(&mut session, 3, vec![written(), unavailable(), unavailable()]).await;
+        answer_pipeline(&mut session, 2, vec![written(), written()]).await;
+    };
+    let (set, ()) = tokio::join!(client.set_many([("a", 1), ("b", 2), ("c", 3)]), play);
+    assert_eq!(set.unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_behind_one_that_was_left_undone_is_never_overtaken_by_it() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        answer_pipeline(&mut session, 3, vec![unavailable(), written(), unavailable()]).await;
+        session
+    };
+    let (set, session) = tokio::join!(client.set_many([("a", 1), ("b", 2), ("c", 3)]), play);
+    let error = set.unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::Partly));
+    assert_eq!(error.place(), Some(0));
+    assert_nothing_more(client, session).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_keys_of_a_store_that_stays_away_end_at_their_deadline_and_say_why() {
+    let (client, _server, mut session) = connected().await;
+    let play = async {
+        while let Some(asked) = session.request().await {
+            session.reply(asked.id, Reply::Pipeline(vec![unavailable(); asked.requests])).await;
+        }
+    };
+    let timeout = Duration::from_secs(3);
+    let start = Instant::now();
+    let error = tokio::select! {
+        result = client.get_many::<u8>(["a", "b"]).timeout(timeout) => result.unwrap_err(),
+        () = play => unreachable!("the client goes on"),
+    };
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Unavailable, Outcome::Refused));
+    assert!(error.is_retryable() && start.elapsed() <= timeout, "{:?}", start.elapsed());
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_refused_write_among_many_is_named_and_the_others_are_not_denied() {
     let (client, _server, mut session) = connected().await;

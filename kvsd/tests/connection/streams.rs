@@ -20,7 +20,15 @@ fn page<'a>(keys: &[&'a str], next: Option<&'a str>) -> Reply<'a> {
         value: Some(key.as_bytes()),
         expires_at: None,
     });
-    Reply::Page(Page { next: next.map(str::as_bytes), records: records.collect() })
+    Reply::Page(Page { at: None, next: next.map(str::as_bytes), records: records.collect() })
+}
+
+/// The same, of a server that says at which moment it stands.
+fn standing<'a>(at: u64, keys: &[&'a str], next: Option<&'a str>) -> Reply<'a> {
+    match page(keys, next) {
+        Reply::Page(page) => Reply::Page(Page { at: Some(version(at)), ..page }),
+        other => other,
+    }
 }
 
 fn position(version: u64) -> Position {
@@ -123,6 +131,72 @@ async fn a_page_that_came_to_nothing_ahead_of_its_time_is_asked_for_again_and_th
         session.reply(asked.id, page(&["k2"], None)).await;
     });
     assert_eq!(key_of(next), "k2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_and_what_goes_on_behind_its_token_stand_where_the_first_page_does() {
+    let (client, _server, mut session) = connected().await;
+    let mut scan = client.scan::<String>("k").stale();
+    let (first, ()) = tokio::join!(scan.next(), async {
+        let asked = session.request().await.unwrap();
+        assert!(asked.shown.ends_with("Stale, None)"), "{}", asked.shown);
+        session.reply(asked.id, standing(7, &["k1"], Some("k1"))).await;
+    });
+    assert_eq!(key_of(first), "k1");
+    let token = scan.token();
+    assert_eq!(token.to_string(), "behind-6b31-at-7");
+    let asked = session.request().await.unwrap();
+    assert!(asked.shown.ends_with("Stale, Some(Version(7)))"), "{}", asked.shown);
+    session.reply(asked.id, standing(7, &["k2"], None)).await;
+    assert_eq!(key_of(scan.next().await), "k2");
+    assert!(scan.next().await.is_none());
+    for (token, at) in [(token.clone(), Some(version(7))), (token.unpinned(), None)] {
+        let mut rest = client.scan::<String>("k").after(token);
+        let (next, ()) = tokio::join!(rest.next(), async {
+            let asked = session.request().await.unwrap();
+            assert_eq!(asked.key, b"k1");
+            assert!(asked.shown.ends_with(&format!("Latest, {at:?})")), "{}", asked.shown);
+            session.reply(asked.id, standing(at.map_or(9, Version::get), &["k2"], None)).await;
+        });
+        assert_eq!(key_of(next), "k2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_stands_elsewhere_than_the_scan_is_not_shown() {
+    for elsewhere in [standing(8, &["k2"], None), page(&["k2"], None)] {
+        let (client, _server, mut session) = connected().await;
+        let mut scan = client.scan::<String>("k");
+        let (first, ()) = tokio::join!(scan.next(), async {
+            let asked = session.request().await.unwrap();
+            session.reply(asked.id, standing(7, &["k1"], Some("k1"))).await;
+            let asked = session.request().await.unwrap();
+            session.reply(asked.id, elsewhere).await;
+        });
+        assert_eq!(key_of(first), "k1");
+        let error = scan.next().await.unwrap().unwrap_err();
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::Protocol, Outcome::Refused));
+        assert!(scan.next().await.is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_scan_whose_moment_is_not_kept_any_more_ends_with_a_kind_of_its_own() {
+    let (client, _server, mut session) = connected().await;
+    let mut scan = client.scan::<String>("k");
+    let (first, ()) = tokio::join!(scan.next(), async {
+        let asked = session.request().await.unwrap();
+        session.reply(asked.id, standing(7, &["k1"], Some("k1"))).await;
+        let asked = session.request().await.unwrap();
+        let message = "not kept any more; begin the scan again";
+        session.reply(asked.id, Reply::Fail { code: FailCode::ScanExpired, message }).await;
+    });
+    assert_eq!(key_of(first), "k1");
+    let error = scan.next().await.unwrap().unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::ScanExpired, Outcome::Refused));
+    assert!(!error.is_retryable(), "the same page would fail in the same way");
+    assert!(error.to_string().contains("begin the scan again"), "{error}");
+    assert!(scan.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -102,11 +102,18 @@ pub(crate) struct Asked {
     pub(crate) key: Vec<u8>,
     /// 1, but for a pipeline.
     pub(crate) requests: usize,
+    /// The request as it shows itself.
+    pub(crate) shown: String,
 }
 
 impl Session {
     /// Takes the hello and answers that values have at most `max_value_bytes`.
     pub(crate) async fn welcome(&mut self, max_value_bytes: usize) {
+        self.welcome_within(max_value_bytes, &[]).await;
+    }
+
+    /// As [`Session::welcome`], with other limits.
+    pub(crate) async fn welcome_within(&mut self, max_value_bytes: usize, limits: &[(&str, u64)]) {
         let id = self.next(|message| Hello::parse(&message).unwrap().0).await.unwrap();
         let mut out = BytesMut::new();
         Welcome {
@@ -115,7 +122,7 @@ impl Session {
             engine: "none",
             durability: "never",
             max_value_bytes: max_value_bytes as u64,
-            limits: Vec::new(),
+            limits: limits.to_vec(),
         }
         .encode(id, &mut out);
         self.send(&out).await;
@@ -136,6 +143,7 @@ impl Session {
         self.next(|message| {
             let (id, request) = Request::parse(&message).unwrap();
             let request = request.expect("a known request");
+            let shown = format!("{request:?}");
             let requests = if let Request::Pipeline(all) = &request { all.len() } else { 1 };
             let (what, key) = match request {
                 Request::Ping => ("ping", &b""[..]),
@@ -151,7 +159,7 @@ impl Session {
                 Request::Scan(scan) => ("scan", lower_bound(&scan)),
                 Request::Watch(watch) => {
                     let key = format!("{:?}, {} ms", watch.since, watch.wait_millis);
-                    return Asked { id, what: "watch".into(), key: key.into(), requests };
+                    return Asked { id, what: "watch".into(), key: key.into(), requests, shown };
                 }
                 Request::Cancel => ("cancel", &b""[..]),
                 Request::CreateTable { .. } => ("create table", &b""[..]),
@@ -159,7 +167,7 @@ impl Session {
                 Request::Tables { .. } => ("tables", &b""[..]),
                 Request::Statistics { .. } => ("statistics", &b""[..]),
             };
-            Asked { id, what: what.into(), key: key.to_vec(), requests }
+            Asked { id, what: what.into(), key: key.to_vec(), requests, shown }
         })
         .await
     }

@@ -133,6 +133,35 @@ async fn a_batch_that_breaks_a_rule_is_refused_by_the_place_of_the_change() {
 }
 
 #[tokio::test]
+async fn a_batch_beyond_what_the_engine_takes_is_refused_before_the_engine_sees_it() {
+    let bench = Bench::with_engine_limits(Limits {
+        max_batch: 3,
+        max_value_bytes: 1000,
+        max_write_bytes: 2400,
+    });
+    let mut peer = bench.connect_v2().await;
+    let (fits, large) = (vec![b'v'; 1000], vec![b'v'; 1001]);
+    let small = |key| set_to(key, b"v");
+    let keys = [&b"a"[..], b"b", b"c", b"d"];
+    let refused = |reply: String, reason: &str| {
+        assert!(reply.contains("Invalid") && reply.contains(reason), "{reply}");
+        assert!(bench.engine.batches().is_empty(), "{reason}");
+    };
+    let many = peer.ask(&batch(keys.map(small).to_vec())).await;
+    refused(many, "at most 3 changes here (max-batch), this one has 4; send several");
+    let much = peer.ask(&batch(keys[..3].iter().map(|key| set_to(key, &fits)).collect())).await;
+    let reason = "at most 2400 bytes of keys and values here (max-write-bytes), this one has 3003";
+    refused(much, reason);
+    let value = "a value has at most 1000 bytes here, this one has 1001";
+    refused(peer.ask(&batch(vec![set_to(b"a", &large)])).await, value);
+    refused(peer.ask(&set(b"a", &large)).await, value);
+    for request in [batch(keys[..3].iter().map(|key| small(key)).collect()), set(b"a", &fits)] {
+        let reply = peer.ask(&request).await;
+        assert!(reply.contains("version: Some"), "{reply}");
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_small_enough_for_a_watch_to_tell_of_it() {
     let bench = Bench::with_limit(64 * 1024);
     let mut peer = bench.connect_v2().await;
@@ -141,7 +170,8 @@ async fn a_batch_is_small_enough_for_a_watch_to_tell_of_it() {
     let of = |count| batch(keys[..count].iter().map(|key| set_to(key, &value)).collect());
     let limit = ANSWER_BYTES + 64 * 1024;
     let reply = peer.ask(&of(18)).await;
-    let reason = format!("a batch has at most {limit} bytes of keys and values here");
+    let reason =
+        format!("a batch has at most {limit} bytes of keys and values here (max-write-bytes)");
     assert!(reply.contains("Invalid") && reply.contains(&reason), "{reply}");
     let reply = peer.ask(&of(17)).await;
     assert!(reply.starts_with("Batch"), "{reply}");

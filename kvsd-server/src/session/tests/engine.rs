@@ -30,6 +30,8 @@ pub(super) struct MapEngine {
     pub(super) times: AtomicUsize,
     /// How often somebody has asked what has changed.
     pub(super) looks: AtomicUsize,
+    /// How fresh what was read from the disk had to be, as it was asked for.
+    asked: Mutex<Vec<Freshness>>,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +44,19 @@ struct State {
     batches: Vec<(String, usize)>,
     fail: Option<EngineError>,
     stopped: Option<String>,
+    limits: Option<Limits>,
+    /// What a stale read finds, if it is not the latest.
+    old: Option<u64>,
+    /// Whether pages stand at a moment.
+    pins: Pins,
+}
+
+/// Whether an engine can read at a moment again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Pins {
+    #[default]
+    Never,
+    Always,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +80,7 @@ impl Default for MapEngine {
             finds: AtomicUsize::default(),
             times: AtomicUsize::default(),
             looks: AtomicUsize::default(),
+            asked: Mutex::default(),
         }
     }
 }
@@ -106,6 +122,27 @@ impl MapEngine {
     /// From now on tables say that they have stopped for this reason.
     pub(super) fn stop(&self, cause: &str) {
         self.state.lock().unwrap().stopped = Some(cause.to_owned());
+    }
+
+    /// From now on it says that it takes no more than this.
+    pub(super) fn limit(&self, limits: Limits) {
+        self.state.lock().unwrap().limits = Some(limits);
+    }
+
+    /// From now on what is read stale is what stands now.
+    pub(super) fn age(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.old = Some(state.version);
+    }
+
+    /// From now on pages stand at a moment, until the history is forgotten.
+    pub(super) fn pin(&self) {
+        self.state.lock().unwrap().pins = Pins::Always;
+    }
+
+    /// How fresh what was read from the disk since the last call had to be.
+    pub(super) fn asked(&self) -> Vec<Freshness> {
+        std::mem::take(&mut self.asked.lock().unwrap())
     }
 
     /// Sets the clock; at first it says 1,000.
@@ -191,7 +228,8 @@ impl MapEngine {
 #[async_trait]
 impl Engine for MapEngine {
     fn description(&self) -> Description {
-        Description { name: "map", durability: "never", limits: Limits::NONE }
+        let limits = self.state.lock().unwrap().limits.unwrap_or(Limits::NONE);
+        Description { name: "map", durability: "never", limits }
     }
 
     fn time(&self, _: &str) -> UnixMillis {
@@ -221,10 +259,11 @@ impl Engine for MapEngine {
         &self,
         table: &str,
         key: &[u8],
-        _: Freshness,
+        freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
+        self.asked.lock().unwrap().push(freshness);
         self.disk().await;
-        Ok(self.state.lock().unwrap().record(table, key, self.now()).cloned())
+        Ok(self.state.lock().unwrap().record_as_of(freshness, table, key, self.now()))
     }
 
     fn find_now(
@@ -245,20 +284,32 @@ impl Engine for MapEngine {
         &self,
         table: &str,
         key: &[u8],
-        _: Freshness,
+        freshness: Freshness,
     ) -> Result<Option<Head>, EngineError> {
+        self.asked.lock().unwrap().push(freshness);
         self.disk().await;
-        Ok(self.state.lock().unwrap().record(table, key, self.now()).map(head))
+        let record = self.state.lock().unwrap().record_as_of(freshness, table, key, self.now());
+        Ok(record.as_ref().map(head))
     }
 
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
+        self.asked.lock().unwrap().push(scan.freshness);
         self.disk().await;
         let state = self.state.lock().unwrap();
         state.check()?;
         let Some(table) = state.tables.get(table) else {
             return Ok(ScanPage::default());
         };
-        let mut records = table.records.range((scan.from.clone(), scan.to.clone()));
+        let latest = state.as_of(scan.freshness);
+        let at = match state.pins {
+            Pins::Always => Some(scan.at.map_or(latest, Version::get)),
+            Pins::Never => None,
+        };
+        if at.is_some_and(|at| at < table.forgotten) {
+            return Err(EngineError::ScanExpired);
+        }
+        let standing = table.records_at(at.unwrap_or(latest));
+        let mut records = standing.range((scan.from.clone(), scan.to.clone()));
         let mut next = || match scan.order {
             Order::Ascending => records.next(),
             Order::Descending => records.next_back(),
@@ -281,7 +332,10 @@ impl Engine for MapEngine {
             };
             page.push(key, value, record.version, record.expires_at);
         }
-        Ok(page)
+        Ok(match at.and_then(Version::new) {
+            Some(at) => page.standing_at(at),
+            None => page,
+        })
     }
 
     async fn changes(
@@ -371,7 +425,44 @@ fn head(record: &Record) -> Head {
     Head { version: record.version, expires_at: record.expires_at }
 }
 
+impl Table {
+    /// What stood at a version, as far as it is not forgotten.
+    fn records_at(&self, version: u64) -> BTreeMap<Bytes, Record> {
+        if version >= self.version {
+            return self.records.clone();
+        }
+        let mut records = BTreeMap::new();
+        for (_, key, record) in self.history.iter().take_while(|(made, ..)| *made <= version) {
+            match record {
+                Some(record) => drop(records.insert(key.clone(), record.clone())),
+                None => drop(records.remove(key)),
+            }
+        }
+        records
+    }
+}
+
 impl State {
+    /// As of which version something this fresh is read.
+    fn as_of(&self, freshness: Freshness) -> u64 {
+        match freshness {
+            Freshness::Latest => self.version,
+            Freshness::Stale => self.old.unwrap_or(self.version),
+        }
+    }
+
+    fn record_as_of(
+        &self,
+        freshness: Freshness,
+        table: &str,
+        key: &[u8],
+        now: u64,
+    ) -> Option<Record> {
+        let records = self.tables.get(table)?.records_at(self.as_of(freshness));
+        let record = records.get(key)?;
+        record.expires_at.is_none_or(|end| end.get() > now).then(|| record.clone())
+    }
+
     fn check(&self) -> Result<(), EngineError> {
         self.fail.clone().map_or(Ok(()), Err)
     }

@@ -6,6 +6,7 @@
 mod batches;
 mod closing;
 mod engine;
+mod freshness;
 mod hostile;
 mod limits;
 mod logins;
@@ -28,16 +29,17 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use kvsd::protocol::frame::{Decoder, FrameLimits, Message};
 use kvsd::protocol::v2::part::{Arrival, Assembler, Cut, Cutter, MAX_PART_BYTES, Sender};
-use kvsd::protocol::v2::{Reply, Request, RequestId};
+use kvsd::protocol::v2::{Freshness, Reply, Request, RequestId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use self::engine::MapEngine;
 use self::nonsense::HELLO;
-use super::{Ended, Newcomer, Service, run};
+use super::{Ended, Newcomer, Service, most_of, run};
 use crate::auth::Authenticator;
 use crate::config::Config;
+use crate::engine::Limits;
 use crate::limits::InForce;
 use crate::server::roster::{self, Most, Roster};
 use crate::server::stop::Stopper;
@@ -68,18 +70,29 @@ impl Bench {
         Self::with(Authenticator::from_users(&users).unwrap(), 10 * 1024 * 1024)
     }
 
+    /// A server whose engine takes less than it does.
+    fn with_engine_limits(limits: Limits) -> Self {
+        let engine = MapEngine::default();
+        engine.limit(limits);
+        Self::on(engine, Authenticator::accept_anyone(), 10 * 1024 * 1024)
+    }
+
     fn with(authenticator: Authenticator, max_value_bytes: usize) -> Self {
-        let engine = Arc::new(MapEngine::default());
+        Self::on(MapEngine::default(), authenticator, max_value_bytes)
+    }
+
+    fn on(engine: MapEngine, authenticator: Authenticator, max_value_bytes: usize) -> Self {
+        let engine = Arc::new(engine);
         let shared: Arc<MapEngine> = Arc::clone(&engine);
         let metrics = Arc::default();
         let limits = Config { dev: true, connection_memory: Some(1 << 30), ..Config::default() };
         let limits = limits.check().unwrap().limits;
         let service = Service {
+            most: most_of(&*engine, max_value_bytes),
             audit: Arc::default(),
             engine: shared,
             authenticator,
             metrics,
-            max_value_bytes,
             max_connections: 1024,
             max_tables: 1024,
             limits: Arc::new(InForce::new(limits)),
@@ -116,7 +129,7 @@ impl Bench {
     async fn connect_v2(&self) -> Peer {
         let mut peer = self.connect();
         peer.send(HELLO).await;
-        assert!(peer.reply_bytes().await.starts_with(b"*47\r\n#h:0\r\n:2\r\n"));
+        assert!(peer.reply_bytes().await.starts_with(b"*49\r\n#h:0\r\n:2\r\n"));
         peer
     }
 
@@ -148,7 +161,7 @@ impl Peer {
     }
 
     async fn get(&mut self, id: u64, key: &[u8]) {
-        self.request(id, &Request::Get { table: "default", key }).await;
+        self.request(id, &get("default", key)).await;
     }
 
     async fn set(&mut self, id: u64, key: &[u8], value: &[u8]) {
@@ -284,7 +297,7 @@ fn set<'a>(key: &'a [u8], value: &'a [u8]) -> Request<'a> {
 }
 
 fn get<'a>(table: &'a str, key: &'a [u8]) -> Request<'a> {
-    Request::Get { table, key }
+    Request::Get { table, key, freshness: Freshness::Latest }
 }
 
 /// Limits for what the server says: it is trusted here.

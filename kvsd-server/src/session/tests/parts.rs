@@ -228,7 +228,8 @@ async fn both_sides_full_of_large_messages_go_on_as_soon_as_one_reads() {
     }
     for id in 100..110 {
         let mut out = BytesMut::new();
-        Request::Get { table: "default", key: b"large" }.encode(id_of(id), &mut out);
+        Request::Get { table: "default", key: b"large", freshness: Freshness::Latest }
+            .encode(id_of(id), &mut out);
         script.extend_from_slice(&out);
     }
     script.extend(writes.into_iter().flatten().flatten());

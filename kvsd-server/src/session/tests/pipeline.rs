@@ -25,7 +25,7 @@ async fn each_request_of_a_pipeline_sees_what_the_ones_before_it_did() {
     let bench = Bench::new();
     let mut peer = bench.connect_v2().await;
     for key in [&b"k"[..], b"disk/k"] {
-        let exists = Request::Exists { table: "default", key };
+        let exists = Request::Exists { table: "default", key, freshness: Freshness::Latest };
         let increment =
             Request::Increment { table: "default", key: b"n", by: 2, condition: Condition::Any };
         let answers = run(
@@ -43,7 +43,7 @@ async fn each_request_of_a_pipeline_sees_what_the_ones_before_it_did() {
                     previous: Previous::Omit,
                 },
                 exists,
-                Request::Lifetime { table: "default", key },
+                Request::Lifetime { table: "default", key, freshness: Freshness::Latest },
                 increment.clone(),
                 increment,
             ],
@@ -85,7 +85,7 @@ async fn a_ttl_in_a_pipeline_counts_from_its_turn() {
     bench.engine.put("default", b"k", b"v".to_vec());
     let mut peer = bench.connect_v2().await;
     bench.engine.hold();
-    let lifetime = Request::Lifetime { table: "default", key: b"k" };
+    let lifetime = Request::Lifetime { table: "default", key: b"k", freshness: Freshness::Latest };
     let requests = vec![
         get("default", b"disk/k"),
         expire(b"k", Expiry::After(millis(100))),

@@ -24,7 +24,7 @@ fn increment<'a>(key: &'a [u8], by: i64, condition: Condition) -> Request<'a> {
 }
 
 fn lifetime(key: &[u8]) -> Request<'_> {
-    Request::Lifetime { table: TABLE, key }
+    Request::Lifetime { table: TABLE, key, freshness: Freshness::Latest }
 }
 
 fn millis(number: u64) -> UnixMillis {
@@ -120,7 +120,7 @@ async fn whether_a_record_is_there_and_for_how_long_is_told_without_its_value() 
     let bench = Bench::new();
     bench.engine.put(TABLE, b"k", vec![b'v'; 1024]);
     let mut peer = bench.connect_v2().await;
-    let exists = Request::Exists { table: TABLE, key: b"k" };
+    let exists = Request::Exists { table: TABLE, key: b"k", freshness: Freshness::Latest };
     assert_eq!(peer.ask(&exists).await, "Flag(true)");
     assert_eq!(peer.ask(&lifetime(b"k")).await, "Lifetime(Endless)");
     let both = Request::Pipeline(vec![exists, lifetime(b"k"), lifetime(b"none")]);

@@ -103,7 +103,8 @@ fn a_client_that_does_not_read_is_not_read_from_and_misses_nothing() {
     bench.engine.put("default", &key, vec![b'v'; VALUE_BYTES]);
     let mut bytes = BytesMut::from(HELLO);
     for id in 1..=REQUESTS {
-        Request::Get { table: "default", key: &key }.encode(id_of(id), &mut bytes);
+        Request::Get { table: "default", key: &key, freshness: Freshness::Latest }
+            .encode(id_of(id), &mut bytes);
     }
     let (mut stream, mut session) = bench.by_hand();
     let taken = write_until_stuck(&mut stream, &mut session, &bytes);
@@ -197,7 +198,8 @@ fn reads_wait_for_the_disk(max_value_bytes: usize, most: usize) {
     bench.engine.hold();
     let mut bytes = BytesMut::from(HELLO);
     for id in 1..=10_000 {
-        Request::Get { table: "default", key: b"disk/k" }.encode(id_of(id), &mut bytes);
+        Request::Get { table: "default", key: b"disk/k", freshness: Freshness::Latest }
+            .encode(id_of(id), &mut bytes);
     }
     let (mut stream, mut session) = bench.by_hand();
     let taken = write_until_stuck(&mut stream, &mut session, &bytes);
@@ -254,7 +256,7 @@ fn writes_that_read_wait(request: &Request<'_>, max_value_bytes: usize, most: us
 #[test]
 fn pipelines_that_wait_for_the_disk_are_bounded_in_bytes_and_by_the_largest_value() {
     let value = vec![b'v'; 32 * 1024];
-    let read = Request::Get { table: "default", key: b"disk/k" };
+    let read = Request::Get { table: "default", key: b"disk/k", freshness: Freshness::Latest };
     // Two writes of 32 KiB each; a thousand reads, which are taken to find a MiB together; and one
     // read, which may find as much as a value may have.
     for (max_value_bytes, requests, count, most) in [
@@ -305,6 +307,8 @@ fn pages_that_wait_for_the_disk_are_bounded() {
             order: v2::Order::Ascending,
             detail,
             limit,
+            freshness: Freshness::Latest,
+            at: None,
         };
         let mut bytes = BytesMut::from(HELLO);
         for id in 1..=10_000 {
@@ -380,7 +384,7 @@ async fn a_busy_session_lets_others_have_the_thread() {
 async fn a_session_that_has_read_much_on_the_spot_lets_others_have_the_thread() {
     let bench = Bench::new();
     bench.engine.put("default", b"k", vec![b'v'; 60 * 1024]);
-    let exists = Request::Exists { table: "default", key: b"k" };
+    let exists = Request::Exists { table: "default", key: b"k", freshness: Freshness::Latest };
     for (request, most) in [
         (get("default", b"k"), (1 << 20) / (60 << 10) + 1),
         (Request::Pipeline(vec![get("default", b"k"); 4]), (1 << 20) / (60 << 10) + 4),

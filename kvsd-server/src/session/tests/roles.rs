@@ -53,7 +53,7 @@ fn bench(user: &str, grants: &str) -> Bench {
 async fn log_in(bench: &Bench, user: &str) -> Peer {
     let mut peer = bench.connect_as(Some(user).filter(|user| !user.is_empty()), PIPE_BYTES);
     peer.send(HELLO).await;
-    assert!(peer.reply_bytes().await.starts_with(b"*47\r\n#h:0"), "{user:?} is let in");
+    assert!(peer.reply_bytes().await.starts_with(b"*49\r\n#h:0"), "{user:?} is let in");
     peer
 }
 
@@ -63,9 +63,9 @@ fn request(operation: Operation) -> Option<Request<'static>> {
     let condition = Condition::Any;
     Some(match operation {
         Operation::Ping => Request::Ping,
-        Operation::Get => Request::Get { table, key },
-        Operation::Exists => Request::Exists { table, key },
-        Operation::Lifetime => Request::Lifetime { table, key },
+        Operation::Get => Request::Get { table, key, freshness: Freshness::Latest },
+        Operation::Exists => Request::Exists { table, key, freshness: Freshness::Latest },
+        Operation::Lifetime => Request::Lifetime { table, key, freshness: Freshness::Latest },
         Operation::Set => set(key, b"8"),
         Operation::Delete => Request::Delete { table, key, condition, previous: Previous::Return },
         Operation::Increment => Request::Increment { table, key, by: 1, condition },
@@ -87,6 +87,8 @@ fn request(operation: Operation) -> Option<Request<'static>> {
             order: Order::Ascending,
             detail: Detail::Records,
             limit: None,
+            freshness: Freshness::Latest,
+            at: None,
         }),
         Operation::Watch => {
             let since = Some(Position { incarnation: None, version: 0 });

@@ -13,6 +13,8 @@ const ALL: Scan<'_> = Scan {
     order: Order::Ascending,
     detail: Detail::Records,
     limit: None,
+    freshness: Freshness::Latest,
+    at: None,
 };
 
 /// The keys and values of a page, and behind which key to go on.

@@ -14,10 +14,11 @@ async fn a_session_byte_for_byte() {
     for (request, answer) in [
         (
             &b"*6\r\n#H:9\r\n:1\r\n:3\r\n$3\r\napp\r\n$6\r\nsecret\r\n"[..],
-            &b"*47\r\n#h:9\r\n:2\r\n+server\r\n+kvsd-server/0.2.0\r\n+engine\r\n+map\r\n\
+            &b"*49\r\n#h:9\r\n:2\r\n+server\r\n+kvsd-server/0.2.0\r\n+engine\r\n+map\r\n\
                +durability\r\n+never\r\n+max-value-bytes\r\n:10485760\r\n\
                +max-user-bytes\r\n:128\r\n+max-password-bytes\r\n:512\r\n+max-key-bytes\r\n:1024\r\n\
-               +max-message-bytes\r\n:12582912\r\n+max-batch\r\n:1024\r\n+max-page\r\n:1000\r\n\
+               +max-message-bytes\r\n:12582912\r\n+max-batch\r\n:1024\r\n\
+               +max-write-bytes\r\n:11534336\r\n+max-page\r\n:1000\r\n\
                +answer-bytes\r\n:1048576\r\n+max-tables\r\n:1024\r\n+max-watches\r\n:1024\r\n\
                +max-in-flight\r\n:4096\r\n+max-output-bytes\r\n:33554432\r\n\
                +max-output-bytes-hard\r\n:268435456\r\n+connection-memory\r\n:1073741824\r\n\
@@ -141,7 +142,11 @@ async fn what_is_only_on_the_disk_is_found_there() {
     let mut peer = bench.connect_v2().await;
     peer.get(1, b"disk/a").await;
     assert_eq!(peer.reply_bytes().await, b"*5\r\n#g:1\r\n:1\r\n$4\r\ncold\r\n|");
-    peer.request(2, &Request::Exists { table: "default", key: b"disk/a" }).await;
+    peer.request(
+        2,
+        &Request::Exists { table: "default", key: b"disk/a", freshness: Freshness::Latest },
+    )
+    .await;
     assert_eq!(peer.reply_bytes().await, b"*3\r\n#e:2\r\n:1\r\n");
 }
 
@@ -277,7 +282,7 @@ async fn only_a_users_password_opens_a_server_with_users() {
 
     let mut peer = bench.connect();
     peer.send(b"*6\r\n#H:0\r\n:2\r\n:2\r\n$3\r\napp\r\n$6\r\nsecret\r\n").await;
-    assert!(peer.reply_bytes().await.starts_with(b"*47\r\n#h"));
+    assert!(peer.reply_bytes().await.starts_with(b"*49\r\n#h"));
 }
 
 #[tokio::test]
@@ -287,7 +292,8 @@ async fn a_stop_answers_what_was_received_and_says_why_the_connection_ends() {
     bench.engine.hold();
     let mut bytes = BytesMut::new();
     set(b"a", b"1").encode(id_of(1), &mut bytes);
-    Request::Get { table: "default", key: b"disk/x" }.encode(id_of(2), &mut bytes);
+    Request::Get { table: "default", key: b"disk/x", freshness: Freshness::Latest }
+        .encode(id_of(2), &mut bytes);
     peer.send(&bytes).await;
     bench.engine.is_waited_for().await;
     bench.stopper.drain();

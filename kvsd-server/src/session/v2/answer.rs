@@ -212,7 +212,7 @@ fn page_of(page: &ScanPage, detail: ScanDetail) -> Page<'_> {
         },
         expires_at: record.expires_at,
     });
-    Page { next: page.next().map(|next| &**next), records: records.collect() }
+    Page { at: page.at(), next: page.next().map(|next| &**next), records: records.collect() }
 }
 
 fn news_of<'a>(page: &'a ChangePage, until: Position, select: &Selected) -> News<'a> {

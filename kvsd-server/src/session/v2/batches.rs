@@ -30,6 +30,14 @@ impl Batch {
         changes: &[v2::Change<'_>],
     ) -> Result<Self, String> {
         let table = TableName::parse(table).map_err(|error| error.to_string())?;
+        let (most, count) = (rules.most, changes.len());
+        if count > most.max_batch {
+            let limit = most.max_batch;
+            return Err(format!(
+                "a batch has at most {limit} changes here (max-batch), this one has {count}; send \
+                 several"
+            ));
+        }
         let mut places = HashMap::with_capacity(changes.len());
         let mut checked = Vec::with_capacity(changes.len());
         let mut bytes = 0;
@@ -47,12 +55,11 @@ impl Batch {
             bytes += change.bytes();
             checked.push(change);
         }
-        // So that a watch can tell of all of it in one message.
-        let limit = rules.max_value_bytes.saturating_add(ANSWER_BYTES);
+        let limit = most.max_write_bytes;
         if bytes > limit {
             return Err(format!(
-                "a batch has at most {limit} bytes of keys and values here, this one has {bytes}; \
-                 send several"
+                "a batch has at most {limit} bytes of keys and values here (max-write-bytes), this \
+                 one has {bytes}; send several"
             ));
         }
         Ok(Self { table, changes: checked, bytes })

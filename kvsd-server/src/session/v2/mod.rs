@@ -57,14 +57,14 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let whole = v2::limits(service.max_value_bytes);
+    let whole = v2::limits(service.most.max_value_bytes);
     input.set_limits(part::stream_limits(whole));
     let mut session = Session {
         stream,
         input,
         parts: Parts::new(whole),
         requests: Requests::new(service, &leave),
-        in_flight: InFlight::new(service.max_value_bytes),
+        in_flight: InFlight::new(service.most.max_value_bytes),
         output: Output::default(),
         meter: Meter::new(&leave.entry, &service.metrics),
         limits: service.limits.follow(),

@@ -17,7 +17,7 @@ use super::in_flight::{Held, READ_BYTES};
 use super::points::{Point, PointKind, Room};
 use super::rules::{Rules, Single, begin};
 use crate::auth::Forbidden;
-use crate::engine::{Engine, Write};
+use crate::engine::{Engine, Freshness, Write};
 
 /// A pipeline that waits for something.
 #[derive(Debug, Default)]
@@ -40,6 +40,7 @@ enum Step {
         kind: PointKind,
         table: usize,
         key: Bytes,
+        freshness: Freshness,
     },
     /// Its expiry is settled when it is its turn.
     Write {
@@ -74,7 +75,7 @@ impl Pipeline {
         requests: &[Request<'_>],
         scratch: &mut Vec<u8>,
     ) -> (Begun, usize) {
-        let mut pipeline = Self { max_value_bytes: rules.max_value_bytes, ..Self::default() };
+        let mut pipeline = Self { max_value_bytes: rules.most.max_value_bytes, ..Self::default() };
         let mut room = Room::new(scratch);
         for request in requests {
             if pipeline.steps.is_empty() {
@@ -115,11 +116,12 @@ impl Pipeline {
         self.steps.push(step.unwrap_or_else(|why| Step::Refused(Answer::invalid(why))));
     }
 
-    fn read_step(&mut self, Point { kind, table, key }: Point<'_>) -> Result<Step, String> {
+    fn read_step(&mut self, point: Point<'_>) -> Result<Step, String> {
+        let Point { kind, table, key, freshness } = point;
         let table = self.place_of(table)?;
         self.bytes += key.len();
         self.records += 1;
-        Ok(Step::Read { kind, table, key: Bytes::copy_from_slice(key) })
+        Ok(Step::Read { kind, table, key: Bytes::copy_from_slice(key), freshness })
     }
 
     fn write_step(&mut self, single: Single<'_>) -> Result<Step, String> {
@@ -161,8 +163,9 @@ impl Pipeline {
                     answers.push(answer);
                     continue;
                 }
-                Step::Read { kind, table, key } => {
-                    let point = Point { kind, table: tables[table].as_str(), key: &key };
+                Step::Read { kind, table, key, freshness } => {
+                    let table = tables[table].as_str();
+                    let point = Point { kind, table, key: &key, freshness };
                     answers.push(match point.read_now(&*engine, &mut room) {
                         Some(answer) => answer,
                         None => point.read(&*engine).await,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use kvsd::UnixMillis;
-use kvsd::protocol::v2::{Lifetime, Reply, Request, RequestId};
+use kvsd::protocol::v2::{self, Lifetime, Reply, Request, RequestId};
 
 use super::answer::{Answer, found_of};
 use super::rules::check_place;
@@ -21,6 +21,8 @@ pub(super) struct Point<'a> {
     pub(super) kind: PointKind,
     pub(super) table: &'a str,
     pub(super) key: &'a [u8],
+    /// How old the answer may be. What is at hand is the latest.
+    pub(super) freshness: Freshness,
 }
 
 /// What a read of one record is answered with.
@@ -34,10 +36,14 @@ pub(super) enum PointKind {
 impl<'a> Point<'a> {
     /// What a Get, Exists or Lifetime reads; `None` for another request.
     pub(super) fn of(request: &Request<'a>) -> Option<Self> {
-        let (kind, table, key) = match *request {
-            Request::Get { table, key } => (PointKind::Value, table, key),
-            Request::Exists { table, key } => (PointKind::Presence, table, key),
-            Request::Lifetime { table, key } => (PointKind::Lifetime, table, key),
+        let (kind, table, key, freshness) = match *request {
+            Request::Get { table, key, freshness } => (PointKind::Value, table, key, freshness),
+            Request::Exists { table, key, freshness } => {
+                (PointKind::Presence, table, key, freshness)
+            }
+            Request::Lifetime { table, key, freshness } => {
+                (PointKind::Lifetime, table, key, freshness)
+            }
             Request::Ping
             | Request::Set { .. }
             | Request::Delete { .. }
@@ -53,7 +59,8 @@ impl<'a> Point<'a> {
             | Request::Tables { .. }
             | Request::Statistics { .. } => return None,
         };
-        Some(Self { kind, table, key })
+        let freshness = freshness_of(freshness);
+        Some(Self { kind, table, key, freshness })
     }
 
     /// The read if it breaks no rule.
@@ -94,7 +101,7 @@ impl<'a> Point<'a> {
 
     /// The answer if the engine has the record at hand; `None` if only the disk knows.
     pub(super) fn read_now(self, engine: &dyn Engine, room: &mut Room<'_>) -> Option<Answer> {
-        let Self { kind, table, key } = self;
+        let Self { kind, table, key, freshness: _ } = self;
         let Room { scratch, values } = room;
         let answer = match kind {
             PointKind::Value => match engine.read_now(table, key, scratch) {
@@ -113,14 +120,14 @@ impl<'a> Point<'a> {
 
     /// The answer, from the disk if need be.
     pub(super) async fn read(self, engine: &dyn Engine) -> Answer {
-        let Self { kind, table, key } = self;
+        let Self { kind, table, key, freshness } = self;
         let answer = match kind {
-            PointKind::Value => engine.read(table, key, Freshness::Latest).await.map(Answer::Value),
-            PointKind::Presence => engine.find(table, key, Freshness::Latest).await.map(presence),
-            PointKind::Lifetime => engine
-                .find(table, key, Freshness::Latest)
-                .await
-                .map(|head| lifetime(head, engine, table)),
+            PointKind::Value => engine.read(table, key, freshness).await.map(Answer::Value),
+            PointKind::Presence => engine.find(table, key, freshness).await.map(presence),
+            PointKind::Lifetime => {
+                let found = engine.find(table, key, freshness).await;
+                found.map(|head| lifetime(head, engine, table))
+            }
         };
         answer.unwrap_or_else(Answer::from)
     }
@@ -130,9 +137,17 @@ impl<'a> Point<'a> {
         self,
         engine: Arc<dyn Engine>,
     ) -> impl Future<Output = Answer> + use<> {
-        let (kind, table, key) =
-            (self.kind, self.table.to_owned(), Bytes::copy_from_slice(self.key));
-        async move { Point { kind, table: &table, key: &key }.read(&*engine).await }
+        let Self { kind, table, key, freshness } = self;
+        let (table, key) = (table.to_owned(), Bytes::copy_from_slice(key));
+        async move { Point { kind, table: &table, key: &key, freshness }.read(&*engine).await }
+    }
+}
+
+/// How old the answer to a read may be, as the engine is asked for it.
+pub(super) fn freshness_of(freshness: v2::Freshness) -> Freshness {
+    match freshness {
+        v2::Freshness::Latest => Freshness::Latest,
+        v2::Freshness::Stale => Freshness::Stale,
     }
 }
 

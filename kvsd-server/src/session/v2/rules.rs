@@ -14,7 +14,7 @@ use kvsd::types::{MAX_KEY_BYTES, check_key, check_table_name};
 
 use super::answer::Answer;
 use super::in_flight::{Held, READ_BYTES};
-use crate::engine::{Action, BeforeDetail, Change, Condition, Engine, Write};
+use crate::engine::{Action, BeforeDetail, Change, Condition, Engine, Limits, Write};
 use crate::metrics::Refusal;
 use crate::session::{DISK_LOW, Service};
 
@@ -22,7 +22,7 @@ use crate::session::{DISK_LOW, Service};
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules<'s> {
     pub(super) engine: &'s dyn Engine,
-    pub(super) max_value_bytes: usize,
+    pub(super) most: Limits,
     backing: Backing<'s>,
     service: &'s Service,
 }
@@ -54,8 +54,7 @@ impl Single<'_> {
 impl<'s> Rules<'s> {
     /// For a message whose fields lie there.
     pub(super) fn of(service: &'s Service, backing: Backing<'s>) -> Self {
-        let (engine, max_value_bytes) = (&*service.engine, service.max_value_bytes);
-        Self { engine, max_value_bytes, backing, service }
+        Self { engine: &*service.engine, most: service.most, backing, service }
     }
 
     /// The refusal of a write while the disk has little room. What frees some is taken. The requests
@@ -175,7 +174,7 @@ impl<'s> Rules<'s> {
     }
 
     fn check_value(&self, value: &[u8]) -> Result<(), String> {
-        let (limit, bytes) = (self.max_value_bytes, value.len());
+        let (limit, bytes) = (self.most.max_value_bytes, value.len());
         if bytes > limit {
             return Err(format!("a value has at most {limit} bytes here, this one has {bytes}"));
         }

@@ -11,8 +11,9 @@ use kvsd::types::MAX_KEY_BYTES;
 
 use super::answer::Answer;
 use super::in_flight::{Held, READ_BYTES};
+use super::points::freshness_of;
 use super::rules::{check_part, check_table};
-use crate::engine::{Engine, Freshness, Order, PageLimits, Scan, ScanDetail, ScanPage};
+use crate::engine::{Engine, EngineError, Order, PageLimits, Scan, ScanDetail, ScanPage};
 
 /// A scan that breaks no rule.
 #[derive(Debug)]
@@ -43,8 +44,8 @@ impl TableScan {
                 Detail::Records => ScanDetail::Records,
             },
             limits: PageLimits { records: limit.clamp(1, MAX_PAGE), bytes: ANSWER_BYTES },
-            freshness: Freshness::Latest,
-            at: None,
+            freshness: freshness_of(asked.freshness),
+            at: asked.at,
         };
         Ok(Self { table: asked.table.to_owned(), scan })
     }
@@ -52,7 +53,7 @@ impl TableScan {
     /// The answer if no key can be in the range. No engine is asked for such a range: an ordered
     /// map takes it for a mistake of its caller.
     pub(super) fn answer_now(&self) -> Option<Answer> {
-        let Scan { from, to, detail, .. } = &self.scan;
+        let Scan { from, to, detail, at, .. } = &self.scan;
         let is_empty = match (from, to) {
             (Bound::Included(from), Bound::Included(to)) => from > to,
             (
@@ -61,7 +62,13 @@ impl TableScan {
             ) => from >= to,
             (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         };
-        is_empty.then(|| Answer::Page { page: ScanPage::default(), detail: *detail })
+        is_empty.then(|| {
+            let page = match at {
+                Some(at) => ScanPage::default().standing_at(*at),
+                None => ScanPage::default(),
+            };
+            Answer::Page { page, detail: *detail }
+        })
     }
 
     /// What it is taken to hold in memory.
@@ -75,9 +82,14 @@ impl TableScan {
         Held { bytes: bytes.min(ANSWER_BYTES), records: 1 }
     }
 
-    /// Reads the page.
+    /// Reads the page. One that stands elsewhere than was asked for is not shown: the client would
+    /// take it for what follows the pages before. An engine that knows no moments is asked for one
+    /// by who has begun the scan at another engine.
     pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
         match engine.scan(&self.table, &self.scan).await {
+            Ok(page) if self.scan.at.is_some() && page.at() != self.scan.at => {
+                EngineError::ScanExpired.into()
+            }
             Ok(page) => Answer::Page { page, detail: self.scan.detail },
             Err(error) => error.into(),
         }

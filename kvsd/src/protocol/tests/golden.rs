@@ -10,9 +10,9 @@ use crate::protocol::frame::FrameWriter;
 use crate::protocol::v1;
 use crate::protocol::v2::hello::Credentials;
 use crate::protocol::v2::{
-    Action, Before, Change, Changed, Condition, Detail, Expiry, FailCode, Hello, Lifetime, Names,
-    News, NewsChange, Order, Page, PageRecord, Position, Previous, Record, Scan, Select,
-    Statistics, Watch, Welcome,
+    Action, Before, Change, Changed, Condition, Detail, Expiry, FailCode, Freshness, Hello,
+    Lifetime, Names, News, NewsChange, Order, Page, PageRecord, Position, Previous, Record, Scan,
+    Select, Statistics, Watch, Welcome,
 };
 
 /// What a message says, and to which parser.
@@ -215,12 +215,24 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
             b"*2\r\n#P:0\r\n"),
         (Request(id(i64::MAX as u64), v2::Request::Ping),
             b"*2\r\n#P:9223372036854775807\r\n"),
-        (Request(id(7), v2::Request::Get { table: "default", key: b"hello" }),
+        (Request(id(7), v2::Request::Get {
+            table: "default", key: b"hello", freshness: Freshness::Latest }),
             b"*4\r\n#G:7\r\n+default\r\n$5\r\nhello\r\n"),
-        (Request(id(7), v2::Request::Get { table: "default", key: b"\r\n\0\xff" }),
+        (Request(id(7), v2::Request::Get {
+            table: "default", key: b"\r\n\0\xff", freshness: Freshness::Latest }),
             b"*4\r\n#G:7\r\n+default\r\n$4\r\n\r\n\0\xff\r\n"),
-        (Request(id(8), v2::Request::Exists { table: "users", key: b"user/7" }),
+        (Request(id(8), v2::Request::Exists {
+            table: "users", key: b"user/7", freshness: Freshness::Latest }),
             b"*4\r\n#E:8\r\n+users\r\n$6\r\nuser/7\r\n"),
+        (Request(id(7), v2::Request::Get {
+            table: "default", key: b"hello", freshness: Freshness::Stale }),
+            b"*5\r\n#G:7\r\n+default\r\n$5\r\nhello\r\n+stale\r\n"),
+        (Request(id(8), v2::Request::Exists {
+            table: "users", key: b"user/7", freshness: Freshness::Stale }),
+            b"*5\r\n#E:8\r\n+users\r\n$6\r\nuser/7\r\n+stale\r\n"),
+        (Request(id(11), v2::Request::Lifetime {
+            table: "default", key: b"hello", freshness: Freshness::Stale }),
+            b"*5\r\n#Y:11\r\n+default\r\n$5\r\nhello\r\n+stale\r\n"),
         (Request(id(9), SET),
             b"*5\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n"),
         (Request(id(9), set(Condition::Absent, None, Previous::Omit)),
@@ -246,7 +258,8 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
 
         (Request(id(9), set(Condition::Any, after, Previous::Omit)),
             b"*7\r\n#S:9\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n+ttl\r\n:900000\r\n"),
-        (Request(id(11), v2::Request::Lifetime { table: "default", key: b"hello" }),
+        (Request(id(11), v2::Request::Lifetime {
+            table: "default", key: b"hello", freshness: Freshness::Latest }),
             b"*4\r\n#Y:11\r\n+default\r\n$5\r\nhello\r\n"),
         (Request(id(12), v2::Request::Increment {
             table: "default", key: b"n", by: -7, condition: Condition::Any }),
@@ -276,7 +289,8 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
               +expire\r\n$1\r\nd\r\n+present\r\n\
               +check\r\n$1\r\ne\r\n+absent\r\n"),
         (Request(id(15), v2::Request::Pipeline(vec![
-            v2::Request::Get { table: "default", key: b"hello" },
+            v2::Request::Get {
+            table: "default", key: b"hello", freshness: Freshness::Latest },
             set(Condition::Absent, None, Previous::Omit),
         ])),
             b"*12\r\n#L:15\r\n\
@@ -284,16 +298,25 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
               :5\r\n+S\r\n+default\r\n$5\r\nhello\r\n$4\r\nrust\r\n+absent\r\n"),
         (Request(id(16), v2::Request::Scan(Scan {
             table: "users", from: Bound::Unbounded, to: Bound::Unbounded,
-            order: Order::Ascending, detail: Detail::Records, limit: None })),
+            order: Order::Ascending, detail: Detail::Records, limit: None,
+            freshness: Freshness::Latest, at: None })),
             b"*3\r\n#R:16\r\n+users\r\n"),
         (Request(id(16), v2::Request::Scan(Scan {
             table: "users", from: Bound::Included(b"a"), to: Bound::Excluded(b"b"),
-            order: Order::Descending, detail: Detail::Keys, limit: Some(100) })),
+            order: Order::Descending, detail: Detail::Keys, limit: Some(100),
+            freshness: Freshness::Latest, at: None })),
             b"*11\r\n#R:16\r\n+users\r\n+from\r\n$1\r\na\r\n+before\r\n$1\r\nb\r\n\
               +reverse\r\n+keys\r\n+limit\r\n:100\r\n"),
         (Request(id(16), v2::Request::Scan(Scan {
+            table: "users", from: Bound::Excluded(b"a"), to: Bound::Unbounded,
+            order: Order::Ascending, detail: Detail::Records, limit: Some(1),
+            freshness: Freshness::Stale, at: Some(version(42)) })),
+            b"*10\r\n#R:16\r\n+users\r\n+after\r\n$1\r\na\r\n+limit\r\n:1\r\n\
+              +stale\r\n+at\r\n:42\r\n"),
+        (Request(id(16), v2::Request::Scan(Scan {
             table: "users", from: Bound::Excluded(b"a"), to: Bound::Included(b"b"),
-            order: Order::Ascending, detail: Detail::Records, limit: None })),
+            order: Order::Ascending, detail: Detail::Records, limit: None,
+            freshness: Freshness::Latest, at: None })),
             b"*7\r\n#R:16\r\n+users\r\n+after\r\n$1\r\na\r\n+to\r\n$1\r\nb\r\n"),
         (Request(id(17), v2::Request::Watch(Watch {
             table: "users", since: None, wait_millis: 0, select: Select::All })),
@@ -366,14 +389,22 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
         ])),
             b"*15\r\n#l:15\r\n:4\r\n+g\r\n:42\r\n$4\r\nrust\r\n|\
               :3\r\n+c\r\n:42\r\n:0\r\n:3\r\n+f\r\n+INVALID\r\n+why\r\n"),
-        (Reply(id(16), v2::Reply::Page(Page { next: None, records: Vec::new() })),
+        (Reply(id(16), v2::Reply::Page(Page { at: None, next: None, records: Vec::new() })),
             b"*3\r\n#r:16\r\n|"),
-        (Reply(id(16), v2::Reply::Page(Page { next: Some(b"b"), records: vec![
+        (Reply(id(16), v2::Reply::Page(Page { at: None, next: Some(b"b"), records: vec![
             PageRecord { key: b"a", version: version(42), value: Some(b"1"), expires_at: end },
             PageRecord { key: b"b", version: version(43), value: None, expires_at: None },
         ] })),
             b"*11\r\n#r:16\r\n$1\r\nb\r\n$1\r\na\r\n:42\r\n$1\r\n1\r\n:1700000000000\r\n\
               $1\r\nb\r\n:43\r\n||"),
+        (Reply(id(16), v2::Reply::Page(Page {
+            at: Some(version(43)), next: None, records: vec![
+            PageRecord { key: b"a", version: version(42), value: Some(b"1"), expires_at: end },
+        ] })),
+            b"*8\r\n#s:16\r\n:43\r\n|$1\r\na\r\n:42\r\n$1\r\n1\r\n:1700000000000\r\n"),
+        (Reply(id(16), v2::Reply::Page(Page {
+            at: Some(version(43)), next: Some(b"b"), records: Vec::new() })),
+            b"*4\r\n#s:16\r\n:43\r\n$1\r\nb\r\n"),
         (Reply(id(17), v2::Reply::News(News {
             until: Position { incarnation: Some(7), version: 43 }, changes: vec![
             NewsChange { key: b"a", version: version(43), value: Some(b"1"), expires_at: end },
@@ -418,6 +449,10 @@ pub(super) fn messages() -> Vec<(Said<'static>, &'static [u8])> {
             b"*4\r\n#f:9\r\n+UNSUPPORTED\r\n+why\r\n"),
         (Reply(id(9), fail(FailCode::Busy)),
             b"*4\r\n#f:9\r\n+BUSY\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::Unavailable)),
+            b"*4\r\n#f:9\r\n+UNAVAILABLE\r\n+why\r\n"),
+        (Reply(id(9), fail(FailCode::ScanExpired)),
+            b"*4\r\n#f:9\r\n+SCAN_EXPIRED\r\n+why\r\n"),
         (Reply(id(9), fail(FailCode::DiskFull)),
             b"*4\r\n#f:9\r\n+DISK_FULL\r\n+why\r\n"),
         (Reply(id(9), fail(FailCode::ReadOnly)),
@@ -486,7 +521,7 @@ fn every_code_and_every_type_has_its_golden_bytes() {
     );
     assert_eq!(
         kinds(|said| matches!(said, Said::Welcome(..) | Said::Reply(..))),
-        *b"bcefghilnopqrtwy"
+        *b"bcefghilnopqrstwy"
     );
 
     let codes = messages.iter().filter_map(|(said, _)| match said {
@@ -506,6 +541,8 @@ fn every_code_and_every_type_has_its_golden_bytes() {
         | FailCode::TooManyTables
         | FailCode::Unsupported
         | FailCode::Busy
+        | FailCode::Unavailable
+        | FailCode::ScanExpired
         | FailCode::DiskFull
         | FailCode::ReadOnly
         | FailCode::Corrupt
@@ -513,5 +550,5 @@ fn every_code_and_every_type_has_its_golden_bytes() {
         | FailCode::Closing
         | FailCode::Internal => {}
     });
-    assert_eq!(codes.count(), 17);
+    assert_eq!(codes.count(), 19);
 }

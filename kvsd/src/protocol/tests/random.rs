@@ -12,9 +12,9 @@ use super::*;
 use crate::protocol::v2::hello::Credentials;
 use crate::protocol::v2::part::Part;
 use crate::protocol::v2::{
-    Action, Before, Change, Changed, Condition, Detail, Expiry, FailCode, Hello, Lifetime, Names,
-    News, NewsChange, Order, Page, PageRecord, Position, Previous, Record, Reply, Request, Scan,
-    Select, Statistics, Watch,
+    Action, Before, Change, Changed, Condition, Detail, Expiry, FailCode, Freshness, Hello,
+    Lifetime, Names, News, NewsChange, Order, Page, PageRecord, Position, Previous, Record, Reply,
+    Request, Scan, Select, Statistics, Watch,
 };
 use crate::protocol::{BEFORE_AUTHENTICATION, admin, v1};
 use crate::types::LARGEST_MAX_VALUE_BYTES;
@@ -136,13 +136,15 @@ proptest! {
     fn every_request_comes_through_with_every_option(
         (id, table, key, value) in (ids(), TEXT, content(), content()),
         (condition, expiry, previous) in (conditions(), option::of(expiries()), previous()),
-        (by, from, to, words) in (any::<i64>(), bounds(), bounds(), any::<[bool; 3]>()),
+        (by, from, to, words) in (any::<i64>(), bounds(), bounds(), any::<[bool; 4]>()),
+        moment in option::of(versions()),
         (incarnation, at, limit) in (option::of(any::<u64>()), times(), 1..=i64::MAX as u64),
     ) {
         let (table, key, value) = (&*table, &*key, &*value);
         comes_through(&Said::Request(id, Request::Ping))?;
-        comes_through(&Said::Request(id, Request::Get { table, key }))?;
-        comes_through(&Said::Request(id, Request::Exists { table, key }))?;
+        let freshness = if words[3] { Freshness::Stale } else { Freshness::Latest };
+        comes_through(&Said::Request(id, Request::Get { table, key, freshness }))?;
+        comes_through(&Said::Request(id, Request::Exists { table, key, freshness }))?;
         let request = |request| comes_through(&Said::Request(id, request));
         let set = Request::Set { table, key, value, condition, expiry, previous };
         let increment = Request::Increment { table, key, by, condition };
@@ -151,7 +153,7 @@ proptest! {
         if condition != Condition::Absent {
             request(Request::Expire { table, key, expiry, condition })?;
         }
-        let lifetime = Request::Lifetime { table, key };
+        let lifetime = Request::Lifetime { table, key, freshness };
         request(Request::Pipeline(vec![set, lifetime.clone(), increment]))?;
         request(lifetime)?;
         let actions = [
@@ -167,7 +169,8 @@ proptest! {
         let detail = if words[1] { Detail::Keys } else { Detail::Records };
         let limit = words[2].then_some(limit);
         let (from, to) = (from.as_ref().map(|key| &**key), to.as_ref().map(|key| &**key));
-        request(Request::Scan(Scan { table, from, to, order, detail, limit }))?;
+        let scan = Scan { table, from, to, order, detail, limit, freshness, at: moment };
+        request(Request::Scan(scan))?;
         let since = words[0].then_some(Position { incarnation, version: at.get() });
         for select in [Select::All, Select::Key(key), Select::Prefix(value)] {
             request(Request::Watch(Watch { table, since, wait_millis: at.get(), select }))?;
@@ -211,7 +214,7 @@ proptest! {
         reply(Reply::Batch { version: current, changed: vec![changed; 3] })?;
         let (key, value) = (&*value, exists.then_some(&*value));
         let records = vec![PageRecord { key, version, value, expires_at }; 2];
-        reply(Reply::Page(Page { next: value, records }))?;
+        reply(Reply::Page(Page { at: current, next: value, records }))?;
         let until = Position { incarnation: exists.then_some(u64::MAX), version: version.get() };
         let changes = vec![NewsChange { key, version, value, expires_at }; 2];
         reply(Reply::News(News { until, changes }))?;
@@ -288,6 +291,21 @@ proptest! {
     }
 
     #[test]
+    fn an_unknown_option_of_a_read_is_refused_wherever_it_stands(
+        option in TEXT,
+        (kind, is_first) in (select(vec!['G', 'E', 'Y']), any::<bool>()),
+    ) {
+        prop_assume!(option != "stale");
+        let unknown = format!("+{option}\r\n");
+        let options = if is_first { [&unknown, "+stale\r\n"] } else { ["+stale\r\n", &unknown] };
+        let bytes = format!("*6\r\n#{kind}:1\r\n+t\r\n$1\r\nk\r\n{}", options.concat());
+        let mut decoder = decoder();
+        let refused = whole(&mut decoder, bytes.as_bytes(), Request::parse);
+        let refused = refused.expect_err("an unknown option");
+        prop_assert_eq!((refused.id, refused.cause), (Some(id(1)), FieldError::UnknownOption));
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic_and_never_pass_a_limit(
         bytes in vec(any::<u8>(), 0..200),
         cuts in vec(1..40_usize, 1..8),
@@ -349,6 +367,8 @@ const PIECES: &[&[u8]] = &[
     b"$3\r\nabc\r\n",
     b":1\r\n",
     b"+absent\r\n",
+    b"+stale\r\n",
+    b"+at\r\n",
     b"H",
     b"f",
     b"18446744073709551615",

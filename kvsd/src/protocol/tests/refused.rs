@@ -122,7 +122,7 @@ fn a_request_without_an_id_is_refused_without_an_id() {
 #[test]
 #[rustfmt::skip]
 fn a_request_off_its_form_is_refused_by_its_id_and_by_name() {
-    use FieldError::{Missing, NotText, TooMany, Wrong};
+    use FieldError::{Missing, NotText, TooMany, UnknownOption, Wrong};
     let cases: &[(&[u8], FieldError)] = &[
         (b"*3\r\n#P:7\r\n|", TooMany),
         (b"*2\r\n#G:7\r\n", Missing { wanted: "a string" }),
@@ -130,9 +130,9 @@ fn a_request_off_its_form_is_refused_by_its_id_and_by_name() {
         (b"*4\r\n#G:7\r\n+t\r\n+k\r\n", Wrong { wanted: "bytes" }),
         (b"*4\r\n#G:7\r\n$1\r\nt\r\n$1\r\nk\r\n", Wrong { wanted: "a string" }),
         (b"*4\r\n#G:7\r\n+\xff\r\n$1\r\nk\r\n", NotText),
-        (b"*5\r\n#G:7\r\n+t\r\n$1\r\nk\r\n|", TooMany),
+        (b"*5\r\n#G:7\r\n+t\r\n$1\r\nk\r\n|", Wrong { wanted: "a string" }),
         (b"*4\r\n#E:7\r\n+t\r\n|", Wrong { wanted: "bytes" }),
-        (b"*5\r\n#E:7\r\n+t\r\n$1\r\nk\r\n+absent\r\n", TooMany),
+        (b"*5\r\n#E:7\r\n+t\r\n$1\r\nk\r\n+absent\r\n", UnknownOption),
         (b"*4\r\n#S:7\r\n+t\r\n$1\r\nk\r\n", Missing { wanted: "bytes" }),
         (b"*5\r\n#S:7\r\n+t\r\n$1\r\nk\r\n|", Wrong { wanted: "bytes" }),
         (b"*3\r\n#D:7\r\n+t\r\n", Missing { wanted: "bytes" }),
@@ -214,6 +214,16 @@ fn a_request_of_several_parts_off_its_form_is_refused_by_name() {
         ('L', 2, ":1\r\n+L\r\n", Wrong { wanted: "a type for a pipeline" }),
         ('L', 2, ":1\r\n+W\r\n", Wrong { wanted: "a type for a pipeline" }),
         ('L', 2, ":1\r\n+P\r\n", Wrong { wanted: "a type for a pipeline" }),
+        ('G', 3, "+t\r\n$1\r\nk\r\n+fresh\r\n", UnknownOption),
+        ('G', 4, "+t\r\n$1\r\nk\r\n+stale\r\n+stale\r\n", ClashingOptions),
+        ('E', 3, "+t\r\n$1\r\nk\r\n+absent\r\n", UnknownOption),
+        ('Y', 3, "+t\r\n$1\r\nk\r\n$5\r\nstale\r\n", Wrong { wanted: "a string" }),
+        ('S', 4, "+t\r\n$1\r\nk\r\n$1\r\nv\r\n+stale\r\n", UnknownOption),
+        ('L', 5, ":4\r\n+G\r\n+t\r\n$1\r\nk\r\n+at\r\n", UnknownOption),
+        ('R', 3, "+t\r\n+stale\r\n+stale\r\n", ClashingOptions),
+        ('R', 2, "+t\r\n+at\r\n", Missing { wanted: "an integer" }),
+        ('R', 3, "+t\r\n+at\r\n:0\r\n", OutOfRange { field: "a version" }),
+        ('R', 5, "+t\r\n+at\r\n:1\r\n+at\r\n:1\r\n", ClashingOptions),
         ('R', 2, "+t\r\n+sideways\r\n", UnknownOption),
         ('R', 3, "+t\r\n+reverse\r\n+reverse\r\n", ClashingOptions),
         ('R', 5, "+t\r\n+from\r\n$1\r\na\r\n+after\r\n$1\r\na\r\n", ClashingOptions),
@@ -367,6 +377,9 @@ fn a_reply_off_its_form_is_refused_by_name() {
         ("*3\r\n#y:0\r\n:3\r\n", OutOfRange { field: "a lifetime" }),
         ("*4\r\n#l:0\r\n:2\r\n+g\r\n", OutOfRange { field: "a number of frames" }),
         ("*4\r\n#l:0\r\n:1\r\n+l\r\n", Wrong { wanted: "a type in a pipeline" }),
+        ("*3\r\n#s:0\r\n|", Wrong { wanted: "an integer" }),
+        ("*4\r\n#s:0\r\n:0\r\n|", OutOfRange { field: "a version" }),
+        ("*3\r\n#s:0\r\n:1\r\n", Missing { wanted: "bytes" }),
         ("*3\r\n#f:0\r\n+BUSY\r\n", Missing { wanted: "a string" }),
         ("*2\r\n#f|", Missing { wanted: "a string" }),
     ];

@@ -30,7 +30,14 @@ fn control_characters_in_a_string_become_spaces_and_never_end_its_frame() {
 fn a_table_name_or_a_message_with_a_line_end_makes_no_second_message() {
     let text = "t\r\n$1\r\nk\r\n*2\r\n#P:1\r\n";
     for said in [
-        Said::Request(id(1), v2::Request::Get { table: text, key: text.as_bytes() }),
+        Said::Request(
+            id(1),
+            v2::Request::Get {
+                table: text,
+                key: text.as_bytes(),
+                freshness: v2::Freshness::Latest,
+            },
+        ),
         Said::Reply(id(1), v2::Reply::Fail { code: v2::FailCode::Internal, message: text }),
         Said::V1Reply(v1::Reply::Fail { code: v1::FailCode::Undefined, message: text }),
     ] {
@@ -70,6 +77,7 @@ fn secrets(bytes: &[u8]) -> Vec<Said<'_>> {
     let credentials = v2::hello::Credentials { user: b"app", password: bytes };
     let (table, key, value) = ("t", bytes, bytes);
     let (condition, previous) = (v2::Condition::Any, v2::Previous::Omit);
+    let freshness = v2::Freshness::Stale;
     let (version, expires_at, expiry) = (version(1), None, None);
     let set = v2::Change { key, condition, action: v2::Action::Set { value, expiry } };
     let scan = v2::Scan {
@@ -79,19 +87,21 @@ fn secrets(bytes: &[u8]) -> Vec<Said<'_>> {
         order: v2::Order::Ascending,
         detail: v2::Detail::Records,
         limit: None,
+        freshness,
+        at: Some(version),
     };
     let watch =
         |select| v2::Request::Watch(v2::Watch { table, since: None, wait_millis: 0, select });
     let requests = vec![
-        v2::Request::Get { table, key },
-        v2::Request::Exists { table, key },
-        v2::Request::Lifetime { table, key },
+        v2::Request::Get { table, key, freshness },
+        v2::Request::Exists { table, key, freshness },
+        v2::Request::Lifetime { table, key, freshness },
         v2::Request::Set { table, key, value, condition, expiry, previous },
         v2::Request::Delete { table, key, condition, previous },
         v2::Request::Increment { table, key, by: 1, condition },
         v2::Request::Expire { table, key, expiry, condition },
         v2::Request::Batch { table, changes: vec![set] },
-        v2::Request::Pipeline(vec![v2::Request::Get { table, key }]),
+        v2::Request::Pipeline(vec![v2::Request::Get { table, key, freshness }]),
         v2::Request::Scan(scan),
         watch(v2::Select::Key(key)),
         watch(v2::Select::Prefix(key)),
@@ -104,7 +114,7 @@ fn secrets(bytes: &[u8]) -> Vec<Said<'_>> {
         v2::Reply::Value(Some(record)),
         v2::Reply::Written { version: None, before: v2::Before::Record(record) },
         v2::Reply::Pipeline(vec![v2::Reply::Value(Some(record))]),
-        v2::Reply::Page(v2::Page { next: Some(key), records: vec![on_page] }),
+        v2::Reply::Page(v2::Page { at: Some(version), next: Some(key), records: vec![on_page] }),
         v2::Reply::News(v2::News { until, changes: vec![change] }),
     ];
     let mut said = vec![

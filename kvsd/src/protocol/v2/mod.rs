@@ -11,16 +11,16 @@
 //! |---|---|---|
 //! | `H` | [Hello] | lowest and highest version (integers), user and password (bytes, or both null) |
 //! | `P` | [Ping](Request::Ping) | none |
-//! | `G` | [Get](Request::Get) | table (string), key (bytes) |
-//! | `E` | [Exists](Request::Exists) | table, key |
-//! | `Y` | [Lifetime](Request::Lifetime) | table, key |
+//! | `G` | [Get](Request::Get) | table (string), key (bytes), options |
+//! | `E` | [Exists](Request::Exists) | table, key, options |
+//! | `Y` | [Lifetime](Request::Lifetime) | table, key, options |
 //! | `S` | [Set](Request::Set) | table, key, value (bytes), options |
 //! | `D` | [Delete](Request::Delete) | table, key, options |
 //! | `I` | [Increment](Request::Increment) | table, key, by (integer), options |
 //! | `X` | [Expire](Request::Expire) | table, key, options; without `expires` and `ttl` the record no longer ends |
 //! | `B` | [Batch](Request::Batch) | table, 1 to 1,024 changes |
 //! | `L` | [Pipeline](Request::Pipeline) | 1 to 1,024 requests of the types `G E Y S D I X` |
-//! | `R` | [Scan] | table, then any of `from` or `after` and a key, `to` or `before` and a key, `reverse`, `keys`, `limit` and an integer |
+//! | `R` | [Scan] | table, then any of `from` or `after` and a key, `to` or `before` and a key, `reverse`, `keys`, `limit` and an integer, `stale`, `at` and a version |
 //! | `W` | [Watch] | table, position, wait (integer, milliseconds), then `key` or `prefix` and bytes, or nothing |
 //! | `C` | [Cancel](Request::Cancel) | none; the id is that of the Watch |
 //! | `N` | [CreateTable](Request::CreateTable) | table |
@@ -38,9 +38,19 @@
 //! | `expires` and an integer | `S X` | the record ends at that time; one that is past is refused |
 //! | `ttl` and an integer | `S X` | the record ends so many milliseconds after the server takes the request up |
 //! | `previous` | `S D` | answer with the record that stood there |
+//! | `stale` | `G E Y` | what stood some time ago will do |
 //!
 //! The first three exclude each other, and so do `expires` and `ttl`. **An unknown option or a
 //! surplus frame is refused**: to skip a condition would lose an update.
+//!
+//! A read sees every write that was answered before it was asked. With `stale` it may show what
+//! stood some time ago, if the server has that more cheaply, or while it cannot have the latest; a
+//! server that has nothing older answers with the latest. How far it may lag is not bounded.
+//!
+//! A page is what stands at one moment. A server that can read at a moment again says which one it
+//! is (a reply of type `s`), and shows the next page as of the same for `at` and that version. What
+//! cannot be shown at that moment any more is refused with the code `SCAN_EXPIRED`, never shown as
+//! of another.
 //!
 //! A change of a batch is a string (`set`, `delete`, `increment`, `expire` or `check`), the key,
 //! for `set` the value and for `increment` an integer, and options: any condition for each; for
@@ -78,6 +88,7 @@
 //! | `b` | [Batch](Reply::Batch) | version or null; for each change 0 or 1 (there was a record), and the integer now or null |
 //! | `l` | [Pipeline](Reply::Pipeline) | answers of the types `g e y w i c f`, to the first requests; those behind them were not carried out |
 //! | `r` | [Page] | the key behind which to go on, or null at the end; for each record key, version, value or null, expiry or null |
+//! | `s` | [Page] | the version at which it stands, and then what `r` has |
 //! | `n` | [News] | position; for each change key, version, value or null (deleted), expiry or null |
 //! | `o` | [Gap](Reply::Gap) | position |
 //! | `t` | [Names] | 0 or 1 (there are more); names |
@@ -87,8 +98,9 @@
 //! The names of a Welcome: `server` (string: program and version), `engine` (string), `durability`
 //! (string: when a write is acknowledged), `max-value-bytes` (integer, always there), and what else
 //! the server limits, integers all: `max-user-bytes`, `max-password-bytes`, `max-key-bytes`,
-//! `max-message-bytes` (a request's, its parts joined), `max-batch`, `max-page`, `answer-bytes`,
-//! `max-tables`; of a connection `max-watches`, `max-in-flight`, `max-output-bytes` (beyond which
+//! `max-message-bytes` (a request's, its parts joined), `max-batch` (the changes of a batch),
+//! `max-write-bytes` (the keys and values of one), `max-page`, `answer-bytes`, `max-tables`; of a
+//! connection `max-watches`, `max-in-flight`, `max-output-bytes` (beyond which
 //! nothing more is read from it), `max-output-bytes-hard` (beyond which it is closed),
 //! `handshake-timeout-ms`, `idle-timeout-ms` (0 for none); of all connections `max-connections`,
 //! `max-connections-per-address`, `max-unauthenticated`, `connection-memory` (bytes). Others are
@@ -98,8 +110,8 @@
 //! message is longer than the limits say.
 //!
 //! **Surplus frames of a reply are skipped**, so that answers can grow; those that end in a list
-//! (`b l r n t`) have no such room, and grow by a new type. Times are integers, milliseconds since
-//! 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
+//! (`b l r s n t`) have no such room, and grow by a new type. Times are integers, milliseconds
+//! since 1970; versions are integers from 1. The codes of a Fail are those of [`FailCode`].
 //!
 //! # Access
 //!
@@ -142,7 +154,7 @@ pub mod watch;
 
 pub use self::batch::{Action, Change, Changed};
 pub use self::hello::{Hello, Welcome};
-pub use self::options::{Condition, Expiry, Previous};
+pub use self::options::{Condition, Expiry, Freshness, Previous};
 pub use self::reply::{Before, FailCode, Lifetime, Record, Reply};
 pub use self::request::Request;
 pub use self::scan::{Detail, Order, Page, PageRecord, Scan};
@@ -175,11 +187,12 @@ pub const VERSION: i64 = 2;
 /// # use bytes::BytesMut;
 /// # use kvsd::protocol::frame::Decoder;
 /// # use kvsd::protocol::v2::{self, RequestId};
-/// use kvsd::protocol::v2::{MAX_BATCH, Request};
+/// use kvsd::protocol::v2::{Freshness, MAX_BATCH, Request};
 ///
 /// # let mut wire = BytesMut::new();
 /// # let mut decoder = Decoder::new(v2::limits(1024));
-/// let looks = vec![Request::Exists { table: "t", key: b"k" }; MAX_BATCH + 1];
+/// let look = Request::Exists { table: "t", key: b"k", freshness: Freshness::Latest };
+/// let looks = vec![look; MAX_BATCH + 1];
 /// Request::Pipeline(looks).encode(RequestId::ZERO, &mut wire);
 /// let message = decoder.decode(&wire)?.ok_or("not whole")?;
 /// assert!(Request::parse(&message).is_err());

@@ -1,4 +1,5 @@
-//! The options of a write: what must hold, when the record ends, what the answer tells.
+//! The options of a write: what must hold, when the record ends, what the answer tells; and that of
+//! a read: how old what it finds may be.
 //!
 //! Next file to read: [`super::batch`].
 
@@ -12,6 +13,7 @@ const VERSION: &str = "version";
 const EXPIRES: &str = "expires";
 const TTL: &str = "ttl";
 const PREVIOUS: &str = "previous";
+pub(super) const STALE: &str = "stale";
 
 /// What must hold for a write to happen.
 ///
@@ -91,6 +93,56 @@ pub enum Previous {
     Omit,
     /// It answers with the record.
     Return,
+}
+
+/// How old what a read finds may be.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::frame::Decoder;
+/// # use kvsd::protocol::v2::{self, RequestId};
+/// use kvsd::protocol::v2::{Freshness, Request};
+///
+/// # let mut wire = BytesMut::new();
+/// # let mut decoder = Decoder::new(v2::limits(1024));
+/// let (table, key) = ("t", &b"k"[..]);
+/// Request::Get { table, key, freshness: Freshness::Stale }.encode(RequestId::ZERO, &mut wire);
+/// assert_eq!(&wire[..], b"*5\r\n#G:0\r\n+t\r\n$1\r\nk\r\n+stale\r\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Freshness {
+    /// Every write that was answered before is seen.
+    #[default]
+    Latest,
+    /// What stood some time ago will do, where the server has that more cheaply, or while it cannot
+    /// have the latest.
+    Stale,
+}
+
+impl Freshness {
+    /// Reads the option up to the end of the message.
+    pub(super) fn parse(fields: &mut Fields<'_>) -> Result<Self, FieldError> {
+        let mut freshness = Self::Latest;
+        while !fields.is_empty() {
+            match (fields.string()?, freshness) {
+                (STALE, Self::Latest) => freshness = Self::Stale,
+                (STALE, Self::Stale) => return Err(FieldError::ClashingOptions),
+                _ => return Err(FieldError::UnknownOption),
+            }
+        }
+        Ok(freshness)
+    }
+
+    pub(super) fn frames(self) -> usize {
+        usize::from(self == Self::Stale)
+    }
+
+    pub(super) fn encode(self, frames: &mut FrameWriter<'_>) {
+        if self == Self::Stale {
+            frames.string(STALE);
+        }
+    }
 }
 
 #[derive(Default)]

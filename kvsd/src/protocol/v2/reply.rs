@@ -21,6 +21,7 @@ const COUNTER: u8 = b'i';
 const BATCH: u8 = b'b';
 const PIPELINE: u8 = b'l';
 const PAGE: u8 = b'r';
+const STANDING_PAGE: u8 = b's';
 const NEWS: u8 = b'n';
 const GAP: u8 = b'o';
 const TABLES: u8 = b't';
@@ -279,6 +280,7 @@ impl<'a> Reply<'a> {
                 Reply::Pipeline(replies)
             }
             PAGE => Reply::Page(Page::parse(fields)?),
+            STANDING_PAGE => Reply::Page(Page::parse_standing(fields)?),
             NEWS => Reply::News(News::parse(fields)?),
             GAP => Reply::Gap { now: Position::parse(fields)? },
             TABLES => Reply::Tables(Names::parse(fields)?),
@@ -325,7 +327,8 @@ impl<'a> Reply<'a> {
             Reply::Conflict { .. } => CONFLICT,
             Reply::Batch { .. } => BATCH,
             Reply::Pipeline(_) => PIPELINE,
-            Reply::Page(_) => PAGE,
+            Reply::Page(Page { at: None, .. }) => PAGE,
+            Reply::Page(Page { at: Some(_), .. }) => STANDING_PAGE,
             Reply::News(_) => NEWS,
             Reply::Gap { .. } => GAP,
             Reply::Tables(_) => TABLES,
@@ -522,7 +525,13 @@ pub enum FailCode {
     Unsupported,
     /// `BUSY`: the server has no room for this now. Nothing was done; try again later.
     Busy,
-    /// `DISK_FULL`: the disk is full. Nothing was written.
+    /// `UNAVAILABLE`: whoever keeps the data for the server cannot be reached, or does not serve
+    /// now. Nothing was done; try again later.
+    Unavailable,
+    /// `SCAN_EXPIRED`: what stood when the scan began is not kept any more. Begin the scan again.
+    ScanExpired,
+    /// `DISK_FULL`: the disk is full, or whoever keeps the data for the server takes no more.
+    /// Nothing was written.
     DiskFull,
     /// `READ_ONLY`: the table takes no writes since an I/O error. Nothing was written.
     ReadOnly,
@@ -558,6 +567,8 @@ impl FailCode {
             FailCode::TooManyTables => "TOO_MANY_TABLES",
             FailCode::Unsupported => "UNSUPPORTED",
             FailCode::Busy => "BUSY",
+            FailCode::Unavailable => "UNAVAILABLE",
+            FailCode::ScanExpired => "SCAN_EXPIRED",
             FailCode::DiskFull => "DISK_FULL",
             FailCode::ReadOnly => "READ_ONLY",
             FailCode::Corrupt => "CORRUPT",
@@ -582,7 +593,7 @@ impl FailCode {
     }
 }
 
-const ALL_CODES: [FailCode; 17] = [
+const ALL_CODES: [FailCode; 19] = [
     FailCode::Unauthenticated,
     FailCode::Denied,
     FailCode::Protocol,
@@ -594,6 +605,8 @@ const ALL_CODES: [FailCode; 17] = [
     FailCode::TooManyTables,
     FailCode::Unsupported,
     FailCode::Busy,
+    FailCode::Unavailable,
+    FailCode::ScanExpired,
     FailCode::DiskFull,
     FailCode::ReadOnly,
     FailCode::Corrupt,

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use thiserror::Error;
 
 use super::options::Options;
-use super::{Change, Condition, Expiry, MAX_BATCH, Previous, RequestId, Scan, Watch};
+use super::{Change, Condition, Expiry, Freshness, MAX_BATCH, Previous, RequestId, Scan, Watch};
 use crate::protocol::frame::{FieldError, Fields, FrameWriter, Message};
 
 const PING: u8 = b'P';
@@ -37,7 +37,8 @@ const STATISTICS: u8 = b'Q';
 ///
 /// # let mut wire = BytesMut::new();
 /// # let mut decoder = Decoder::new(v2::limits(1024));
-/// let request = Request::Get { table: "default", key: b"hello" };
+/// let freshness = v2::Freshness::Latest;
+/// let request = Request::Get { table: "default", key: b"hello", freshness };
 /// request.encode(RequestId::ZERO, &mut wire);
 /// assert_eq!(&wire[..], b"*4\r\n#G:0\r\n+default\r\n$5\r\nhello\r\n");
 /// let message = decoder.decode(&wire)?.ok_or("not whole")?;
@@ -54,6 +55,8 @@ pub enum Request<'a> {
         table: &'a str,
         /// The key.
         key: &'a [u8],
+        /// How old the answer may be.
+        freshness: Freshness,
     },
     /// Is there a record?
     Exists {
@@ -61,6 +64,8 @@ pub enum Request<'a> {
         table: &'a str,
         /// The key.
         key: &'a [u8],
+        /// How old the answer may be.
+        freshness: Freshness,
     },
     /// How long does a record still have?
     Lifetime {
@@ -68,6 +73,8 @@ pub enum Request<'a> {
         table: &'a str,
         /// The key.
         key: &'a [u8],
+        /// How old the answer may be.
+        freshness: Freshness,
     },
     /// Store a value.
     Set {
@@ -216,9 +223,9 @@ impl<'a> Request<'a> {
         }
         let (table, key) = (fields.string()?, fields.bytes()?);
         let request = match kind {
-            GET => Request::Get { table, key },
-            EXISTS => Request::Exists { table, key },
-            LIFETIME => Request::Lifetime { table, key },
+            GET => Request::Get { table, key, freshness: Freshness::parse(fields)? },
+            EXISTS => Request::Exists { table, key, freshness: Freshness::parse(fields)? },
+            LIFETIME => Request::Lifetime { table, key, freshness: Freshness::parse(fields)? },
             SET => {
                 let value = fields.bytes()?;
                 let Options { condition, expiry, previous } = Options::parse(fields)?;
@@ -314,7 +321,9 @@ impl<'a> Request<'a> {
     fn frames(&self) -> usize {
         match self {
             Request::Ping | Request::Cancel => 0,
-            Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => 2,
+            Request::Get { freshness, .. }
+            | Request::Exists { freshness, .. }
+            | Request::Lifetime { freshness, .. } => 2 + freshness.frames(),
             Request::Set { .. } | Request::Increment { .. } => 3 + self.options().frames(),
             Request::Delete { .. } | Request::Expire { .. } => 2 + self.options().frames(),
             Request::Batch { changes, .. } => 1 + changes.iter().map(Change::frames).sum::<usize>(),
@@ -361,11 +370,13 @@ impl<'a> Request<'a> {
     fn encode_fields(&self, frames: &mut FrameWriter<'_>) {
         match self {
             Request::Ping | Request::Cancel => {}
-            Request::Get { table, key }
-            | Request::Exists { table, key }
-            | Request::Lifetime { table, key }
-            | Request::Delete { table, key, .. }
-            | Request::Expire { table, key, .. } => {
+            Request::Get { table, key, freshness }
+            | Request::Exists { table, key, freshness }
+            | Request::Lifetime { table, key, freshness } => {
+                frames.string(table).bytes(key);
+                freshness.encode(frames);
+            }
+            Request::Delete { table, key, .. } | Request::Expire { table, key, .. } => {
                 frames.string(table).bytes(key);
             }
             Request::Set { table, key, value, .. } => {
@@ -430,12 +441,14 @@ impl std::fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Request::Ping => f.write_str("Ping"),
-            Request::Get { table, key } => write!(f, "Get({table:?}, {} byte key)", key.len()),
-            Request::Exists { table, key } => {
-                write!(f, "Exists({table:?}, {} byte key)", key.len())
+            Request::Get { table, key, freshness } => {
+                write!(f, "Get({table:?}, {} byte key, {freshness:?})", key.len())
             }
-            Request::Lifetime { table, key } => {
-                write!(f, "Lifetime({table:?}, {} byte key)", key.len())
+            Request::Exists { table, key, freshness } => {
+                write!(f, "Exists({table:?}, {} byte key, {freshness:?})", key.len())
+            }
+            Request::Lifetime { table, key, freshness } => {
+                write!(f, "Lifetime({table:?}, {} byte key, {freshness:?})", key.len())
             }
             Request::Set { table, key, value, condition, expiry, previous } => write!(
                 f,

@@ -1,0 +1,157 @@
+//! The front end's slot: a key that every group of writes moves.
+//!
+//! A group is bound to the slot's revision, and leaves its own id there. So it is carried out at most
+//! once, however often it is sent; its id tells afterwards that it was; and once the slot has moved,
+//! it never will be. Nobody else moves the slot. After a group whose outcome is not known, the slot
+//! is moved before anything else is sent: a late group can never come behind a later one.
+//!
+//! Next file to read: `task`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd_client::{Compare, CompareOp, Txn, TxnOp};
+use tokio::time::Instant;
+
+use super::super::layout::Layout;
+use super::super::link::{Failed, Link};
+use super::txn::{Guard, Stood, told};
+
+/// What a group leaves in the slot.
+pub(super) type GroupId = [u8; 16];
+
+/// The slot as it is known here.
+pub(super) struct Slot {
+    key: Bytes,
+    front_end: u64,
+    groups: u64,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// It was never there.
+    New,
+    /// A revision moved it, and nothing is under way that may move it.
+    Known { revision: i64, since: Instant },
+    /// Something that is bound to this revision may still move it.
+    Doubtful { revision: i64 },
+}
+
+/// What became of a group that is bound to the slot's revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It was not carried out, and never will be.
+    Void,
+    /// It was carried out at this revision.
+    Applied(i64),
+}
+
+impl Slot {
+    pub(super) fn new(layout: &Layout, front_end: u64) -> Self {
+        let key = layout.slot(front_end).into();
+        Self { key, front_end, groups: 0, state: State::New }
+    }
+
+    pub(super) fn key(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// An id that no group has had.
+    pub(super) fn next_group(&mut self) -> GroupId {
+        self.groups += 1;
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&self.front_end.to_be_bytes());
+        id[8..].copy_from_slice(&self.groups.to_be_bytes());
+        id
+    }
+
+    /// What a group has to be bound to; `None`: [`Slot::settle`] first. A slot that has not moved for
+    /// long may be cleared away any time.
+    pub(super) fn guard(&self) -> Option<Guard> {
+        match self.state {
+            State::Known { revision, since } if since.elapsed() < FRESH => {
+                Some(Guard { key: self.key.clone(), revision })
+            }
+            State::New | State::Known { .. } | State::Doubtful { .. } => None,
+        }
+    }
+
+    /// Whether a group may be under way still.
+    pub(super) fn is_doubtful(&self) -> bool {
+        matches!(self.state, State::Doubtful { .. })
+    }
+
+    /// Takes note of what has moved the slot.
+    pub(super) fn moved(&mut self, revision: i64) {
+        self.state = State::Known { revision, since: Instant::now() };
+    }
+
+    /// Takes note that a group may be under way still.
+    pub(super) fn doubt(&mut self) {
+        if let State::Known { revision, .. } = self.state {
+            self.state = State::Doubtful { revision };
+        }
+    }
+
+    /// What must be done before the next group.
+    pub(super) fn fence(&mut self) -> Fence {
+        let expected = match self.state {
+            State::New => 0,
+            State::Known { revision, .. } | State::Doubtful { revision } => revision,
+        };
+        Fence { key: self.key.clone(), expected, id: self.next_group() }
+    }
+
+    /// Takes note of a fence, and tells what became of a group.
+    pub(super) fn fenced(&mut self, at: &Stood, group: Option<GroupId>) -> Fate {
+        self.moved(at.revision);
+        match group {
+            Some(group) if at.value == group[..] => Fate::Applied(at.revision),
+            Some(_) | None => Fate::Void,
+        }
+    }
+}
+
+/// Moves the slot, so that nothing that is bound to where it was can be carried out any more.
+pub(super) struct Fence {
+    key: Bytes,
+    expected: i64,
+    id: GroupId,
+}
+
+impl Fence {
+    /// Answers what then stands in the slot.
+    ///
+    /// # Cancel safety
+    ///
+    /// The slot may move even if the future is dropped: make another fence from where it was.
+    pub(super) async fn raise(self, link: Arc<Link>, until: Instant) -> Result<Stood, Failed> {
+        let mut expected = self.expected;
+        loop {
+            let mut answer = link.txn(until, &self.txn(expected)).await?;
+            if answer.succeeded() {
+                let revision = answer.take_header().map_or(0, |header| header.revision());
+                return Ok(Stood { revision, value: Bytes::copy_from_slice(&self.id) });
+            }
+            let stood = told(answer.0).and_then(|told| told.into_iter().next()).flatten();
+            match stood {
+                Some(stood) => return Ok(stood),
+                // It was cleared away.
+                None => expected = 0,
+            }
+        }
+    }
+
+    fn txn(&self, expected: i64) -> Txn {
+        let is_there = Compare::mod_revision(self.key.to_vec(), CompareOp::Equal, expected);
+        Txn::new()
+            .when([is_there])
+            .and_then([TxnOp::put(self.key.to_vec(), self.id, None)])
+            .or_else([TxnOp::get(self.key.to_vec(), None)])
+    }
+}
+
+/// How long the slot may rest before it is looked at again. It is cleared away after a day.
+const FRESH: Duration = Duration::from_secs(3600);
