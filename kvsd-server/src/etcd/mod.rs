@@ -43,6 +43,7 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use kvsd::{TableName, UnixMillis};
 
 pub use config::{Credentials, EtcdConfig, Identity};
@@ -138,6 +139,7 @@ impl Engine for EtcdEngine {
                 max_value_bytes: self.config.max_value_bytes,
                 max_write_bytes: EtcdConfig::MAX_WRITE_BYTES,
             },
+            reads_at_once: read::MOST_READS,
         }
     }
 
@@ -157,6 +159,15 @@ impl Engine for EtcdEngine {
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
         self.reader.read(table, key, freshness).await
+    }
+
+    async fn read_several(
+        &self,
+        table: &str,
+        keys: &[Bytes],
+        freshness: Freshness,
+    ) -> Vec<Result<Option<Record>, EngineError>> {
+        self.reader.read_several(table, keys, freshness).await
     }
 
     fn find_now(

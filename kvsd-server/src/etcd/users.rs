@@ -13,7 +13,9 @@ use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, WatchOptions};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+#[cfg(feature = "cli")]
 use super::config::EtcdConfig;
+#[cfg(feature = "cli")]
 use super::error::EtcdError;
 use super::layout::Layout;
 use super::link::{Ask, Door, Failed, Link};
@@ -39,6 +41,7 @@ impl EtcdUsers {
     /// # Errors
     ///
     /// As [`super::EtcdEngine::open`].
+    #[cfg(feature = "cli")]
     pub(crate) async fn open(config: &EtcdConfig) -> Result<Self, EtcdError> {
         let link = Arc::new(Link::open(config).await?);
         Ok(Self::new(link, Layout::new(&config.prefix)))

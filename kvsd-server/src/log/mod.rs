@@ -207,7 +207,12 @@ impl fmt::Debug for LogEngine {
 #[async_trait]
 impl Engine for LogEngine {
     fn description(&self) -> Description {
-        Description { name: "log", durability: self.policy.name(), limits: Limits::NONE }
+        Description {
+            name: "log",
+            durability: self.policy.name(),
+            limits: Limits::NONE,
+            reads_at_once: 1,
+        }
     }
 
     fn time(&self, table: &str) -> UnixMillis {

@@ -36,7 +36,9 @@ use crate::users::UserStore;
 
 pub use self::error::ServeError;
 use self::opening::FrontEndFolder;
-pub(crate) use self::opening::{Opened, open_engine, open_users};
+#[cfg(feature = "cli")]
+pub(crate) use self::opening::open_users;
+pub(crate) use self::opening::{Opened, open_engine};
 pub use self::reload::Reloader;
 use self::shared_users::SharedUsers;
 

@@ -17,7 +17,7 @@ use crate::config::ConfigError;
 use crate::config::{EtcdSettings, Settings};
 use crate::engine::Engine;
 #[cfg(feature = "etcd")]
-use crate::etcd::{Credentials, EtcdConfig, EtcdEngine, EtcdUsers, Identity};
+use crate::etcd::{Credentials, EtcdConfig, EtcdEngine, Identity};
 use crate::log::{LogConfig, LogEngine, OpenError, OpenProgress};
 use crate::users::UserStore;
 
@@ -79,13 +79,13 @@ async fn open_etcd(settings: &Settings, etcd: &EtcdSettings) -> Result<Opened, S
 }
 
 /// Reaches the users that the servers of a cluster share.
-#[cfg(feature = "etcd")]
+#[cfg(all(feature = "cli", feature = "etcd"))]
 pub(crate) async fn open_users(etcd: &EtcdSettings) -> Result<Arc<dyn UserStore>, ServeError> {
-    Ok(Arc::new(EtcdUsers::open(&config(etcd)).await?))
+    Ok(Arc::new(crate::etcd::EtcdUsers::open(&config(etcd)).await?))
 }
 
 /// As with an engine that was not built: no settings come here.
-#[cfg(not(feature = "etcd"))]
+#[cfg(all(feature = "cli", not(feature = "etcd")))]
 pub(crate) async fn open_users(_: &EtcdSettings) -> Result<Arc<dyn UserStore>, ServeError> {
     Err(ConfigError::BuiltWithoutEtcd.into())
 }

@@ -78,7 +78,12 @@ struct Ailing(Health);
 #[async_trait]
 impl Engine for Ailing {
     fn description(&self) -> Description {
-        Description { name: "etcd", durability: "replicated", limits: Limits::NONE }
+        Description {
+            name: "etcd",
+            durability: "replicated",
+            limits: Limits::NONE,
+            reads_at_once: 1,
+        }
     }
 
     fn health(&self) -> Health {

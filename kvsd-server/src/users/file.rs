@@ -84,6 +84,7 @@ impl Users {
     }
 
     /// These users, each of whom is there once.
+    #[cfg(feature = "etcd")]
     pub(crate) fn of(users: impl IntoIterator<Item = User>) -> Self {
         Self { lines: users.into_iter().map(Line::User).collect() }
     }

@@ -50,6 +50,7 @@ pub(crate) struct Point(pub(crate) i64);
 
 /// Why users were not read or not changed.
 #[derive(Debug, Error)]
+#[cfg_attr(not(feature = "etcd"), expect(dead_code, reason = "only that engine has a store"))]
 pub(crate) enum UserStoreError {
     /// They cannot be changed like this.
     #[error(transparent)]

@@ -77,7 +77,7 @@ impl From<ReadAgainError> for Refused {
             )
             | ReadAgainError::Kept(_) => FailCode::Invalid,
             ReadAgainError::Shared(UserStoreError::Unknown { .. }) => FailCode::Unknown,
-            ReadAgainError::Shared(UserStoreError::Unavailable { .. }) => FailCode::Busy,
+            ReadAgainError::Shared(UserStoreError::Unavailable { .. }) => FailCode::Unavailable,
             ReadAgainError::Users(_) | ReadAgainError::Shared(_) | ReadAgainError::Lost => {
                 FailCode::Internal
             }
