@@ -36,6 +36,8 @@ use crate::users::UserStore;
 
 pub use self::error::ServeError;
 use self::opening::FrontEndFolder;
+#[cfg(all(feature = "cli", feature = "etcd"))]
+pub(crate) use self::opening::etcd_config;
 #[cfg(feature = "cli")]
 pub(crate) use self::opening::open_users;
 pub(crate) use self::opening::{Opened, open_engine};
