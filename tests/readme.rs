@@ -103,7 +103,7 @@ fn the_numbers_in_the_readme_are_those_of_the_code() {
     let config = Config::default();
     for claim in [
         format!("Keys have 1 to {} bytes", thousands(kvsd::types::MAX_KEY_BYTES)),
-        format!("values at most {} MiB", config.max_value_bytes / mebibyte),
+        format!("values at most {} MiB", kvsd::types::DEFAULT_MAX_VALUE_BYTES / mebibyte),
         format!("1 to {} letters, digits", kvsd::types::MAX_TABLE_NAME_BYTES),
         format!("at most {} tables", thousands(config.max_tables)),
         format!("`--sync-interval`, {} s", config.sync_interval.as_secs()),

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use crate::config::{Config, LEAST_CACHE_BYTES, Settings, SyncPolicy};
 use crate::server::connections::Connections;
-use crate::server::{ServeError, metrics, open_engine};
+use crate::server::{Opened, ServeError, metrics, open_engine};
 
 /// A server in this process, for tests and small programs. Its clients are the ordinary ones.
 ///
@@ -198,7 +198,8 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        let Config { max_value_bytes, history_bytes, .. } = Config::default();
+        let Config { history_bytes, .. } = Config::default();
+        let max_value_bytes = kvsd::types::DEFAULT_MAX_VALUE_BYTES;
         let (sync, cache_bytes) = (SyncPolicy::Always, LEAST_CACHE_BYTES);
         Self { sync, max_value_bytes, cache_bytes, history_bytes }
     }
@@ -268,7 +269,7 @@ impl EmbeddedOptions {
             dev: true,
             metrics: false,
             data_dir: data_dir.clone(),
-            max_value_bytes: self.max_value_bytes,
+            max_value_bytes: Some(self.max_value_bytes),
             cache_bytes: Some(self.cache_bytes),
             history_bytes: self.history_bytes,
             // Both are for networks and machines of their own: who embeds it has the client at hand.
@@ -308,7 +309,7 @@ fn host(
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     runtime.map_err(ServeError::Start)?.block_on(async move {
-        let engine = open_engine(&settings, Arc::default()).await?;
+        let Opened { engine, .. } = open_engine(&settings, Arc::default()).await?;
         let patience = settings.shutdown_timeout;
         let counted = metrics(&settings);
         let connections = Connections::new(engine, &settings, counted, Arc::default());

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! DIR/kvsd.toml        the configuration; its paths start from DIR
-//!     users            one user, 0600
+//!     users            one user, 0600; with etcd there is none, users are there
 //!     tls/server.pem   the server's certificate, 825 days
 //!     tls/server.key   its key, 0600
 //!     tls/ca.pem       the CA's certificate, 10 years: what clients trust
@@ -31,6 +31,7 @@ use thiserror::Error;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 pub(crate) use self::renew::{Renew, Renewed};
+use crate::config::{ConfigError, Layers, keys};
 use crate::secret_file;
 use crate::users::{
     Grants, HashError, Password, PasswordError, StoredHash, UserName, Users, UsersError,
@@ -48,6 +49,17 @@ pub(crate) struct Init {
     pub(crate) user: UserName,
     /// The address that the configuration says to serve on.
     pub(crate) listen: SocketAddr,
+    /// The cluster whose front end it is; none for a server that keeps its data in the folder.
+    pub(crate) cluster: Option<Cluster>,
+}
+
+/// An etcd cluster, as the configuration names it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    /// The members, separated by commas.
+    pub(crate) endpoints: String,
+    /// What the keys begin with.
+    pub(crate) prefix: String,
 }
 
 /// What was made.
@@ -55,8 +67,8 @@ pub(crate) struct Init {
 pub(crate) struct Made {
     /// The folder, absolute.
     pub(crate) folder: PathBuf,
-    /// The first user's password. It is stored nowhere.
-    pub(crate) password: Password,
+    /// The first user's password, which is stored nowhere; none where the users are in a cluster.
+    pub(crate) password: Option<Password>,
     /// The names that the certificate is for.
     pub(crate) names: Vec<String>,
     /// The day that the server's certificate ends, as `YYYY-MM-DD`.
@@ -80,9 +92,13 @@ impl Init {
             }
         }
         let certificates = Certificates::issue(&self.names)?;
-        let password = Password::generate()?;
-        let mut users = Users::default();
-        users.add(self.user.clone(), StoredHash::of(&password)?, Grants::all())?;
+        let first_user = match &self.cluster {
+            None => Some(self.first_user()?),
+            Some(cluster) => {
+                cluster.check()?;
+                None
+            }
+        };
 
         let tls = self.folder.join("tls");
         let make = |source| InitError::Create { path: tls.clone(), source };
@@ -93,19 +109,41 @@ impl Init {
         files.public(CA_CERT, &certificates.ca)?;
         files.secret(SERVER_KEY, &certificates.server_key)?;
         files.public(SERVER_CERT, &certificates.server)?;
-        files.secret(USERS, &users.to_text())?;
+        if let Some((users, _)) = &first_user {
+            files.secret(USERS, &users.to_text())?;
+        }
         files.public(CONFIG, &self.config())?;
         files.keep()?;
         Ok(Made {
             folder,
-            password,
+            password: first_user.map(|(_, password)| password),
             names: certificates.names,
             server_until: certificates.server_until,
             ca_until: certificates.ca_until,
         })
     }
 
+    fn first_user(&self) -> Result<(Users, Password), InitError> {
+        let password = Password::generate()?;
+        let mut users = Users::default();
+        users.add(self.user.clone(), StoredHash::of(&password)?, Grants::all())?;
+        Ok((users, password))
+    }
+
     fn config(&self) -> String {
+        let store = match &self.cluster {
+            None => format!("data_dir = \".\"\nusers = \"{USERS}\"\n"),
+            Some(Cluster { endpoints, prefix }) => format!(
+                "data_dir = \".\"\n\
+                 \n\
+                 # Users and data are in this cluster. For TLS to its members: etcd_ca, etcd_cert,\n\
+                 # etcd_key; where it has access control: etcd_user, etcd_password_file.\n\
+                 engine = \"etcd\"\n\
+                 etcd_endpoints = \"{endpoints}\"\n\
+                 etcd_prefix = \"{prefix}\"\n\
+                 \n"
+            ),
+        };
         format!(
             "# The configuration of kvsd-server, made by `kvsd-server init`. Relative paths start\n\
              # from this file's folder; `kvsd-server --help` lists all settings.\n\
@@ -113,8 +151,7 @@ impl Init {
              # For other machines, serve on 0.0.0.0 or [::]; the certificate must be for the name\n\
              # that they call this one by (`kvsd-server init --name`).\n\
              listen = \"{}\"\n\
-             data_dir = \".\"\n\
-             users = \"{USERS}\"\n\
+             {store}\
              tls_cert = \"{SERVER_CERT}\"\n\
              tls_key = \"{SERVER_KEY}\"\n\
              \n\
@@ -122,6 +159,22 @@ impl Init {
              status_listen = \"{STATUS_LISTEN}\"\n",
             self.listen
         )
+    }
+}
+
+impl Cluster {
+    /// Checks what a server would refuse: it could not start from what is made.
+    fn check(&self) -> Result<(), InitError> {
+        let mut layers = Layers::default();
+        for (key, text) in
+            [("engine", "etcd"), ("etcd_endpoints", &self.endpoints), ("etcd_prefix", &self.prefix)]
+        {
+            if let Some(setting) = keys::find(key) {
+                layers.flag(setting, text.to_owned());
+            }
+        }
+        layers.resolve()?.check_engine()?;
+        Ok(())
     }
 }
 
@@ -301,6 +354,9 @@ pub(crate) enum InitError {
     /// The user cannot be added.
     #[error(transparent)]
     Users(#[from] UsersError),
+    /// No server starts with this cluster.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
 }
 
 impl From<rcgen::Error> for InitError {
@@ -335,7 +391,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
-    use crate::config::Layers;
     use crate::users::{HashMemory, User};
 
     fn init(folder: &Path) -> Init {
@@ -344,7 +399,31 @@ mod tests {
             names: vec![HostName::parse("db.example").unwrap()],
             user: UserName::parse("app").unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            cluster: None,
         }
+    }
+
+    #[cfg(feature = "etcd")]
+    #[test]
+    fn a_front_end_of_a_cluster_has_certificates_and_no_users_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let cluster = |endpoints: &str| {
+            let (endpoints, prefix) = (endpoints.to_owned(), "shop".to_owned());
+            Some(Cluster { endpoints, prefix })
+        };
+        let bad = Init { cluster: cluster("etcd-1"), ..init(folder.path()) }.run().unwrap_err();
+        assert!(bad.to_string().contains("etcd_endpoints: `etcd-1`"), "{bad}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+
+        let good = Init { cluster: cluster("http://a:2379,b:2379"), ..init(folder.path()) };
+        assert!(good.run().unwrap().password.is_none());
+        assert!(!folder.path().join(USERS).exists());
+        let mut layers = Layers::default();
+        layers.file(&folder.path().join(CONFIG)).unwrap();
+        let settings = layers.resolve().unwrap().check().unwrap();
+        let etcd = settings.etcd.unwrap();
+        assert_eq!(etcd.endpoints, ["http://a:2379", "http://b:2379"]);
+        assert_eq!(etcd.prefix, "shop");
     }
 
     fn mode(path: &Path) -> u32 {
@@ -365,7 +444,7 @@ mod tests {
         let User { name, hash, grants } = users.iter().next().unwrap();
         assert_eq!(*grants, Grants::all());
         assert_eq!(name.as_str(), "app");
-        assert!(hash.matches(&made.password, &mut HashMemory::default()));
+        assert!(hash.matches(&made.password.unwrap(), &mut HashMemory::default()));
     }
 
     #[test]

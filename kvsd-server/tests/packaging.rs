@@ -173,6 +173,9 @@ fn copied() -> Vec<String> {
     sources.map(str::to_owned).collect()
 }
 
+/// The Debian packages that the etcd engine is built with.
+const PROTOC: [&str; 2] = ["protobuf-compiler", "libprotobuf-dev"];
+
 #[test]
 fn the_image_is_built_from_files_that_are_there_and_make_a_workspace() {
     let ignored = read("packaging/Dockerfile.dockerignore");
@@ -191,8 +194,10 @@ fn the_image_is_built_from_files_that_are_there_and_make_a_workspace() {
     let args = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
     let output = Command::new(env!("CARGO")).args(args).current_dir(here.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let [build] = &instructions("RUN")[..] else { panic!("one RUN") };
-    assert!(build.starts_with("cargo build --locked --release -p kvsd-server && "), "{build}");
+    let [tools, build] = &instructions("RUN")[..] else { panic!("two RUN") };
+    let command = "cargo build --locked --release -p kvsd-server --features etcd && ";
+    assert!(build.starts_with(command), "{build}");
+    assert!(PROTOC.iter().all(|package| tools.contains(package)), "{tools}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("\"name\":\"kvsd-server\""));
 }
 
@@ -206,6 +211,12 @@ fn copy(from: &Path, to: &Path) {
     } else {
         fs::copy(from, to).unwrap_or_else(|error| panic!("{}: {error}", from.display()));
     }
+}
+
+#[test]
+fn the_gate_installs_what_the_image_is_built_with() {
+    let gate = read(".ci/run");
+    assert!(gate.contains(&format!("install {} ", PROTOC.join(" "))));
 }
 
 #[test]
@@ -277,6 +288,7 @@ fn the_debian_package_takes_files_that_are_there() {
         }
     }
     assert_eq!(binaries, ["kvsd-server", "kvsd"]);
+    assert_eq!(deb["features"].as_array().unwrap()[..], ["etcd".into()]);
     assert!(package.join(deb["license-file"][0].as_str().unwrap()).is_file());
     let units = &deb["systemd-units"];
     let unit = format!("{}.service", units["unit-name"].as_str().unwrap());

@@ -18,7 +18,8 @@ use crate::users::{self, Grants, StoredHash, Users};
 #[derive(Default)]
 pub(super) struct List {
     pub(super) users: HashMap<Box<[u8]>, Arc<User>>,
-    /// What unknown users' passwords are compared with: the hashes of the known ones, at least one.
+    /// What unknown users' passwords are compared with: the hashes of the known ones. At least one,
+    /// once anybody was known.
     pub(super) decoys: Vec<StoredHash>,
 }
 

@@ -37,11 +37,16 @@ pub(super) struct Listed {
 impl Listed {
     pub(super) fn new(users: &Users) -> Option<Self> {
         let list = List::new(users, &List::default());
-        if list.users.is_empty() {
-            return None;
-        }
+        if list.users.is_empty() { None } else { Some(Self::of(list)) }
+    }
+
+    pub(super) fn of_nobody() -> Self {
+        Self::of(List::default())
+    }
+
+    fn of(list: List) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Some(Self {
+        Self {
             list: RwLock::new(Arc::new(list)),
             decoy: RandomState::new(),
             seal: Seal::new(),
@@ -50,7 +55,7 @@ impl Listed {
             queue: Semaphore::new(MAX_QUEUE),
             pool: Arc::new(Semaphore::new(cores.min(MAX_CHECKS))),
             memory: Arc::default(),
-        })
+        }
     }
 
     pub(super) fn list(&self) -> Arc<List> {
@@ -97,7 +102,12 @@ impl Listed {
         {
             return Ok(known.login());
         }
-        let hash = known.map_or_else(|| self.decoy_for(user, &list.decoys), |known| &known.hash);
+        let hash = match known {
+            Some(known) => &known.hash,
+            // Nobody was ever known: there is nothing to find out.
+            None if list.decoys.is_empty() => return Err(Denied::Credentials),
+            None => self.decoy_for(user, &list.decoys),
+        };
         let is_right = self.check(hash.clone(), password, deadline).await?;
         match known {
             Some(known) if is_right => {

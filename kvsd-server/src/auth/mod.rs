@@ -52,6 +52,11 @@ impl Authenticator {
         Listed::new(users).map(|listed| Self(Mode::Listed(Arc::new(listed))))
     }
 
+    /// Lets in nobody, until it is told whom.
+    pub(crate) fn of_nobody() -> Self {
+        Self(Mode::Listed(Arc::new(Listed::of_nobody())))
+    }
+
     /// Whether a client need not say who it is.
     pub(crate) fn accepts_anyone(&self) -> bool {
         matches!(self.0, Mode::Anyone)
@@ -157,11 +162,26 @@ pub enum Denied {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::users::{Grants, Password, StoredHash, UserName};
 
     #[tokio::test]
     async fn development_lets_anyone_in() {
         let anyone = Authenticator::accept_anyone();
         assert!(anyone.verify(b"", b"", None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nobody_gets_in_before_users_are_known_and_they_do_then() {
+        let hash = |password: &str| {
+            StoredHash::of(&Password::new(password.as_bytes().to_vec()).unwrap()).unwrap()
+        };
+        let authenticator = Authenticator::of_nobody();
+        let denied = authenticator.verify(b"app", b"one", None).await;
+        assert_eq!(denied.unwrap_err(), Denied::Credentials);
+        let mut users = Users::default();
+        users.add(UserName::parse("app").unwrap(), hash("one"), Grants::all()).unwrap();
+        assert_eq!(authenticator.replace(&users).added, ["app"]);
+        assert!(authenticator.verify(b"app", b"one", None).await.is_ok());
     }
 
     #[test]

@@ -186,6 +186,19 @@ pub(super) struct InitArgs {
         hide_default_value = true
     )]
     pub(super) listen: SocketAddr,
+    /// Make a front end of this etcd cluster, whose members are separated by commas: users and data
+    /// are there, and --user is of no use
+    #[arg(long, value_name = "URLS", conflicts_with = "user")]
+    pub(super) etcd_endpoints: Option<String>,
+    /// The prefix of all keys in the cluster [default: kvsd]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "kvsd",
+        hide_default_value = true,
+        requires = "etcd_endpoints"
+    )]
+    pub(super) etcd_prefix: String,
 }
 
 #[derive(Debug, Args)]
@@ -385,6 +398,7 @@ Examples:
   kvsd-server --dev                          try it: this machine only, any credentials
   kvsd-server init --name db.example         make certificates, a user and a configuration
   kvsd-server --config kvsd-data/kvsd.toml   serve with them
+  kvsd-server init --etcd-endpoints URLS     make the same for a front end of an etcd cluster
   kvsd-server config check --config FILE     name all that is wrong with a configuration
   kvsd-server verify                         check the data folder while no server runs";
 

@@ -7,14 +7,17 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
 
-use crate::config::Settings;
+use crate::config::{EngineKind, Settings};
 
 /// Raises the limit as far as the system allows, and lowers what was configured to what there is
 /// room for.
 pub(super) fn fit(settings: &mut Settings) {
     let limit = raise();
     lower("max_connections", &mut settings.max_connections, limit / CONNECTIONS_PART, limit);
-    lower("max_tables", &mut settings.max_tables, limit / TABLES_PART, limit);
+    // Other engines have no file for a table.
+    if settings.engine() == EngineKind::Log {
+        lower("max_tables", &mut settings.max_tables, limit / TABLES_PART, limit);
+    }
     // Nobody has asked for a number: there is nothing to tell.
     settings.open_files = settings.open_files.min((limit / OPEN_FILES_PART).max(1));
 }

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 use super::args::FolderArgs;
 use super::exit::Failure;
 use super::serve::layers_beside;
+use crate::config::EngineKind;
 use crate::log::offline::{
     DataFolder, Hints, ReadOnlyDisk, StorageError, StoreError, Survey, TableFolder, Tables,
 };
@@ -23,9 +24,13 @@ pub(super) struct Folder {
 }
 
 impl FolderArgs {
-    /// Opens the folder that is meant: by flag, else by environment or configuration.
+    /// Opens the folder that is meant: by flag, else by environment or configuration. Where that has
+    /// the data in etcd, this is an error that says what there is instead.
     pub(super) fn open(self) -> Result<Folder, Failure> {
-        let path = self.find()?;
+        let (path, engine) = self.find()?;
+        if engine == EngineKind::Etcd {
+            return Err(Failure::Usage(IN_ETCD.into()));
+        }
         let disk = ReadOnlyDisk::new(LogConfig::DEFAULT_OPEN_FILES);
         let data =
             DataFolder::open(Arc::new(disk), &path).map_err(|error| in_folder(error, &path))?;
@@ -33,13 +38,13 @@ impl FolderArgs {
         Ok(Folder { path, tables, data })
     }
 
-    /// Which folder is meant.
-    pub(super) fn find(self) -> Result<PathBuf, Failure> {
+    /// Which folder is meant, and the engine of the server whose it is.
+    pub(super) fn find(self) -> Result<(PathBuf, EngineKind), Failure> {
         if let Some(folder) = self.data_dir {
-            return Ok(folder);
+            return Ok((folder, EngineKind::Log));
         }
-        let layers = layers_beside(self.config)?;
-        Ok(layers.resolve()?.data_dir)
+        let config = layers_beside(self.config)?.resolve()?;
+        Ok((config.data_dir, config.engine))
     }
 }
 
@@ -60,6 +65,11 @@ impl Folder {
         self.data.survey(table, hints, &mut |bytes| bar.inc(bytes)).map_err(in_data)
     }
 }
+
+const IN_ETCD: &str = "this server has engine = \"etcd\", and its data is in the cluster, not in a \
+    folder: there, `etcdctl snapshot save` makes a backup that `etcdctl snapshot restore` brings \
+    back, `etcdctl endpoint status` says how the members are, and of a running server `kvsd export` \
+    prints the records; for a folder of the log engine, give --data-dir";
 
 /// A bar for so many bytes; shown on a terminal only.
 pub(super) fn bar(bytes: u64, target: ProgressDrawTarget) -> ProgressBar {

@@ -5,21 +5,65 @@ use std::io::{self, Write};
 
 use super::args::InitArgs;
 use super::exit::Failure;
-use crate::init::{self, Init, Made};
+use crate::init::{self, Cluster, Init, Made};
+use crate::users::Password;
 
 /// Makes the folder.
 pub(super) fn run(args: InitArgs) -> Result<(), Failure> {
-    let init =
-        Init { folder: args.data_dir, names: args.names, user: args.user, listen: args.listen };
+    let prefix = args.etcd_prefix;
+    let init = Init {
+        folder: args.data_dir,
+        names: args.names,
+        user: args.user,
+        listen: args.listen,
+        cluster: args.etcd_endpoints.map(|endpoints| Cluster { endpoints, prefix }),
+    };
     let made = init.run().map_err(Failure::other)?;
+    let report = match &made.password {
+        Some(password) => report(&init, &made, password),
+        None => front_end_report(&made),
+    };
     // The password is nowhere else: that it could not be shown is an error.
-    io::stdout().write_all(report(&init, &made).as_bytes()).map_err(Failure::other)
+    io::stdout().write_all(report.as_bytes()).map_err(Failure::other)
 }
 
-fn report(init: &Init, made: &Made) -> String {
+/// What there is to do with the folder of a front end, whose users are in the cluster.
+fn front_end_report(made: &Made) -> String {
+    let config = quote(&made.folder.join(init::CONFIG).display().to_string());
+    format!(
+        "\
+made {folder}:
+  {file:15} the configuration
+  {server:15} the server's certificate, for {hosts}; until {server_until}
+  {server_key:15} its key
+  {ca_cert:15} the CA that signed it, for clients to trust; until {ca_until}
+  {ca_key:15} the CA's key, for the next certificate
+
+add the first user, once for all front ends of the cluster:
+  kvsd-server user add app --grant 'admin@*' --generate --config {config}
+
+start the server:
+  kvsd-server --config {config}
+
+Another front end gets its certificate from the same CA: copy the folder, set `listen`, and run
+`kvsd-server renew --name HOST --config FILE` there.
+",
+        folder = made.folder.display(),
+        file = init::CONFIG,
+        server = init::SERVER_CERT,
+        hosts = made.names.join(", "),
+        server_until = made.server_until,
+        server_key = init::SERVER_KEY,
+        ca_cert = init::CA_CERT,
+        ca_until = made.ca_until,
+        ca_key = init::CA_KEY,
+    )
+}
+
+fn report(init: &Init, made: &Made, password: &Password) -> String {
     let folder = made.folder.display();
     let user = escape(init.user.as_str().as_bytes(), b"");
-    let password = String::from_utf8_lossy(made.password.expose());
+    let password = String::from_utf8_lossy(password.expose());
     let address = format!("{user}:{password}@localhost:{}", init.listen.port());
     let ca = made.folder.join(init::CA_CERT);
     let ca_parameter = escape(ca.as_os_str().as_encoded_bytes(), b"/");

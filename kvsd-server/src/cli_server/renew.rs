@@ -8,7 +8,9 @@ use crate::init::{Renew, Renewed, SERVER_DAYS};
 
 /// Replaces the server's certificate and key.
 pub(super) fn run(args: RenewArgs) -> Result<(), Failure> {
-    let renew = Renew { folder: args.folder.find()?, names: args.names };
+    // With etcd too, certificates are in the folder.
+    let (folder, _) = args.folder.find()?;
+    let renew = Renew { folder, names: args.names };
     let Renewed { names, until } = renew.run().map_err(Failure::other)?;
     writeln!(
         io::stdout(),

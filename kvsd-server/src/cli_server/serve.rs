@@ -12,7 +12,7 @@ use super::exit::Failure;
 use super::supervisor::{Supervisor, Word};
 use super::{descriptors, logging};
 use crate::config::{Layers, Settings};
-use crate::server::{Reloader, Server};
+use crate::server::{Reloader, ServeError, Server};
 
 /// Serves until a signal.
 pub(super) fn run(args: ServerArgs) -> Result<(), Failure> {
@@ -70,10 +70,10 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
     let hangup = signal(SignalKind::hangup()).map_err(Failure::other)?;
     let supervisor = Supervisor::from_environment();
     tokio::spawn(supervisor.clone().reassure());
-    supervisor.tell(Word::Opening);
+    supervisor.tell(Word::Opening(settings.engine()));
     let longest_stop = settings.shutdown_timeout + STOP_MARGIN;
     let server = tokio::select! {
-        server = Server::bind(settings) => server.map_err(Failure::other)?,
+        server = Server::bind(settings) => server.map_err(not_started)?,
         name = signals.next() => {
             info!("{name} before serving");
             supervisor.tell(Word::Stopping(longest_stop));
@@ -99,6 +99,14 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
         });
     };
     server.serve(stop).await.map_err(Failure::other)
+}
+
+fn not_started(error: ServeError) -> Failure {
+    match error {
+        // Also what shows only once the engine is open.
+        ServeError::Config(error) => error.into(),
+        error => Failure::other(error),
+    }
 }
 
 /// Has configuration, certificate and users read again at each SIGHUP.

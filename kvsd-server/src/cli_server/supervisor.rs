@@ -19,6 +19,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use crate::config::EngineKind;
+
 /// Whoever has started this process and wants to know how it is. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Supervisor {
@@ -30,8 +32,8 @@ pub(super) struct Supervisor {
 /// What a manager can be told.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Word {
-    /// The data folder is being opened; nobody is served yet.
-    Opening,
+    /// The data folder is being opened, or the cluster asked; nobody is served yet.
+    Opening(EngineKind),
     /// Clients are served on this address from now on.
     Serving(SocketAddr),
     /// The server ends, within this time.
@@ -86,7 +88,8 @@ impl Word {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = match self {
-            Self::Opening => write!(text, "STATUS=opening the data folder"),
+            Self::Opening(EngineKind::Log) => write!(text, "STATUS=opening the data folder"),
+            Self::Opening(EngineKind::Etcd) => write!(text, "STATUS=asking etcd"),
             Self::Serving(address) => write!(text, "READY=1\nSTATUS=serving on {address}"),
             Self::Stopping(within) => write!(
                 text,

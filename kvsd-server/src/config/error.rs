@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::EngineKind;
+use crate::secret_file::SecretFileError;
 use crate::tls::TlsError;
 use crate::users::UsersError;
 
@@ -84,6 +86,86 @@ pub enum ConfigError {
     #[error("{} is where the tables are; give --backups another folder", path.display())]
     BackupsAmongTables {
         /// The folder.
+        path: PathBuf,
+    },
+    /// A setting of an engine that is not the one that is used.
+    #[error("{origin} is for engine = \"{of}\", and here engine = \"{engine}\": {advice}")]
+    OtherEngine {
+        /// Where it was given: a flag, a variable, a key and its file, or the key alone.
+        origin: String,
+        /// The engine that it is for.
+        of: EngineKind,
+        /// The engine that is used.
+        engine: EngineKind,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// `engine = "etcd"` in a build without it.
+    #[error("this kvsd-server was built without the etcd engine; build it with --features etcd")]
+    BuiltWithoutEtcd,
+    /// No members.
+    #[error(
+        "engine = \"etcd\" needs the cluster's members: give --etcd-endpoints, such as \
+         http://127.0.0.1:2379, several of them separated by commas"
+    )]
+    NoEtcdEndpoints,
+    /// What should be a member and is none.
+    #[error("etcd_endpoints: `{endpoint}` is not valid: {reason}")]
+    EtcdEndpoint {
+        /// What was given.
+        endpoint: String,
+        /// What is expected.
+        reason: &'static str,
+    },
+    /// A prefix that cannot be one.
+    #[error(
+        "etcd_prefix: `{prefix}` is not valid: write 1 to 64 letters, digits, `-`, `_` and `.`"
+    )]
+    EtcdPrefix {
+        /// What was given.
+        prefix: String,
+    },
+    /// One of two settings that only go together.
+    #[error("{given} is given without {missing}; etcd needs both")]
+    EtcdHalf {
+        /// The flag that is there.
+        given: &'static str,
+        /// The flag that is not.
+        missing: &'static str,
+    },
+    /// A file for TLS beside a member that is reached over plain TCP.
+    #[error(
+        "{given} is for TLS, but etcd_endpoints has {endpoint}; write https://, or drop {given}"
+    )]
+    EtcdPlain {
+        /// The flag that is for TLS.
+        given: &'static str,
+        /// The member.
+        endpoint: String,
+    },
+    /// A file that etcd is to be reached with is refused.
+    #[error(transparent)]
+    EtcdFile(#[from] SecretFileError),
+    /// A file without the password in it.
+    #[error("etcd_password_file: {} has not one line of UTF-8 with the password", path.display())]
+    EtcdPassword {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No user in etcd.
+    #[error(
+        "there is no user in etcd yet; add one for all servers of the cluster with \
+         `kvsd-server user add NAME --grant 'write@*' --config FILE`"
+    )]
+    NoUsersInEtcd,
+    /// A users file beside the users in etcd.
+    #[error(
+        "with engine = \"etcd\" the users are in etcd, and the users file {} would be ignored: \
+         drop `users`, and add them with `kvsd-server user add`",
+        path.display()
+    )]
+    UsersInEtcd {
+        /// The users file.
         path: PathBuf,
     },
     /// `dev` on an address that other machines reach.

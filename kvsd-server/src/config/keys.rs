@@ -7,8 +7,9 @@
 //! `KVSD_SERVER_PORT` to something else. Next file to read: [`super::Layers`].
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::{ClientAuth, Config, LogFormat, MinVersion, SyncMode};
+use super::{ClientAuth, Config, EngineKind, LogFormat, MinVersion, SyncMode};
 use crate::units;
 
 /// One setting.
@@ -44,6 +45,21 @@ impl Setting {
     #[must_use]
     pub fn flag(&self) -> String {
         self.key.replace('_', "-")
+    }
+
+    /// Whether its value is a list, which in the file may be an array.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(self.value, Some("URLS" | "NAMES"))
+    }
+
+    /// The engine that it is for; `None` for one that means something whatever the engine is.
+    #[must_use]
+    pub fn engine(&self) -> Option<EngineKind> {
+        match self.group {
+            LOG_ENGINE => Some(EngineKind::Log),
+            ETCD_ENGINE => Some(EngineKind::Etcd),
+            _ => None,
+        }
     }
 
     /// The variable of the environment: `KVSD_SERVER_MAX_CONNECTIONS`.
@@ -103,7 +119,7 @@ pub(super) struct Text<'a> {
 pub const VARIABLE_PREFIX: &str = "KVSD_SERVER_";
 
 /// All settings, in the order of the help.
-pub const SETTINGS: &[Setting; 37] = &[
+pub const SETTINGS: &[Setting; 47] = &[
     Setting {
         key: "listen",
         group: NETWORK,
@@ -354,52 +370,32 @@ pub const SETTINGS: &[Setting; 37] = &[
         },
     },
     Setting {
+        key: "engine",
+        group: STORAGE,
+        value: Some("ENGINE"),
+        default: Some("log"),
+        reload: Reload::Restart,
+        help: "Keep the data in the data folder (log), or in an etcd cluster, with any number of \
+               servers in front of it (etcd)",
+        apply: |config, given| {
+            config.engine = match given.text {
+                "log" => EngineKind::Log,
+                "etcd" => EngineKind::Etcd,
+                _ => return Err("write log or etcd".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Setting {
         key: "data_dir",
         group: STORAGE,
         value: Some("DIR"),
         default: Some("./kvsd-data"),
         reload: Reload::Restart,
-        help: "Keep the data in this folder",
+        help: "Keep the data in this folder; with --engine etcd there is only the administrators' \
+               socket in it",
         apply: |config, given| {
             config.data_dir = given.base.join(given.text);
-            Ok(())
-        },
-    },
-    Setting {
-        key: "backups",
-        group: STORAGE,
-        value: Some("DIR"),
-        default: None,
-        reload: Reload::Restart,
-        help: "Let `kvsd admin backup` put backups into this folder; on the data folder's file \
-               system they share files with it",
-        apply: |config, given| {
-            config.backups = Some(given.base.join(given.text));
-            Ok(())
-        },
-    },
-    Setting {
-        key: "sync",
-        group: STORAGE,
-        value: Some("WHEN"),
-        default: Some("always"),
-        reload: Reload::Restart,
-        help: "Acknowledge a write once it is on disk (always), or once it is written, the disk \
-               following within --sync-interval (interval) or when the system likes (never)",
-        apply: |config, given| {
-            config.sync = sync_mode(given.text)?;
-            Ok(())
-        },
-    },
-    Setting {
-        key: "sync_interval",
-        group: STORAGE,
-        value: Some("DURATION"),
-        default: Some("1s"),
-        reload: Reload::Restart,
-        help: "With --sync interval, sync this often, 1ms to 1m",
-        apply: |config, given| {
-            config.sync_interval = units::duration(given.text)?;
             Ok(())
         },
     },
@@ -407,11 +403,12 @@ pub const SETTINGS: &[Setting; 37] = &[
         key: "max_value_bytes",
         group: STORAGE,
         value: Some("SIZE"),
-        default: Some("10MiB"),
+        default: None,
         reload: Reload::Restart,
-        help: "Refuse larger values; 1KiB to 64MiB",
+        help: "Refuse larger values; 1KiB to 64MiB, with --engine etcd to 1MiB [default: 10MiB, with \
+               --engine etcd 1MiB]",
         apply: |config, given| {
-            config.max_value_bytes = units::size(given.text)?;
+            config.max_value_bytes = Some(units::size(given.text)?);
             Ok(())
         },
     },
@@ -428,8 +425,46 @@ pub const SETTINGS: &[Setting; 37] = &[
         },
     },
     Setting {
+        key: "backups",
+        group: LOG_ENGINE,
+        value: Some("DIR"),
+        default: None,
+        reload: Reload::Restart,
+        help: "Let `kvsd admin backup` put backups into this folder; on the data folder's file \
+               system they share files with it",
+        apply: |config, given| {
+            config.backups = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "sync",
+        group: LOG_ENGINE,
+        value: Some("WHEN"),
+        default: Some("always"),
+        reload: Reload::Restart,
+        help: "Acknowledge a write once it is on disk (always), or once it is written, the disk \
+               following within --sync-interval (interval) or when the system likes (never)",
+        apply: |config, given| {
+            config.sync = sync_mode(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "sync_interval",
+        group: LOG_ENGINE,
+        value: Some("DURATION"),
+        default: Some("1s"),
+        reload: Reload::Restart,
+        help: "With --sync interval, sync this often, 1ms to 1m",
+        apply: |config, given| {
+            config.sync_interval = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
         key: "min_free_disk",
-        group: STORAGE,
+        group: LOG_ENGINE,
         value: Some("SIZE"),
         default: Some("256MiB"),
         reload: Reload::Now,
@@ -442,7 +477,7 @@ pub const SETTINGS: &[Setting; 37] = &[
     },
     Setting {
         key: "cache_bytes",
-        group: STORAGE,
+        group: LOG_ENGINE,
         value: Some("SIZE"),
         default: None,
         reload: Reload::Restart,
@@ -455,7 +490,7 @@ pub const SETTINGS: &[Setting; 37] = &[
     },
     Setting {
         key: "history_bytes",
-        group: STORAGE,
+        group: LOG_ENGINE,
         value: Some("SIZE"),
         default: Some("64MiB"),
         reload: Reload::Restart,
@@ -467,13 +502,127 @@ pub const SETTINGS: &[Setting; 37] = &[
     },
     Setting {
         key: "history_time",
-        group: STORAGE,
+        group: LOG_ENGINE,
         value: Some("DURATION"),
         default: Some("10m"),
         reload: Reload::Restart,
         help: "Of these changes keep those of this time, 0s to 365d",
         apply: |config, given| {
             config.history_time = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_endpoints",
+        group: ETCD_ENGINE,
+        value: Some("URLS"),
+        default: None,
+        reload: Reload::Restart,
+        help: "The members of the cluster, separated by commas: http://HOST:PORT, https://HOST:PORT, or \
+               HOST:PORT, which is https with --etcd-ca or --etcd-cert; 1 to 64. Members that are \
+               not named are never asked",
+        apply: |config, given| {
+            let endpoints = given.text.split(',').map(str::trim);
+            config.etcd_endpoints = endpoints.map(str::to_owned).collect();
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_prefix",
+        group: ETCD_ENGINE,
+        value: Some("NAME"),
+        default: Some("kvsd"),
+        reload: Reload::Restart,
+        help: "Keep everything below this prefix, 1 to 64 letters, digits, `-`, `_` and `.`; servers with \
+               another prefix on the same cluster are another store",
+        apply: |config, given| {
+            given.text.clone_into(&mut config.etcd_prefix);
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_ca",
+        group: ETCD_ENGINE,
+        value: Some("FILE"),
+        default: None,
+        reload: Reload::Restart,
+        help: "The CAs that vouch for the members of the cluster (PEM)",
+        apply: |config, given| {
+            config.etcd_ca = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_cert",
+        group: ETCD_ENGINE,
+        value: Some("FILE"),
+        default: None,
+        reload: Reload::Restart,
+        help: "Show the members this certificate (PEM)",
+        apply: |config, given| {
+            config.etcd_cert = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_key",
+        group: ETCD_ENGINE,
+        value: Some("FILE"),
+        default: None,
+        reload: Reload::Restart,
+        help: "The private key of --etcd-cert (PEM, mode 0600)",
+        apply: |config, given| {
+            config.etcd_key = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_user",
+        group: ETCD_ENGINE,
+        value: Some("NAME"),
+        default: None,
+        reload: Reload::Restart,
+        help: "Log in to etcd as this user, where its access control is on",
+        apply: |config, given| {
+            config.etcd_user = Some(given.text.to_owned());
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_password_file",
+        group: ETCD_ENGINE,
+        value: Some("FILE"),
+        default: None,
+        reload: Reload::Restart,
+        help: "The file with the password of --etcd-user, in one line (mode 0600)",
+        apply: |config, given| {
+            config.etcd_password_file = Some(given.base.join(given.text));
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_timeout",
+        group: ETCD_ENGINE,
+        value: Some("DURATION"),
+        default: Some("5s"),
+        reload: Reload::Restart,
+        help: "Answer within this time, whatever the cluster does; 100ms to 1m. A write that etcd has not \
+               answered by then has an unknown outcome",
+        apply: |config, given| {
+            config.etcd_timeout = units::duration(given.text)?;
+            Ok(())
+        },
+    },
+    Setting {
+        key: "etcd_history",
+        group: ETCD_ENGINE,
+        value: Some("DURATION"),
+        default: Some("1h"),
+        reload: Reload::Restart,
+        help: "Keep the past of the whole cluster for this time, for watches and scans, 1s to 365d; 0 \
+               leaves that to the cluster's own settings",
+        apply: |config, given| {
+            config.etcd_history = history(given.text)?;
             Ok(())
         },
     },
@@ -601,9 +750,16 @@ fn sync_mode(text: &str) -> Result<SyncMode, String> {
     }
 }
 
+fn history(text: &str) -> Result<Duration, String> {
+    // As for any time, with a unit; but that of no time at all is none.
+    if text == "0" { Ok(Duration::ZERO) } else { units::duration(text) }
+}
+
 const NETWORK: &str = "Network";
 const SECURITY: &str = "Security";
 const STORAGE: &str = "Storage";
+const LOG_ENGINE: &str = "The log engine";
+const ETCD_ENGINE: &str = "The etcd engine";
 const STATUS: &str = "Status and metrics";
 const LOG: &str = "Log";
 

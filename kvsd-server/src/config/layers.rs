@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::etcd::advice;
 use super::keys::{self, Reload, Setting, Text};
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, EngineKind};
 
 /// Settings given as text, from the strongest source to the weakest.
 ///
@@ -114,13 +115,16 @@ impl Layers {
             toml::Value::String(text) => text,
             toml::Value::Integer(number) => number.to_string(),
             toml::Value::Boolean(switch) => switch.to_string(),
+            toml::Value::Array(parts) if setting.is_list() => match one_text(parts) {
+                Some(text) => text,
+                None => return Err(not_a_value(origin, "array", "write strings into the array")),
+            },
             other @ (toml::Value::Float(_)
             | toml::Value::Datetime(_)
             | toml::Value::Array(_)
             | toml::Value::Table(_)) => {
-                let reason = "write one string, whole number, true or false".to_owned();
-                let text = other.type_str().to_owned();
-                return Err(ConfigError::Value { origin, text, reason });
+                let reason = "write one string, whole number, true or false";
+                return Err(not_a_value(origin, other.type_str(), reason));
             }
         };
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
@@ -132,13 +136,26 @@ impl Layers {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Value`] names the flag, variable or key whose value is not valid.
+    /// [`ConfigError::Value`] names the flag, variable or key whose value is not valid, and
+    /// [`ConfigError::OtherEngine`] one that is of no use with this engine.
     pub fn resolve(&self) -> Result<Config, ConfigError> {
         let mut config = Config::default();
         for given in self.given.values() {
             given.apply(&mut config)?;
         }
-        Ok(config)
+        match self.strangers(config.engine).next() {
+            Some(stranger) => Err(stranger),
+            None => Ok(config),
+        }
+    }
+
+    /// What was given and is for another engine than this one, even if it says what is so anyway.
+    fn strangers(&self, engine: EngineKind) -> impl Iterator<Item = ConfigError> {
+        self.given.values().filter_map(move |given| {
+            let of = given.setting.engine().filter(|of| *of != engine)?;
+            let (origin, advice) = (given.origin.clone(), advice(given.setting.key, of));
+            Some(ConfigError::OtherEngine { origin, of, engine, advice })
+        })
     }
 
     /// Adds what a TOML file says, if one is named, and looks for everything that is wrong with
@@ -173,7 +190,14 @@ impl Layers {
                 Err(error) => problems.push(error),
             }
         }
-        problems.extend(config.problems());
+        let strangers: Vec<_> = self.strangers(config.engine).collect();
+        let is_strange = !strangers.is_empty();
+        problems.extend(strangers);
+        // They are told with the place where they stand.
+        let is_told = |problem: &ConfigError| {
+            is_strange && matches!(problem, ConfigError::OtherEngine { .. })
+        };
+        problems.extend(config.problems().into_iter().filter(|problem| !is_told(problem)));
         (config, problems)
     }
 
@@ -230,6 +254,19 @@ impl Given {
             reason,
         })
     }
+}
+
+fn not_a_value(origin: String, text: &str, reason: &str) -> ConfigError {
+    ConfigError::Value { origin, text: text.to_owned(), reason: reason.to_owned() }
+}
+
+/// An array of strings as the text that means the same.
+fn one_text(parts: Vec<toml::Value>) -> Option<String> {
+    let text = |part: toml::Value| match part {
+        toml::Value::String(text) => Some(text),
+        _ => None,
+    };
+    Some(parts.into_iter().map(text).collect::<Option<Vec<_>>>()?.join(","))
 }
 
 /// What follows the prefix in the variable that names the configuration file: no setting.
@@ -293,6 +330,17 @@ mod tests {
     fn a_table_where_a_value_belongs_is_refused() {
         assert!(matches!(from_file("[listen]\nport = 1"), Err(ConfigError::Value { .. })));
         assert!(matches!(from_file("max_tables = 1.5"), Err(ConfigError::Value { .. })));
+    }
+
+    #[test]
+    fn a_list_is_an_array_or_a_text_with_commas() {
+        for text in ["['a', 'b:1']", "'a,b:1'", "'a, b:1'"] {
+            let config = from_file(&format!("status_hosts = {text}")).unwrap();
+            assert_eq!(config.status_hosts, ["a", "b:1"], "{text}");
+        }
+        for text in ["status_hosts = ['a', 1]", "log = ['info']"] {
+            assert!(matches!(from_file(text), Err(ConfigError::Value { .. })), "{text}");
+        }
     }
 
     #[test]

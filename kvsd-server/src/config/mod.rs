@@ -8,6 +8,7 @@
 //! time whether a setting makes sense. Next file to read: [`keys`], the table of settings.
 
 mod error;
+mod etcd;
 pub mod keys;
 mod layers;
 mod log_filter;
@@ -18,6 +19,7 @@ mod settings;
 mod sources;
 mod status_host;
 
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +27,7 @@ use std::time::Duration;
 use crate::log::LogConfig;
 
 pub use error::ConfigError;
+pub(crate) use etcd::EtcdSettings;
 pub use layers::Layers;
 pub use log_filter::LogFilter;
 pub use reference::reference;
@@ -51,7 +54,10 @@ pub use crate::tls::{ClientAuth, MinVersion};
 pub struct Config {
     /// The address to serve on; port 0 takes a free one. Default `127.0.0.1:7379`.
     pub listen: SocketAddr,
-    /// The folder that holds the data. Default `./kvsd-data`.
+    /// Where the data is kept. Default [`EngineKind::Log`].
+    pub engine: EngineKind,
+    /// The folder that holds the data, and the administrators' socket; with [`EngineKind::Etcd`] the
+    /// socket alone. Default `./kvsd-data`.
     pub data_dir: PathBuf,
     /// The folder that backups go to. Default none, and no backups.
     pub backups: Option<PathBuf>,
@@ -93,8 +99,9 @@ pub struct Config {
     pub connection_memory: Option<usize>,
     /// The time that sessions have to finish when the server stops, at most 1 hour. Default 10 s.
     pub shutdown_timeout: Duration,
-    /// The largest value, 1 KiB to 64 MiB. Default 10 MiB.
-    pub max_value_bytes: usize,
+    /// The largest value, 1 KiB to 64 MiB, with [`EngineKind::Etcd`] to 1 MiB. Default 10 MiB, with
+    /// [`EngineKind::Etcd`] 1 MiB.
+    pub max_value_bytes: Option<usize>,
     /// How many tables there may be, 1 to 65,536. Default 1,024.
     pub max_tables: usize,
     /// How many bytes must be free where the data is, up to 1 TiB; 0 to use up the disk. With less,
@@ -112,6 +119,28 @@ pub struct Config {
     /// How long the changes within [`Config::history_bytes`] are kept, up to 1 year. Default 10
     /// minutes.
     pub history_time: Duration,
+    /// The members of the etcd cluster that are asked, 1 to 64: `http://HOST:PORT`,
+    /// `https://HOST:PORT`, or `HOST:PORT`, which is the latter if there is an [`Config::etcd_ca`] or
+    /// [`Config::etcd_cert`]. Default none.
+    pub etcd_endpoints: Vec<String>,
+    /// What all keys in etcd begin with, 1 to 64 letters, digits, `-`, `_` and `.`; a `/` follows it.
+    /// Servers with one prefix are front ends of one store. Default `kvsd`.
+    pub etcd_prefix: String,
+    /// The file with the CAs that vouch for the members, PEM. Default none.
+    pub etcd_ca: Option<PathBuf>,
+    /// The file with the certificate that the members are shown, PEM. Default none.
+    pub etcd_cert: Option<PathBuf>,
+    /// The file with that certificate's private key, PEM, mode 0600. Default none.
+    pub etcd_key: Option<PathBuf>,
+    /// The user of etcd's own access control. Default none.
+    pub etcd_user: Option<String>,
+    /// The file with that user's password in one line, mode 0600. Default none.
+    pub etcd_password_file: Option<PathBuf>,
+    /// How long an operation may take, whatever the cluster does, 100 ms to 1 minute. Default 5 s.
+    pub etcd_timeout: Duration,
+    /// How long the past of the whole cluster is kept for watches and scans, 1 s to 1 year; 0 leaves
+    /// it to the cluster's own settings. Default 1 hour.
+    pub etcd_history: Duration,
     /// The file with the certificate chain, PEM, the server's own first. Default none.
     pub tls_cert: Option<PathBuf>,
     /// The file with the certificate's private key, PEM, mode 0600. Default none.
@@ -157,6 +186,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            engine: EngineKind::Log,
             data_dir: PathBuf::from("./kvsd-data"),
             backups: None,
             sync: SyncMode::Always,
@@ -171,12 +201,21 @@ impl Default for Config {
             max_output_bytes_hard: 256 << 20,
             connection_memory: None,
             shutdown_timeout: Duration::from_secs(10),
-            max_value_bytes: kvsd::types::DEFAULT_MAX_VALUE_BYTES,
+            max_value_bytes: None,
             max_tables: 1024,
             min_free_disk: 256 << 20,
             cache_bytes: None,
             history_bytes: LogConfig::DEFAULT_HISTORY_BYTES,
             history_time: LogConfig::DEFAULT_HISTORY_TIME,
+            etcd_endpoints: Vec::new(),
+            etcd_prefix: "kvsd".to_owned(),
+            etcd_ca: None,
+            etcd_cert: None,
+            etcd_key: None,
+            etcd_user: None,
+            etcd_password_file: None,
+            etcd_timeout: Duration::from_secs(5),
+            etcd_history: Duration::from_secs(3600),
             tls_cert: None,
             tls_key: None,
             tls_min_version: MinVersion::Tls13,
@@ -199,6 +238,25 @@ impl Default for Config {
 
 /// What the cache has on a small machine, and in a program that has the server inside it, in bytes.
 pub(crate) const LEAST_CACHE_BYTES: usize = LogConfig::DEFAULT_CACHE_BYTES;
+
+/// Where the data is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// In the data folder.
+    Log,
+    /// In an etcd cluster, with any number of servers in front of it. Only where this crate is built
+    /// with its feature `etcd`.
+    Etcd,
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Log => "log",
+            Self::Etcd => "etcd",
+        })
+    }
+}
 
 /// When a write is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

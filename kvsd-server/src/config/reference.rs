@@ -59,6 +59,7 @@ no setting has is refused, with the nearest valid one. A relative path in the fi
 file's folder, any other from the working folder.
 
 - Times are numbers with units: `10s`, `250ms`, `1m 30s`.
+- Lists have commas between their parts; in the file they may also be arrays of strings.
 - Sizes are whole numbers of bytes, or have a unit: `10MiB` (1024 x 1024), `10MB` (a million).
 
 `kvsd-server config check --config FILE` names everything that is wrong with a file, and changes

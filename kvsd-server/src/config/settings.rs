@@ -15,7 +15,9 @@ use kvsd::types::LARGEST_MAX_VALUE_BYTES;
 use tokio_rustls::rustls;
 
 use super::sources::{Sources, Watch};
-use super::{Config, ConfigError, Layers, LogFilter, StatusHost, SyncMode, memory};
+use super::{
+    Config, ConfigError, EngineKind, EtcdSettings, Layers, LogFilter, StatusHost, SyncMode, memory,
+};
 use crate::auth::Authenticator;
 use crate::limits::Limits;
 use crate::log::LogConfig;
@@ -29,6 +31,8 @@ use crate::users::Users;
 pub struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
+    /// None with the log engine.
+    pub(crate) etcd: Option<EtcdSettings>,
     pub(crate) backups: Option<PathBuf>,
     pub(crate) sync: SyncPolicy,
     pub(crate) max_connections: usize,
@@ -63,7 +67,13 @@ impl Settings {
         self.listen
     }
 
-    /// The folder that holds the data.
+    /// Where the data is kept.
+    #[must_use]
+    pub fn engine(&self) -> EngineKind {
+        if self.etcd.is_some() { EngineKind::Etcd } else { EngineKind::Log }
+    }
+
+    /// The folder that holds the data, or with another engine what the server needs beside it.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
@@ -96,6 +106,7 @@ impl fmt::Debug for Settings {
         f.debug_struct("Settings")
             .field("listen", &self.listen)
             .field("data_dir", &self.data_dir)
+            .field("etcd", &self.etcd)
             .field("backups", &self.backups)
             .field("sync", &self.sync)
             .field("max_connections", &self.max_connections)
@@ -127,6 +138,7 @@ impl Config {
     /// [`ConfigError`] says which setting is to blame and what to do.
     pub fn check(&self) -> Result<Settings, ConfigError> {
         self.check_bounds()?;
+        let etcd = self.check_engine()?;
         let limits = self.check_limits()?;
         self.check_backups()?;
         let status = self.check_status()?;
@@ -136,6 +148,7 @@ impl Config {
         Ok(Settings {
             listen: self.listen,
             data_dir: self.data_dir.clone(),
+            etcd,
             backups: self.backups.clone(),
             sync: match self.sync {
                 SyncMode::Always => SyncPolicy::Always,
@@ -145,7 +158,7 @@ impl Config {
             max_connections: self.max_connections,
             limits,
             shutdown_timeout: self.shutdown_timeout,
-            max_value_bytes: self.max_value_bytes,
+            max_value_bytes: self.max_value_bytes(),
             max_tables: self.max_tables,
             cache_bytes: self.cache_bytes.unwrap_or_else(memory::default_cache_bytes),
             history_bytes: self.history_bytes,
@@ -169,6 +182,7 @@ impl Config {
         let users = || if self.dev { self.check_dev() } else { self.check_strict() };
         let parts = [
             self.check_bounds().err(),
+            self.check_engine().err(),
             self.check_limits().err(),
             self.check_status().err(),
             self.check_backups().err(),
@@ -188,12 +202,17 @@ impl Config {
         let s = Duration::from_secs;
         within("max_connections", self.max_connections, (1, 1_000_000), count)?;
         within("max_tables", self.max_tables, (1, 65_536), count)?;
-        within("max_value_bytes", self.max_value_bytes, (1 << 10, LARGEST_MAX_VALUE_BYTES), size)?;
+        let values = (1 << 10, LARGEST_MAX_VALUE_BYTES);
+        within("max_value_bytes", self.max_value_bytes(), values, size)?;
         within("cache_bytes", self.cache_bytes.unwrap_or(0), (0, LARGEST_CACHE_BYTES), size)?;
         within("history_bytes", self.history_bytes, (0, 1 << 40), long_size)?;
         within("history_time", self.history_time, (ms(0), s(365 * 24 * 3600)), time)?;
         within("shutdown_timeout", self.shutdown_timeout, (ms(0), s(3600)), time)?;
         within("slow_request", self.slow_request, (ms(0), s(3600)), time)?;
+        within("etcd_timeout", self.etcd_timeout, (ms(100), s(60)), time)?;
+        if !self.etcd_history.is_zero() {
+            within("etcd_history", self.etcd_history, (s(1), s(365 * 24 * 3600)), time)?;
+        }
         within("sync_interval", self.sync_interval, (ms(1), s(60)), time)
     }
 
@@ -205,7 +224,7 @@ impl Config {
         let time = |time: &Duration| humantime::format_duration(*time).to_string();
         let ms = Duration::from_millis;
         let s = Duration::from_secs;
-        let largest = v2::limits(self.max_value_bytes).message_bytes;
+        let largest = v2::limits(self.max_value_bytes()).message_bytes;
         let least_memory = 4 * largest;
         let connection_memory = self
             .connection_memory
@@ -233,7 +252,11 @@ impl Config {
             max_output_bytes: soft,
             max_output_bytes_hard: hard,
             connection_memory,
-            min_free_disk: self.min_free_disk,
+            // Where there is no data, room is not needed.
+            min_free_disk: match self.engine {
+                EngineKind::Log => self.min_free_disk,
+                EngineKind::Etcd => 0,
+            },
         })
     }
 
@@ -318,7 +341,8 @@ impl Config {
         Ok(Authenticator::accept_anyone())
     }
 
-    /// The rules without `dev`: TLS, or plain TCP on this machine by choice; users in any case.
+    /// The rules without `dev`: TLS, or plain TCP on this machine by choice; users in any case, who
+    /// with the etcd engine are found when that is opened.
     fn check_strict(&self) -> Result<Authenticator, ConfigError> {
         match (self.tls_cert.is_some(), self.insecure) {
             (true, false) => {}
@@ -328,6 +352,9 @@ impl Config {
             (false, true) => {
                 return Err(ConfigError::InsecureBeyondLoopback { listen: self.listen });
             }
+        }
+        if self.engine == EngineKind::Etcd {
+            return Ok(Authenticator::of_nobody());
         }
         let path = self.users.as_ref().ok_or(ConfigError::NoUsersFile)?;
         let users = Users::load(path)?;
@@ -340,7 +367,7 @@ impl Config {
 }
 
 /// Checks one bound.
-fn within<T: PartialOrd>(
+pub(super) fn within<T: PartialOrd>(
     key: &'static str,
     given: T,
     (least, most): (T, T),
@@ -477,8 +504,8 @@ mod tests {
             (Config { max_connections: 0, ..dev() }, "max_connections"),
             (Config { max_connections: 1_000_001, ..dev() }, "max_connections"),
             (Config { max_tables: 0, ..dev() }, "max_tables"),
-            (Config { max_value_bytes: 1023, ..dev() }, "max_value_bytes"),
-            (Config { max_value_bytes: (64 << 20) + 1, ..dev() }, "max_value_bytes"),
+            (Config { max_value_bytes: Some(1023), ..dev() }, "max_value_bytes"),
+            (Config { max_value_bytes: Some((64 << 20) + 1), ..dev() }, "max_value_bytes"),
             (Config { cache_bytes: Some(LARGEST_CACHE_BYTES + 1), ..dev() }, "cache_bytes"),
             (Config { history_bytes: (1 << 40) + 1, ..dev() }, "history_bytes"),
             (Config { history_time: Duration::MAX, ..dev() }, "history_time"),
@@ -496,6 +523,8 @@ mod tests {
             (Config { shutdown_timeout: too_long, ..dev() }, "shutdown_timeout"),
             (Config { sync_interval: Duration::ZERO, ..dev() }, "sync_interval"),
             (Config { slow_request: too_long, ..dev() }, "slow_request"),
+            (Config { etcd_timeout: Duration::from_secs(61), ..dev() }, "etcd_timeout"),
+            (Config { etcd_history: Duration::from_millis(999), ..dev() }, "etcd_history"),
         ] {
             let error = refusal(&config).to_string();
             assert!(error.starts_with(&format!("{key} must be between ")), "{error}");
@@ -505,7 +534,8 @@ mod tests {
         assert_eq!(never.limits.idle_timeout, None);
         // What is computed fits whatever else is chosen.
         let large =
-            Config { max_value_bytes: 64 << 20, max_output_bytes_hard: 1 << 30, ..dev() }.check();
+            Config { max_value_bytes: Some(64 << 20), max_output_bytes_hard: 1 << 30, ..dev() }
+                .check();
         assert!(large.unwrap().limits.connection_memory >= 4 * (66 << 20));
     }
 

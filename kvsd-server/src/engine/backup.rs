@@ -103,7 +103,9 @@ pub struct BackupSummary {
 #[non_exhaustive]
 pub enum BackupError {
     /// The engine makes none.
-    #[error("this engine makes no backups")]
+    #[error(
+        "this engine makes no backups by itself; of a cluster, `etcdctl snapshot save` makes one"
+    )]
     Unsupported,
     /// It does not know where to.
     #[error("no folder for backups is configured: start the server with `--backups DIR`")]

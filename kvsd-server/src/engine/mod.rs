@@ -8,6 +8,8 @@
 mod backup;
 mod changes;
 mod compact;
+#[cfg(test)]
+pub(crate) mod conformance;
 mod error;
 mod figures;
 mod health;
@@ -52,6 +54,21 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError>;
+
+    /// Reads keys of a table, as [`Engine::read`] would one after the other; the answers are in the
+    /// order of the keys.
+    async fn read_several(
+        &self,
+        table: &str,
+        keys: &[Bytes],
+        freshness: Freshness,
+    ) -> Vec<Result<Option<Record>, EngineError>> {
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
+            found.push(self.read(table, key, freshness).await);
+        }
+        found
+    }
 
     /// As [`Engine::read_now`], without the value, however large that is: `buffer` is room to look
     /// for it. `None` if only the disk knows: ask [`Engine::find`].
@@ -199,6 +216,9 @@ pub struct Description {
     pub durability: &'static str,
     /// What it takes at most, where that is less than the server does.
     pub limits: Limits,
+    /// How many reads it is best asked for together, with [`Engine::read_several`]; 1 where that
+    /// gains nothing.
+    pub reads_at_once: usize,
 }
 
 /// What an engine takes at most.

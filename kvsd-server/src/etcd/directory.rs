@@ -67,16 +67,17 @@ impl Directory {
             fault: Fault::Other { endpoint: "etcd".to_owned(), cause: error.to_string() },
             in_doubt: false,
         })?;
-        self.learn(name, table, freshness);
+        if freshness == Freshness::Latest {
+            self.learn(name, table);
+        }
         Ok(table)
     }
 
-    /// Learns what stands at a name. What may be stale teaches nothing.
-    pub(crate) fn learn(&self, name: &str, table: Option<TableRef>, freshness: Freshness) {
-        match (freshness, table) {
-            (Freshness::Stale, _) => {}
-            (Freshness::Latest, Some(table)) => drop(self.known().insert(name.to_owned(), table)),
-            (Freshness::Latest, None) => self.forget(name),
+    /// Learns what stands at a name, from a read that was not stale, or from a write.
+    pub(crate) fn learn(&self, name: &str, table: Option<TableRef>) {
+        match table {
+            Some(table) => drop(self.known().insert(name.to_owned(), table)),
+            None => self.forget(name),
         }
     }
 
@@ -167,7 +168,7 @@ impl Directory {
             let entry = found.ranges.first().and_then(|range| range.kvs.first());
             let stands = reply::table_of(name, entry)?;
             if stands != Some(table) {
-                self.learn(name, stands, Freshness::Latest);
+                self.learn(name, stands);
                 continue;
             }
             let keys = found.ranges.get(1).map_or(0, |range| range.count);

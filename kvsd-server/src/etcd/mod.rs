@@ -12,13 +12,16 @@
 //! | `directory` | tables and their names |
 //! | `read`, `reply` | point reads, together |
 //! | `scan` | pages |
-//! | `write` | writes, in groups |
 //! | `migrate` | another engine's tables, moved here |
+//! | `users` | who may log in, for all front ends |
+//! | `changes` | watches |
+//! | `write` | writes, in groups |
 //!
 //! Next file to read: `config`.
 
 #![allow(dead_code, reason = "while the engine is being built")]
 
+mod changes;
 #[cfg(test)]
 #[path = "../../tests/etcd/cluster.rs"]
 mod cluster;
@@ -31,21 +34,25 @@ mod migrate;
 mod read;
 mod reply;
 mod scan;
+mod users;
 mod write;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use kvsd::{TableName, UnixMillis};
 
 pub use config::{Credentials, EtcdConfig, Identity};
 pub use error::EtcdError;
 pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
+pub(crate) use users::EtcdUsers;
 
 use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
     ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
 };
+use changes::{FollowerLimits, Followers};
 use directory::Directory;
 use layout::Layout;
 use link::Link;
@@ -62,6 +69,7 @@ pub struct EtcdEngine {
     directory: Arc<Directory>,
     reader: Reader,
     scanner: Scanner,
+    followers: Followers,
     writer: Writer,
 }
 
@@ -83,6 +91,12 @@ impl EtcdEngine {
             directory: Arc::clone(&directory),
             clock: Arc::clone(&config.clock),
         };
+        let followers = Followers::new(
+            Arc::clone(&link),
+            layout.clone(),
+            Arc::clone(&config.clock),
+            FollowerLimits::default(),
+        );
         let writer = WriterConfig {
             front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
             timeout: config.timeout,
@@ -92,7 +106,12 @@ impl EtcdEngine {
         };
         let writer =
             Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
-        Ok(Self { config, link, layout, directory, reader, scanner, writer })
+        Ok(Self { config, link, layout, directory, reader, scanner, followers, writer })
+    }
+
+    /// Who may log in.
+    pub(crate) fn users(&self) -> EtcdUsers {
+        EtcdUsers::new(Arc::clone(&self.link), self.layout.clone())
     }
 }
 
@@ -107,6 +126,7 @@ impl Engine for EtcdEngine {
                 max_value_bytes: self.config.max_value_bytes,
                 max_write_bytes: EtcdConfig::MAX_WRITE_BYTES,
             },
+            reads_at_once: read::MOST_READS,
         }
     }
 
@@ -126,6 +146,15 @@ impl Engine for EtcdEngine {
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
         self.reader.read(table, key, freshness).await
+    }
+
+    async fn read_several(
+        &self,
+        table: &str,
+        keys: &[Bytes],
+        freshness: Freshness,
+    ) -> Vec<Result<Option<Record>, EngineError>> {
+        self.reader.read_several(table, keys, freshness).await
     }
 
     fn find_now(
@@ -157,12 +186,11 @@ impl Engine for EtcdEngine {
         since: Position,
         limits: PageLimits,
     ) -> Result<Changes, EngineError> {
-        let _ = (table, since, limits);
-        Err(missing())
+        self.followers.changes(table, since, limits).await
     }
 
     async fn changed(&self, table: &str, since: Position) {
-        let _ = (table, since);
+        self.followers.changed(table, since).await;
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
@@ -186,6 +214,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.followers.close();
         self.writer.close().await;
         Ok(())
     }

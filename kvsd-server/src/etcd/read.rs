@@ -15,7 +15,6 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::directory::{Directory, TableRef};
-use super::error::Fault;
 use super::layout::Layout;
 use super::link::{Ask, Failed, Link};
 use super::reply::{self, Found};
@@ -30,13 +29,13 @@ pub(crate) struct Reader {
     stale: mpsc::Sender<Asked>,
 }
 
-/// A read that waits.
+/// Reads that wait for one moment: keys of a table, at most [`MOST_READS`].
 #[derive(Debug)]
 struct Asked {
     table: Arc<str>,
-    key: Bytes,
+    keys: Vec<Bytes>,
     deadline: Instant,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<Vec<Answer>>,
 }
 
 type Answer = Result<Option<Record>, EngineError>;
@@ -79,17 +78,44 @@ impl Reader {
 
     /// As [`crate::engine::Engine::read`].
     pub(crate) async fn read(&self, table: &str, key: &[u8], freshness: Freshness) -> Answer {
+        let keys = vec![Bytes::copy_from_slice(key)];
+        let found = self.ask(table, keys, freshness).await?;
+        found.into_iter().next().unwrap_or(Err(EngineError::Closed))
+    }
+
+    /// As [`crate::engine::Engine::read_several`]: [`MOST_READS`] at a time are of one moment.
+    pub(crate) async fn read_several(
+        &self,
+        table: &str,
+        keys: &[Bytes],
+        freshness: Freshness,
+    ) -> Vec<Answer> {
+        let mut answers = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(MOST_READS) {
+            match self.ask(table, keys.to_vec(), freshness).await {
+                Ok(found) => answers.extend(found),
+                Err(error) => answers.extend(keys.iter().map(|_| Err(error.clone()))),
+            }
+        }
+        answers
+    }
+
+    async fn ask(
+        &self,
+        table: &str,
+        keys: Vec<Bytes>,
+        freshness: Freshness,
+    ) -> Result<Vec<Answer>, EngineError> {
         let deadline = self.link.deadline();
         let waiting = match freshness {
             Freshness::Latest => &self.latest,
             Freshness::Stale => &self.stale,
         };
         let (answer, answered) = oneshot::channel();
-        let asked =
-            Asked { table: table.into(), key: Bytes::copy_from_slice(key), deadline, answer };
+        let asked = Asked { table: table.into(), keys, deadline, answer };
         let read = async {
             waiting.send(asked).await.map_err(|_| EngineError::Closed)?;
-            answered.await.map_err(|_| EngineError::Closed)?
+            answered.await.map_err(|_| EngineError::Closed)
         };
         timeout_at(deadline, read).await.unwrap_or_else(|_| Err(late()))
     }
@@ -114,35 +140,38 @@ async fn take(shared: Arc<Shared>, mut incoming: mpsc::Receiver<Asked>) {
 }
 
 impl Shared {
-    /// Answers reads, all of one moment where nothing forbids it.
+    /// Answers reads, with as few transactions as they fit into.
     async fn answer(&self, mut asked: Vec<Asked>) {
         let mut tables: HashMap<Arc<str>, Option<TableRef>> = HashMap::new();
-        let mut most = MOST_READS;
         while !asked.is_empty() {
             asked.retain(|asked| !asked.answer.is_closed());
-            let Some(deadline) = asked.iter().map(|asked| asked.deadline).max() else {
-                return;
-            };
-            // An answer that was too long is asked for in halves.
-            let mut batch = asked.split_off(asked.len().saturating_sub(most));
-            if let Err(error) = self.find_tables(&batch, &mut tables).await {
-                refuse(batch, &error);
+            let mut room = MOST_READS;
+            let fits = asked.iter().take_while(|asked| {
+                let fits = asked.keys.len() <= room;
+                room = room.saturating_sub(asked.keys.len());
+                fits
+            });
+            let fits = fits.count();
+            let mut batch: Vec<_> = asked.drain(..fits).collect();
+            let Some(deadline) = batch.iter().map(|asked| asked.deadline).max() else {
                 continue;
-            }
+            };
             if Instant::now() >= deadline {
                 refuse(batch, &late());
                 continue;
             }
+            if let Err(error) = self.find_tables(&batch, &mut tables).await {
+                refuse(batch, &error);
+                continue;
+            }
             match self.ask(&batch, &tables, deadline).await {
                 Ok(found) => self.tell(&mut batch, found, &mut tables),
-                Err(Failed { fault: Fault::LongAnswer, .. }) if batch.len() > 1 => {
-                    most = batch.len().div_ceil(2);
-                }
                 Err(failed) => {
                     refuse(batch, &failed.fault.into());
                     continue;
                 }
             }
+            // Those whose table was another one.
             asked.append(&mut batch);
         }
     }
@@ -176,9 +205,9 @@ impl Shared {
         };
         let names = names_of(asked);
         let keys = names.iter().map(|name| self.layout.table(name));
-        let records = asked.iter().map(|asked| {
+        let records = asked.iter().flat_map(|asked| {
             let id = tables.get(&asked.table).copied().flatten().map_or(0, |table| table.id);
-            self.layout.record(id, &asked.key)
+            asked.keys.iter().map(move |key| self.layout.record(id, key))
         });
         let gets = keys.chain(records).map(|key| TxnOp::get(key, options.clone())).collect();
         reply::read(&self.link, deadline, ask, gets).await
@@ -201,7 +230,9 @@ impl Shared {
             match reply::table_of(&name, kv) {
                 Ok(table) if tables.get(&name) == Some(&table) => {}
                 Ok(table) => {
-                    self.directory.learn(&name, table, self.freshness);
+                    if self.freshness == Freshness::Latest {
+                        self.directory.learn(&name, table);
+                    }
                     tables.insert(Arc::clone(&name), table);
                     moved.push(name);
                 }
@@ -211,12 +242,13 @@ impl Shared {
             }
         }
         for one in std::mem::take(asked) {
-            let kv = ranges.next().and_then(|mut range| range.kvs.pop());
+            let kvs = ranges.by_ref().take(one.keys.len()).map(|mut range| range.kvs.pop());
             if moved.contains(&one.table) {
+                kvs.for_each(drop);
                 asked.push(one);
                 continue;
             }
-            let answer = match (foreign.get(&one.table), kv) {
+            let answers = kvs.map(|kv| match (foreign.get(&one.table), kv) {
                 (Some(error), _) => Err(error.clone()),
                 (None, None) => Ok(None),
                 (None, Some(mut kv)) => {
@@ -226,9 +258,9 @@ impl Shared {
                         is_live.then_some(Record { version, expires_at, value })
                     })
                 }
-            };
+            });
             // Whoever asked may be gone.
-            let _ = one.answer.send(answer);
+            let _ = one.answer.send(answers.collect());
         }
     }
 }
@@ -247,7 +279,7 @@ fn names_of(asked: &[Asked]) -> Vec<Arc<str>> {
 fn refuse(asked: Vec<Asked>, error: &EngineError) {
     for asked in asked {
         // Whoever asked may be gone.
-        let _ = asked.answer.send(Err(error.clone()));
+        let _ = asked.answer.send(asked.keys.iter().map(|_| Err(error.clone())).collect());
     }
 }
 
@@ -255,8 +287,9 @@ fn late() -> EngineError {
     EngineError::Unavailable { reason: "etcd has not answered in time".to_owned() }
 }
 
-/// How many reads go into a transaction: with a table for each, as many as etcd takes.
-const MOST_READS: usize = 64;
+/// How many reads go into a transaction: with a table for each, as many as etcd takes, and if all are
+/// as large as can be, half of what an answer may hold.
+pub(super) const MOST_READS: usize = 64;
 /// How many transactions are under way at once: the fewer, the more reads share one.
 const AT_ONCE: usize = 2;
 /// How many reads wait before others wait to wait.

@@ -14,7 +14,7 @@ use super::error::Fault;
 use super::layout::{DataKey, Layout};
 use super::link::{Ask, Failed, Link};
 use super::reply::{self, Found};
-use crate::engine::{EngineError, Order, Scan, ScanDetail, ScanPage};
+use crate::engine::{EngineError, Freshness, Order, Scan, ScanDetail, ScanPage};
 use crate::log::Clock;
 
 /// Reads pages.
@@ -69,8 +69,8 @@ impl Scanner {
             let entry = found.ranges.pop().unwrap_or_default();
             let stands = reply::table_of(name, entry.kvs.first())?;
             if stands != table {
-                if at == 0 {
-                    self.directory.learn(name, stands, scan.freshness);
+                if at == 0 && scan.freshness == Freshness::Latest {
+                    self.directory.learn(name, stands);
                 }
                 table = stands;
                 continue;

@@ -160,6 +160,7 @@ mod tests {
             names: names.map(|name| HostName::parse(name).unwrap()).to_vec(),
             user: UserName::parse("app").unwrap(),
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            cluster: None,
         };
         init.run().unwrap();
     }

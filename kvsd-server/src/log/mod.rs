@@ -6,7 +6,7 @@
 //!
 //! Reading order: `storage` (bytes and files, with an order of its own), `turn` and `check` (a batch
 //! of writes), `submission`, `actor` and `pool` (when and where it runs), `table`, `opening` and
-//! `tables` (handles), `backup`, and the engine itself, here.
+//! `tables` (handles), `firsts`, `backup`, and the engine itself, here.
 
 mod actor;
 mod backup;
@@ -16,6 +16,7 @@ mod config;
 mod convert;
 mod counts;
 mod error;
+mod firsts;
 mod opening;
 mod pool;
 mod storage;
@@ -34,6 +35,7 @@ pub use opening::OpenProgress;
 #[cfg(feature = "cli")]
 pub(crate) use storage::offline;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,24 +53,25 @@ use crate::engine::{
 use actor::Shared;
 use backup::Backups;
 use convert::on_nothing;
+use firsts::Firsts;
 use pool::Pool;
 use storage::cache::{Cache, CacheTally};
 use storage::disk::Disk;
 use storage::load::TableOptions;
 use storage::posix::PosixDisk;
 use storage::store::Store;
-use submission::Answer;
+use submission::{Answer, HandedIn};
 use table::Table;
 use tables::Tables;
 
 /// The engine that keeps tables in a folder of this machine.
-#[derive(Debug)]
 pub struct LogEngine {
     tables: Tables,
     backups: Backups,
     cache: Arc<Cache>,
     policy: SyncPolicy,
     creation: TableCreation,
+    firsts: Firsts,
     /// Held by the compaction that somebody has asked for.
     compaction: Arc<Mutex<()>>,
     runtime: Handle,
@@ -125,21 +128,42 @@ impl LogEngine {
             cache,
             policy,
             creation: config.table_creation,
+            firsts: Firsts::default(),
             compaction: Arc::default(),
             runtime,
             closed: AtomicBool::new(false),
         })
     }
 
-    /// The table that these writes are for; `None` if there is none and they write nothing.
+    /// Hands in writes for a table, in the order in which a task does so.
+    async fn hand_in(&self, name: &TableName, writes: Vec<Write>) -> HandedIn {
+        if self.is_closed() {
+            return HandedIn::Answered(Answer::all(&EngineError::Closed, writes.len()));
+        }
+        // Whoever was here before, and has not handed in yet, comes first.
+        if !self.firsts.has(name)
+            && let Some(table) = self.tables.find(name.as_str())
+        {
+            return table.hand_in(writes).await;
+        }
+        let _turn = self.firsts.turn(name).await;
+        match self.table_for(name, &writes).await {
+            Ok(Some(table)) => table.hand_in(writes).await,
+            Ok(None) => HandedIn::Answered(Answer {
+                results: writes.iter().filter_map(on_nothing).map(Ok).collect(),
+                left: Vec::new(),
+            }),
+            Err(error) => HandedIn::Answered(Answer::all(&error, writes.len())),
+        }
+    }
+
+    /// The table that these writes are for, which was not there; `None` if it still is not and they
+    /// write nothing.
     async fn table_for(
         &self,
         name: &TableName,
         writes: &[Write],
     ) -> Result<Option<Arc<Table>>, EngineError> {
-        if self.is_closed() {
-            return Err(EngineError::Closed);
-        }
         if let Some(table) = self.tables.find(name.as_str()) {
             return Ok(Some(table));
         }
@@ -169,10 +193,26 @@ impl LogEngine {
     }
 }
 
+/// Shows how it is set up, never what it holds: that may end up in a log.
+impl fmt::Debug for LogEngine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogEngine")
+            .field("policy", &self.policy)
+            .field("creation", &self.creation)
+            .field("closed", &self.closed)
+            .finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
 impl Engine for LogEngine {
     fn description(&self) -> Description {
-        Description { name: "log", durability: self.policy.name(), limits: Limits::NONE }
+        Description {
+            name: "log",
+            durability: self.policy.name(),
+            limits: Limits::NONE,
+            reads_at_once: 1,
+        }
     }
 
     fn time(&self, table: &str) -> UnixMillis {
@@ -287,14 +327,7 @@ impl Engine for LogEngine {
         let mut results = Vec::new();
         let mut left = writes;
         loop {
-            let answer = match self.table_for(table, &left).await {
-                Ok(Some(table)) => table.write(left).await,
-                Ok(None) => Answer {
-                    results: left.iter().filter_map(on_nothing).map(Ok).collect(),
-                    left: Vec::new(),
-                },
-                Err(error) => Answer::all(&error, left.len()),
-            };
+            let answer = self.hand_in(table, left).await.answer().await;
             results.extend(answer.results);
             // What a table has left when it was dropped is carried out on the next of its name.
             left = answer.left;

@@ -34,6 +34,34 @@ impl Answer {
     }
 }
 
+/// Writes that were handed in.
+#[derive(Debug)]
+pub(super) enum HandedIn {
+    /// They wait for the actor.
+    Queued {
+        answer: oneshot::Receiver<Answer>,
+        /// How many they are.
+        count: usize,
+    },
+    /// There is no actor any more.
+    Answered(Answer),
+}
+
+impl HandedIn {
+    /// Waits for what became of them.
+    pub(super) async fn answer(self) -> Answer {
+        match self {
+            Self::Answered(answer) => answer,
+            // The actor answers whatever it gets; without an answer it has panicked, or its runtime
+            // is gone.
+            Self::Queued { answer, count } => answer.await.unwrap_or_else(|_| {
+                let cause = "the table's writer has stopped".to_owned();
+                Answer::all(&EngineError::UnknownOutcome { cause }, count)
+            }),
+        }
+    }
+}
+
 impl Submission {
     /// Writes that this task hands in.
     pub(super) fn new(writes: Vec<Write>, reply: oneshot::Sender<Answer>) -> Self {

@@ -18,7 +18,7 @@ use super::storage::history::{History, HistoryRequest};
 use super::storage::reader::{Access, Hit, ReadError, Reader};
 use super::storage::record::NEVER;
 use super::storage::writer::Writer;
-use super::submission::{Answer, Submission};
+use super::submission::{Answer, HandedIn, Submission};
 use super::turn::Turn;
 use crate::engine::{
     Changes, CompactSummary, EngineError, Found, Head, PageLimits, Position, ReadNow, Record, Scan,
@@ -208,28 +208,31 @@ impl Table {
     }
 
     /// Has the actor carry out writes.
+    #[cfg(test)]
     pub(super) async fn write(&self, writes: Vec<Write>) -> Answer {
+        self.hand_in(writes).await.answer().await
+    }
+
+    /// Puts writes into the actor's queue, which is where their order comes from.
+    pub(super) async fn hand_in(&self, writes: Vec<Write>) -> HandedIn {
         let count = writes.len();
         let Ok(place) = self.actor.reserve().await else {
             // The actor has ended.
             let error = match self.stopped.get() {
-                _ if self.is_dropped() => return Answer { results: Vec::new(), left: writes },
+                _ if self.is_dropped() => {
+                    return HandedIn::Answered(Answer { results: Vec::new(), left: writes });
+                }
                 Some(cause) => {
                     let table = self.name.to_string();
                     EngineError::ReadOnly { table, cause: cause.clone() }
                 }
                 None => EngineError::Closed,
             };
-            return Answer::all(&error, count);
+            return HandedIn::Answered(Answer::all(&error, count));
         };
         let (reply, answer) = oneshot::channel();
         place.send(Message::Writes(Submission::new(writes, reply)));
-        // The actor answers whatever it gets; without an answer it has panicked, or its runtime
-        // is gone.
-        answer.await.unwrap_or_else(|_| {
-            let cause = "the table's writer has stopped".to_owned();
-            Answer::all(&EngineError::UnknownOutcome { cause }, count)
-        })
+        HandedIn::Queued { answer, count }
     }
 
     /// Holds on to all that was written before, for a backup; `None` if the table is dropped.

@@ -4,7 +4,7 @@
 //! crash. Then its actor ends and hands back the writes that it has not carried out, which find
 //! another table or make one; then its files go.
 //!
-//! Next file to read: [`super::backup`].
+//! Next file to read: [`super::firsts`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};

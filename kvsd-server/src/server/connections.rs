@@ -335,7 +335,7 @@ mod tests {
             ..Config::default()
         };
         let settings = config.check().unwrap();
-        let engine = open_engine(&settings, Arc::default()).await.unwrap();
+        let engine = open_engine(&settings, Arc::default()).await.unwrap().engine;
         let metrics = Arc::new(Metrics::default());
         let connections = Connections::new(engine, &settings, Arc::clone(&metrics), Arc::default());
 

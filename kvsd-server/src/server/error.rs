@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::engine::EngineError;
+#[cfg(feature = "etcd")]
+use crate::etcd::EtcdError;
 use crate::log::OpenError;
 
 /// Why a server did not start, or did not stop cleanly. `{:#}` shows it with all its causes.
@@ -54,6 +56,12 @@ pub enum ServeError {
     /// The data folder cannot be opened. The reason, which names the folder or a file of it, belongs
     /// to the message; the sources are those of the reason.
     Open(OpenError),
+    /// The etcd cluster cannot be used. The reason belongs to the message; the sources are those of
+    /// the reason.
+    #[cfg(feature = "etcd")]
+    Etcd(EtcdError),
+    /// The users that all servers of a cluster share cannot be read.
+    Users(Box<dyn Error + Send + Sync>),
     /// The engine could not make everything durable.
     Close(EngineError),
     /// The engine took longer to close than the shutdown timeout allows.
@@ -73,6 +81,9 @@ impl fmt::Display for ServeError {
             Self::Config(_) => f.write_str("the settings do not make sense")?,
             Self::Start(_) => f.write_str("cannot start")?,
             Self::Open(reason) => write!(f, "cannot open the data folder: {reason}")?,
+            #[cfg(feature = "etcd")]
+            Self::Etcd(reason) => write!(f, "cannot open the store in etcd: {reason}")?,
+            Self::Users(_) => f.write_str("cannot read the users")?,
             Self::Close(_) => f.write_str("cannot close the data folder")?,
             Self::CloseTimedOut => f.write_str("the data folder could not be closed in time")?,
             Self::Lost => f.write_str("one of the server's threads has died")?,
@@ -97,6 +108,9 @@ impl Error for ServeError {
             Self::AuditLog(source) => Some(source),
             Self::Config(source) => Some(source),
             Self::Open(reason) => reason.source(),
+            #[cfg(feature = "etcd")]
+            Self::Etcd(reason) => reason.source(),
+            Self::Users(source) => Some(&**source),
             Self::Close(source) => Some(source),
             Self::CloseTimedOut | Self::Lost => None,
         }
@@ -118,6 +132,13 @@ impl From<ConfigError> for ServeError {
 impl From<OpenError> for ServeError {
     fn from(reason: OpenError) -> Self {
         Self::Open(reason)
+    }
+}
+
+#[cfg(feature = "etcd")]
+impl From<EtcdError> for ServeError {
+    fn from(reason: EtcdError) -> Self {
+        Self::Etcd(reason)
     }
 }
 

@@ -8,9 +8,11 @@ mod accept;
 pub(crate) mod admin;
 pub(crate) mod connections;
 mod error;
+mod opening;
 mod reload;
 pub(crate) mod roster;
 mod seldom;
+mod shared_users;
 pub(crate) mod stop;
 mod watchman;
 
@@ -27,14 +29,18 @@ use self::admin::{AdminSocket, Administration};
 use self::connections::Connections;
 use self::reload::Reload;
 use crate::audit::Audit;
-use crate::config::Settings;
-use crate::engine::Engine;
-use crate::log::{LogConfig, LogEngine, OpenProgress};
+use crate::config::{ConfigError, Settings};
 use crate::metrics::{Measure, Metrics};
 use crate::status::{Status, StatusListener};
+use crate::users::UserStore;
 
 pub use self::error::ServeError;
+use self::opening::FrontEndFolder;
+#[cfg(feature = "cli")]
+pub(crate) use self::opening::open_users;
+pub(crate) use self::opening::{Opened, open_engine};
 pub use self::reload::Reloader;
+use self::shared_users::SharedUsers;
 
 /// A server that listens.
 ///
@@ -66,10 +72,12 @@ pub struct Server {
     status: Arc<Status>,
     /// None where none is wanted.
     status_listener: Option<StatusListener>,
+    /// Kept from others; None where an engine keeps it.
+    _folder: Option<FrontEndFolder>,
 }
 
 impl Server {
-    /// Opens the data folder and listens; administrators find a Unix socket `admin.sock` in the data
+    /// Opens the data folder, or asks the etcd cluster, and listens; administrators find a Unix socket `admin.sock` in the data
     /// folder, open to its owner alone. Clients are served from [`Server::serve`] on; those that
     /// come earlier wait.
     ///
@@ -84,6 +92,10 @@ impl Server {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
+        let folder = match &settings.etcd {
+            Some(_) => FrontEndFolder::lock(&settings.data_dir)?,
+            None => None,
+        };
         let audit = Arc::new(Audit::open(settings.sources.audit_log.as_deref())?);
         let (metrics, progress) = (metrics(&settings), Arc::default());
         let most = settings.max_connections;
@@ -91,13 +103,20 @@ impl Server {
         let status = Arc::new(status);
         // Before the data is opened, so that it can tell how far that is.
         let status_listener = status_listener(&settings, &status).await?;
-        let engine = open_engine(&settings, progress).await?;
+        let Opened { engine, users } = open_engine(&settings, progress).await?;
+        let shared = match share_users(&settings, users, &audit).await {
+            Ok(shared) => shared,
+            Err(error) => {
+                engine.close().await?;
+                return Err(error);
+            }
+        };
         match listen(socket) {
             Ok((listener, local_addr)) => {
                 let connections =
                     Connections::new(Arc::clone(&engine), &settings, metrics, Arc::clone(&audit));
-                let reload =
-                    Reload::new(&settings, Arc::clone(&audit), Arc::clone(connections.limits()));
+                let limits = Arc::clone(connections.limits());
+                let reload = Reload::new(&settings, shared, Arc::clone(&audit), limits);
                 let administration = Administration {
                     engine,
                     audit,
@@ -113,6 +132,7 @@ impl Server {
                     connections,
                     status,
                     status_listener,
+                    _folder: folder,
                 })
             }
             Err(source) => {
@@ -185,6 +205,7 @@ impl Server {
             never = self.accept() => match never {},
             never = self.administer() => match never {},
             never = self.reload.watch() => match never {},
+            never = self.reload.watch_users() => match never {},
             never = self.connections.watch() => match never {},
         }
         info!("stopping");
@@ -231,6 +252,25 @@ fn admin_socket(settings: &Settings, administration: Administration) -> Option<A
     .ok()
 }
 
+/// Puts the users in force that an engine keeps, unless anybody is let in.
+async fn share_users(
+    settings: &Settings,
+    users: Option<Arc<dyn UserStore>>,
+    audit: &Arc<Audit>,
+) -> Result<Option<SharedUsers>, ServeError> {
+    let authenticator = settings.authenticator.clone();
+    let Some(store) = users.filter(|_| !authenticator.accepts_anyone()) else {
+        return Ok(None);
+    };
+    let (shared, count) = SharedUsers::open(store, authenticator, Arc::clone(audit))
+        .await
+        .map_err(|error| ServeError::Users(Box::new(error)))?;
+    if count == 0 {
+        return Err(ConfigError::NoUsersInEtcd.into());
+    }
+    Ok(Some(shared))
+}
+
 /// The counters that the settings ask for.
 pub(crate) fn metrics(settings: &Settings) -> Arc<Metrics> {
     let measure = if settings.metrics { Measure::Operations } else { Measure::Least };
@@ -248,29 +288,6 @@ async fn status_listener(
     let bound = StatusListener::bind(wanted.listen, wanted.hosts.clone(), Arc::clone(status)).await;
     let refused = |source| ServeError::StatusListen { address: wanted.listen, source };
     bound.map(Some).map_err(refused)
-}
-
-/// Opens the engine that the settings ask for.
-pub(crate) async fn open_engine(
-    settings: &Settings,
-    progress: Arc<OpenProgress>,
-) -> Result<Arc<dyn Engine>, ServeError> {
-    let config = LogConfig {
-        backups: settings.backups.clone(),
-        sync: settings.sync,
-        max_tables: settings.max_tables,
-        open_files: settings.open_files,
-        max_value_bytes: settings.max_value_bytes,
-        cache_bytes: settings.cache_bytes,
-        history_bytes: settings.history_bytes,
-        history_time: settings.history_time,
-        progress,
-        ..LogConfig::new(&settings.data_dir)
-    };
-    // Opening reads everything back, which is no work for the threads that serve.
-    let opening = tokio::task::spawn_blocking(move || LogEngine::open(config));
-    let engine = opening.await.map_err(|_| ServeError::Lost)??;
-    Ok(Arc::new(engine))
 }
 
 /// Takes an address without listening on it.

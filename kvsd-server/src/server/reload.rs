@@ -1,5 +1,6 @@
 //! Reading configuration, certificate and users again while the server serves: the latter two when
 //! their files change, all of them when it is told to, and then the audit log is opened again too.
+//! Users that several servers share are in [`super::shared_users`].
 //!
 //! A file that cannot be used changes nothing: what was read last stays in force, and the log says
 //! why. Connections are not touched, except for those of users who have gone, or have another
@@ -16,12 +17,13 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tracing::{info, warn};
 
+use super::shared_users::{self, SharedUsers};
 use crate::audit::Audit;
 use crate::auth::Authenticator;
 use crate::config::keys::Setting;
 use crate::config::{LogFilter, Reread, Settings, Sources, Watch};
 use crate::limits::InForce;
-use crate::users::{Users, UsersError};
+use crate::users::{UserStoreError, Users, UsersError};
 
 /// Has a server read its configuration file, its certificate and its users again, and open its audit
 /// log again.
@@ -56,6 +58,8 @@ struct Inner {
     audit: Arc<Audit>,
     limits: Arc<InForce>,
     sources: Mutex<Sources>,
+    /// Where the users are in no file.
+    shared: Option<SharedUsers>,
 }
 
 /// Which files are read.
@@ -66,9 +70,14 @@ enum Which {
 }
 
 impl Reload {
-    pub(super) fn new(settings: &Settings, audit: Arc<Audit>, limits: Arc<InForce>) -> Self {
+    pub(super) fn new(
+        settings: &Settings,
+        shared: Option<SharedUsers>,
+        audit: Arc<Audit>,
+        limits: Arc<InForce>,
+    ) -> Self {
         if let Some((file, _)) = &settings.sources.users {
-            tell_of_ungranted(&settings.authenticator, file);
+            tell_of_ungranted(&settings.authenticator, &how_to_grant(file));
         }
         let inner = Inner {
             tls: RwLock::new(settings.tls.clone().map(TlsAcceptor::from)),
@@ -78,6 +87,7 @@ impl Reload {
             audit,
             limits,
             sources: Mutex::new(settings.sources.clone()),
+            shared,
         };
         Self { asked: Arc::default(), inner: Arc::new(inner) }
     }
@@ -113,6 +123,16 @@ impl Reload {
             }
             self.inner.authenticator.forget();
             self.inner.audit.settle();
+        }
+    }
+}
+
+impl Reload {
+    /// Takes up what others change of shared users, for as long as it is polled.
+    pub(super) async fn watch_users(&self) -> Infallible {
+        match &self.inner.shared {
+            Some(shared) => shared.watch().await,
+            None => std::future::pending().await,
         }
     }
 }
@@ -177,7 +197,7 @@ impl Inner {
                     info!(file = %file.display(), changed = changed.len(), "users read again");
                     self.audit.users_changed(&changed);
                     again.users = changed.len();
-                    tell_of_ungranted(&self.authenticator, file);
+                    tell_of_ungranted(&self.authenticator, &how_to_grant(file));
                 }
                 Err(error) => again.kept.push(keep(file, &error, says)),
             }
@@ -233,24 +253,41 @@ struct ReadAgain {
 impl Reload {
     /// Reads all files again, now; how many users were added, removed or changed.
     pub(super) async fn now(&self) -> Result<usize, ReadAgainError> {
-        let again = self.blocking(|inner| Ok(inner.read(Which::All))).await?;
+        let mut again = self.blocking(|inner| Ok(inner.read(Which::All))).await?;
+        if let Some(shared) = &self.inner.shared {
+            match shared.refresh().await {
+                Ok(users) => again.users += users,
+                Err(error) => again.kept.push(with_causes(&error)),
+            }
+        }
         match again.kept.is_empty() {
             true => Ok(again.users),
             false => Err(ReadAgainError::Kept(again.kept.join("; "))),
         }
     }
 
-    /// Changes the users file; what stands there then is in force once this is ready.
-    pub(super) async fn edit_users<T: Send + 'static>(
+    /// Changes the users where they are kept; what stands there then is in force once this is ready.
+    pub(super) async fn edit_users(
         &self,
-        change: impl FnOnce(&mut Users) -> Result<T, UsersError> + Send + 'static,
-    ) -> Result<T, ReadAgainError> {
-        self.blocking(|inner| inner.edit_users(change)).await
+        change: impl Fn(&mut Users) -> Result<(), UsersError> + Send + Sync + 'static,
+    ) -> Result<(), ReadAgainError> {
+        match &self.inner.shared {
+            None => self.blocking(|inner| inner.edit_users(change)).await,
+            Some(shared) => match shared.edit(&change).await? {
+                shared_users::InForce::Now => Ok(()),
+                shared_users::InForce::Later => Err(ReadAgainError::Kept(
+                    "the users are changed, but could not be read again yet".to_owned(),
+                )),
+            },
+        }
     }
 
-    /// The users as their file names them.
+    /// The users as they are where they are kept.
     pub(super) async fn users(&self) -> Result<Users, ReadAgainError> {
-        self.blocking(Inner::users).await
+        match &self.inner.shared {
+            None => self.blocking(Inner::users).await,
+            Some(shared) => Ok(shared.users().await?),
+        }
     }
 
     async fn blocking<T: Send + 'static>(
@@ -270,10 +307,23 @@ pub(super) enum ReadAgainError {
     NoUsersFile,
     #[error(transparent)]
     Users(#[from] UsersError),
+    #[error(transparent)]
+    Shared(UserStoreError),
     #[error("not read again; what was read before stays in force: {0}")]
     Kept(String),
     #[error("the server has failed to do it; its log says more")]
     Lost,
+}
+
+impl From<UserStoreError> for ReadAgainError {
+    fn from(error: UserStoreError) -> Self {
+        match error {
+            UserStoreError::Users(error) => Self::Users(error),
+            error @ (UserStoreError::Unavailable { .. }
+            | UserStoreError::Unknown { .. }
+            | UserStoreError::Invalid { .. }) => Self::Shared(error),
+        }
+    }
 }
 
 impl ReadAgainError {
@@ -332,7 +382,7 @@ fn load_users(file: &Path) -> Result<Users, UsersError> {
 }
 
 /// Says once for all of them which users can do nothing, as those of older files, and what mends it.
-fn tell_of_ungranted(authenticator: &Authenticator, file: &Path) {
+pub(super) fn tell_of_ungranted(authenticator: &Authenticator, how_to_grant: &str) {
     let mut users = authenticator.ungranted();
     if users.is_empty() {
         return;
@@ -345,9 +395,12 @@ fn tell_of_ungranted(authenticator: &Authenticator, file: &Path) {
     warn!(
         users = %users.join(", "),
         "these users may log in and no more: nothing was granted to them, as it was not by older \
-         versions; for each: kvsd-server user grant NAME 'write@*' --users {}",
-        file.display()
+         versions; for each: {how_to_grant}"
     );
+}
+
+fn how_to_grant(file: &Path) -> String {
+    format!("kvsd-server user grant NAME 'write@*' --users {}", file.display())
 }
 
 /// Says why a file was not read, and returns it.
@@ -360,7 +413,7 @@ fn keep(file: &Path, error: &dyn Error, says: Says) -> String {
     reason
 }
 
-fn with_causes(error: &dyn Error) -> String {
+pub(super) fn with_causes(error: &dyn Error) -> String {
     let mut reason = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -431,7 +484,7 @@ mod tests {
             };
             let settings = config.check().unwrap();
             let limits = Arc::new(InForce::new(settings.limits));
-            let reload = Reload::new(&settings, Arc::default(), limits);
+            let reload = Reload::new(&settings, None, Arc::default(), limits);
             Self { folder, reload }
         }
 
@@ -473,7 +526,7 @@ mod tests {
         layers.file(&file).unwrap();
         let settings = layers.resolve().unwrap().check().unwrap().with_layers(layers);
         let limits = Arc::new(InForce::new(settings.limits));
-        let reload = Reload::new(&settings, Arc::default(), Arc::clone(&limits));
+        let reload = Reload::new(&settings, None, Arc::default(), Arc::clone(&limits));
         fs::write(&file, "dev = true\nidle_timeout = '2m'\nmax_unauthenticated = 7").unwrap();
         reload.inner.read(Which::Changed);
         assert_eq!(limits.get(), settings.limits);

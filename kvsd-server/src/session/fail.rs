@@ -58,9 +58,10 @@ pub(super) fn message(error: &EngineError) -> String {
             format!("table {table} takes no writes since an I/O error; restart the server")
         }
         EngineError::UnknownOutcome { .. } => "the write's outcome is unknown".to_owned(),
+        // Where the store is, and what it said, the server's health tells.
+        EngineError::Unavailable { .. } => UNAVAILABLE.to_owned(),
         EngineError::DiskFull
         | EngineError::StoreFull { .. }
-        | EngineError::Unavailable { .. }
         | EngineError::ScanExpired
         | EngineError::NotAnInteger { .. }
         | EngineError::Overflow { .. }
@@ -70,6 +71,10 @@ pub(super) fn message(error: &EngineError) -> String {
         | EngineError::Closed => error.to_string(),
     }
 }
+
+/// What a client is told while the store behind the server does not serve.
+const UNAVAILABLE: &str =
+    "the store behind this server is not available now; nothing was done; try again";
 
 /// What a client is told of why a table takes no writes.
 pub(super) const STOPPED: &str = "a failure that the server's log tells of; restart the server";

@@ -14,6 +14,7 @@ use super::host::is_ours;
 use super::state::{Phase, Status};
 use super::{exposition, json};
 use crate::config::StatusHost;
+use crate::engine::Health;
 
 /// Answers a request that came in on that address.
 pub(super) async fn answer<B>(
@@ -38,7 +39,7 @@ pub(super) async fn answer<B>(
             "/metrics" => {
                 respond(StatusCode::OK, EXPOSITION, exposition::page(status).await.into_bytes())
             }
-            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/healthz" => healthy(status),
             "/readyz" => ready(status),
             _ => text(StatusCode::NOT_FOUND, "there is /, /metrics, /healthz and /readyz\n"),
         }
@@ -61,10 +62,27 @@ fn is_for_us<B>(request: &Request<B>, local: Option<SocketAddr>, hosts: &[Status
     host.to_str().is_ok_and(is_ours) && target.is_none_or(is_ours)
 }
 
+/// That the server lives, whatever its engine can do: starting it again would mend nothing.
+fn healthy(status: &Status) -> Response<Full<Bytes>> {
+    match status.health() {
+        Health::Ready => text(StatusCode::OK, "ok\n"),
+        Health::Degraded { reason } => text(StatusCode::OK, &format!("ok, degraded: {reason}\n")),
+        Health::NotReady { reason } => text(StatusCode::OK, &format!("ok, not ready: {reason}\n")),
+    }
+}
+
 /// Whether clients are served, and if not, how far the server is.
 fn ready(status: &Status) -> Response<Full<Bytes>> {
     match status.phase() {
-        Phase::Serving => text(StatusCode::OK, "ready\n"),
+        Phase::Serving => match status.health() {
+            Health::Ready => text(StatusCode::OK, "ready\n"),
+            Health::Degraded { reason } => {
+                text(StatusCode::OK, &format!("ready, degraded: {reason}\n"))
+            }
+            Health::NotReady { reason } => {
+                text(StatusCode::SERVICE_UNAVAILABLE, &format!("not ready: {reason}\n"))
+            }
+        },
         Phase::Opening => {
             let (opened, all) = status.progress();
             let how_far = format!("opening: {opened} of {all} tables are open\n");

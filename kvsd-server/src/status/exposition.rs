@@ -7,7 +7,7 @@ use super::families as family;
 use super::process::Process;
 use super::state::{Phase, Status};
 use super::text::{Family, Text};
-use crate::engine::{Figures, TableFigures, TableStatistics};
+use crate::engine::{Figures, Health, TableFigures, TableStatistics};
 use crate::metrics::{Metrics, Operation, Outcome, Refusal};
 use crate::server::roster::Roster;
 
@@ -32,7 +32,13 @@ fn about_server(text: &mut Text, status: &Status) {
     } else {
         text.family(&family::BUILD).sample(&[version, "", ""], 1);
     }
-    text.one(&family::READY, u8::from(status.phase() == Phase::Serving));
+    let (is_ready, is_degraded) = match status.health() {
+        Health::Ready => (true, false),
+        Health::Degraded { .. } => (true, true),
+        Health::NotReady { .. } => (false, true),
+    };
+    text.one(&family::READY, u8::from(is_ready && status.phase() == Phase::Serving));
+    text.one(&family::DEGRADED, u8::from(is_degraded));
     let (opened, all) = status.progress();
     text.one(&family::OPENED, opened);
     text.one(&family::TO_OPEN, all);

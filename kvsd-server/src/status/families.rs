@@ -19,7 +19,10 @@ macro_rules! families {
 families! {
     BUILD: Gauge "kvsd_build_info" ["version", "engine", "durability"]
         "Always 1; the labels say what runs.";
-    READY: Gauge "kvsd_ready" [] "1 while the server serves clients, 0 before and after.";
+    READY: Gauge "kvsd_ready" []
+        "1 while the server serves clients and its engine can serve, 0 before, after and otherwise.";
+    DEGRADED: Gauge "kvsd_degraded" []
+        "1 while something is wrong with the engine that somebody should look at, else 0.";
     OPENED: Gauge "kvsd_opening_tables_done" [] "Tables that have been opened since the start.";
     TO_OPEN: Gauge "kvsd_opening_tables" [] "Tables that were to be opened at the start.";
 

@@ -9,7 +9,7 @@ use super::history::Sample;
 use super::process::Process;
 use super::state::{Phase, Status};
 use crate::clock;
-use crate::engine::{Figures, TableFigures};
+use crate::engine::{Figures, Health, TableFigures};
 use crate::metrics::{Outcome, Refusal, SlowRequest};
 use crate::server::roster::{Entry, Peer, Roster};
 
@@ -184,6 +184,13 @@ fn problems(status: &Status, figures: &Figures) -> Vec<String> {
     let mut problems = Vec::new();
     if status.phase() == Phase::Stopping {
         problems.push("The server is stopping.".to_owned());
+    }
+    match status.health() {
+        Health::Ready => {}
+        Health::Degraded { reason } => problems.push(format!("The store is degraded: {reason}.")),
+        Health::NotReady { reason } => {
+            problems.push(format!("Clients cannot be served: {reason}."));
+        }
     }
     let stopped = figures.tables.iter().filter(|table| table.statistics.stopped.is_some());
     problems.extend(stopped.take(MOST_PROBLEMS).map(|table| {

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::history::{History, Sample};
 use crate::clock;
-use crate::engine::{Engine, Figures};
+use crate::engine::{Engine, Figures, Health};
 use crate::log::OpenProgress;
 use crate::metrics::Metrics;
 use crate::server::roster::Roster;
@@ -92,6 +92,11 @@ impl Status {
 
     pub(super) fn engine(&self) -> Option<&Arc<dyn Engine>> {
         self.engine.get()
+    }
+
+    /// Whether the engine can serve, and what is wrong with it; before there is one, nothing is.
+    pub(super) fn health(&self) -> Health {
+        self.engine().map_or(Health::Ready, |engine| engine.health())
     }
 
     /// Who is connected; nobody before the server serves.

@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, StatusCode};
-use kvsd::TableName;
+use kvsd::{TableName, UnixMillis};
 
 use super::*;
-use crate::engine::Engine;
+use crate::engine::{
+    Changes, Description, Engine, EngineError, Freshness, Head, Health, Limits, PageLimits,
+    Position, ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
+};
 use crate::log::{LogConfig, LogEngine, OpenProgress};
 use crate::metrics::{Measure, Metrics, Operation, Outcome, Refusal};
 
@@ -65,6 +69,118 @@ async fn it_is_ready_while_it_serves_and_tells_before_that_how_far_it_is() {
     assert_eq!(ready, (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".into()));
     assert_eq!(get(&status, "/healthz").await, (StatusCode::OK, "ok\n".into()));
     engine.close().await.unwrap();
+}
+
+/// An engine of which nothing but its health is asked.
+#[derive(Debug)]
+struct Ailing(Health);
+
+#[async_trait]
+impl Engine for Ailing {
+    fn description(&self) -> Description {
+        Description {
+            name: "etcd",
+            durability: "replicated",
+            limits: Limits::NONE,
+            reads_at_once: 1,
+        }
+    }
+
+    fn health(&self) -> Health {
+        self.0.clone()
+    }
+
+    fn time(&self, _: &str) -> UnixMillis {
+        unreachable!()
+    }
+
+    fn read_now<'b>(&self, _: &str, _: &[u8], _: &'b mut Vec<u8>) -> ReadNow<'b> {
+        unreachable!()
+    }
+
+    async fn read(&self, _: &str, _: &[u8], _: Freshness) -> Result<Option<Record>, EngineError> {
+        unreachable!()
+    }
+
+    fn find_now(
+        &self,
+        _: &str,
+        _: &[u8],
+        _: &mut Vec<u8>,
+    ) -> Option<Result<Option<Head>, EngineError>> {
+        unreachable!()
+    }
+
+    async fn find(&self, _: &str, _: &[u8], _: Freshness) -> Result<Option<Head>, EngineError> {
+        unreachable!()
+    }
+
+    async fn scan(&self, _: &str, _: &Scan) -> Result<ScanPage, EngineError> {
+        unreachable!()
+    }
+
+    async fn changes(&self, _: &str, _: Position, _: PageLimits) -> Result<Changes, EngineError> {
+        unreachable!()
+    }
+
+    async fn changed(&self, _: &str, _: Position) {
+        unreachable!()
+    }
+
+    async fn write(&self, _: &TableName, _: Vec<Write>) -> Vec<WriteResult> {
+        unreachable!()
+    }
+
+    async fn create_table(&self, _: &TableName) -> Result<bool, EngineError> {
+        unreachable!()
+    }
+
+    async fn drop_table(&self, _: &TableName) -> Result<bool, EngineError> {
+        unreachable!()
+    }
+
+    async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
+        unreachable!()
+    }
+
+    async fn table_statistics(&self, _: &str) -> Result<Option<TableStatistics>, EngineError> {
+        unreachable!()
+    }
+
+    async fn close(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_cannot_serve_is_not_ready_and_whoever_asks_is_told_why() {
+    let reason = || "the cluster has no quorum".to_owned();
+    for (health, code, ready, healthy, metrics) in [
+        (
+            Health::NotReady { reason: reason() },
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: the cluster has no quorum\n",
+            "ok, not ready: the cluster has no quorum\n",
+            ["kvsd_ready 0\n", "kvsd_degraded 1\n"],
+        ),
+        (
+            Health::Degraded { reason: reason() },
+            StatusCode::OK,
+            "ready, degraded: the cluster has no quorum\n",
+            "ok, degraded: the cluster has no quorum\n",
+            ["kvsd_ready 1\n", "kvsd_degraded 1\n"],
+        ),
+    ] {
+        let status = status();
+        let engine: Arc<dyn Engine> = Arc::new(Ailing(health));
+        status.serve(&engine, &Arc::default());
+        assert_eq!(get(&status, "/readyz").await, (code, ready.to_owned()));
+        assert_eq!(get(&status, "/healthz").await, (StatusCode::OK, healthy.to_owned()));
+        let (_, page) = get(&status, "/metrics").await;
+        assert!(metrics.iter().all(|line| page.contains(&format!("\n{line}"))), "{page}");
+        let (_, json) = get(&status, "/status.json").await;
+        assert!(json.contains("the cluster has no quorum"), "{json}");
+    }
 }
 
 #[tokio::test]

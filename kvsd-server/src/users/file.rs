@@ -33,6 +33,23 @@ pub(crate) struct User {
     pub(crate) grants: Grants,
 }
 
+impl User {
+    /// The user of this name, by what stands behind it in a line.
+    pub(crate) fn parse(name: &str, behind: &str) -> Result<Self, InvalidUser> {
+        let (hash, grants) = behind.split_once(':').unwrap_or((behind, ""));
+        let parse = || -> Result<Self, LineReason> {
+            let (name, hash) = (UserName::parse(name)?, StoredHash::parse(hash)?);
+            Ok(Self { name, hash, grants: grants.parse()? })
+        };
+        parse().map_err(InvalidUser)
+    }
+
+    /// What stands behind the name in a line: a secret.
+    pub(crate) fn behind_name(&self) -> String {
+        format!("{}:{}", self.hash.as_str(), self.grants)
+    }
+}
+
 impl Users {
     /// Reads a users file. Blocks.
     ///
@@ -56,17 +73,20 @@ impl Users {
                 users.lines.push(Line::Comment(line.to_owned()));
                 continue;
             }
-            let (name, rest) = line.split_once(':').ok_or(wrong(LineReason::NoColon))?;
-            let (hash, grants) = rest.split_once(':').unwrap_or((rest, ""));
-            let name = UserName::parse(name).map_err(|error| wrong(error.into()))?;
-            let hash = StoredHash::parse(hash).map_err(|error| wrong(error.into()))?;
-            let grants = grants.parse().map_err(|error: GrantError| wrong(error.into()))?;
-            if users.contains(&name) {
+            let (name, behind) = line.split_once(':').ok_or(wrong(LineReason::NoColon))?;
+            let user = User::parse(name, behind).map_err(|InvalidUser(reason)| wrong(reason))?;
+            if users.contains(&user.name) {
                 return Err(wrong(LineReason::Twice));
             }
-            users.lines.push(Line::User(User { name, hash, grants }));
+            users.lines.push(Line::User(user));
         }
         Ok(users)
+    }
+
+    /// These users, each of whom is there once.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn of(users: impl IntoIterator<Item = User>) -> Self {
+        Self { lines: users.into_iter().map(Line::User).collect() }
     }
 
     /// Changes a users file under its lock, and creates it if there is none: reads it, lets
@@ -216,8 +236,8 @@ impl Users {
         for line in &self.lines {
             match line {
                 Line::Comment(comment) => text.push_str(comment),
-                Line::User(User { name, hash, grants }) => {
-                    text.push_str(&format!("{name}:{}:{grants}", hash.as_str()));
+                Line::User(user) => {
+                    text.push_str(&format!("{}:{}", user.name, user.behind_name()));
                 }
             }
             text.push('\n');
@@ -341,6 +361,11 @@ pub struct LineError {
     line: usize,
     reason: LineReason,
 }
+
+/// What stands for a user somewhere, and is none.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(transparent)]
+pub(crate) struct InvalidUser(LineReason);
 
 /// What is wrong with a line. Never shows the line: it may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

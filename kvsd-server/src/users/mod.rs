@@ -20,13 +20,15 @@ mod grant;
 mod hash;
 mod name;
 mod password;
+mod store;
 
-pub(crate) use file::User;
+pub(crate) use file::{InvalidUser, User};
 pub use file::{Users, UsersError};
 pub use grant::{Grant, GrantError, Grants, MAX_GRANTS, Pattern, Role};
 pub(crate) use hash::HashMemory;
 pub use hash::{HashError, StoredHash};
 pub use name::{MAX_USER_NAME_BYTES, UserName, UserNameError};
 pub use password::{MAX_PASSWORD_BYTES, Password, PasswordError};
+pub(crate) use store::{Change, Point, StoredUsers, UserStore, UserStoreError};
 
 pub use crate::secret_file::SecretFileError;

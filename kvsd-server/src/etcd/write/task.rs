@@ -19,7 +19,7 @@ use super::prepare::{Parts, prepare};
 use super::queue::{Pending, Queue};
 use super::slot::{Fate, Slot};
 use super::txn::{Guard, Reply, Snapshot, told};
-use crate::engine::{EngineError, Freshness, WriteResult};
+use crate::engine::{EngineError, WriteResult};
 
 pub(super) struct Task {
     parts: Arc<Parts>,
@@ -109,7 +109,7 @@ impl Task {
             }
             Some(Answer::Else { slot: Some(at), tables }) if at.revision == slot.revision => {
                 for (table, now) in group.tables.iter().zip(tables) {
-                    parts.directory.learn(table.name.as_str(), now, Freshness::Latest);
+                    parts.directory.learn(table.name.as_str(), now);
                 }
                 self.try_again(group, until).await;
             }
@@ -151,8 +151,8 @@ impl Task {
         self.most = usize::MAX;
         self.queue.trouble = None;
         for table in group.tables.iter().filter(|table| table.is_made) {
-            let made = Some(TableRef { id: table.id, created: revision });
-            self.parts.directory.learn(table.name.as_str(), made, Freshness::Latest);
+            let made = TableRef { id: table.id, created: revision };
+            self.parts.directory.learn(table.name.as_str(), Some(made));
         }
         let mut again: Vec<Pending> = Vec::new();
         for (member, reply) in group.members.into_iter().zip(replies) {

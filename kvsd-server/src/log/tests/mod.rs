@@ -5,7 +5,8 @@
 //! fault at each of its calls; [`compaction`] frees room, [`clearing`] all of it on request;
 //! [`damage`] flips and cuts every byte; [`fixtures`] opens what earlier versions have written; [`scan`] and [`changes`] read in
 //! order; [`backup`] makes backups and restores them; [`engine`] and [`many`] go through the async
-//! engine, and [`files`] counts its descriptors.
+//! engine, and [`files`] counts its descriptors; [`conformance`] has the cases that every engine
+//! passes.
 //!
 //! The cases of the project's list of pitfalls, each with the tests that would notice it, or with
 //! the reason why it cannot occur here ([`pitfalls`] checks that the tests exist):
@@ -103,6 +104,7 @@ mod backup;
 mod changes;
 mod clearing;
 mod compaction;
+mod conformance;
 mod crash;
 mod damage;
 mod drops;

@@ -179,16 +179,19 @@ impl Administration {
             Action::Reload => self.read_again(id).await,
             Action::Users { after } => self.users(id, after).await,
             Action::AddUser(name, hash, grants) => {
-                self.edit_users(id, move |users| users.add(name, hash, grants)).await
+                self.edit_users(id, move |users| {
+                    users.add(name.clone(), hash.clone(), grants.clone())
+                })
+                .await
             }
             Action::Grant(name, grants) => {
-                self.edit_users(id, move |users| users.grant(&name, grants)).await
+                self.edit_users(id, move |users| users.grant(&name, grants.clone())).await
             }
             Action::Revoke(name, grants) => {
                 self.edit_users(id, move |users| users.revoke(&name, &grants)).await
             }
             Action::SetPassword(name, hash) => {
-                self.edit_users(id, move |users| users.set_password(&name, hash)).await
+                self.edit_users(id, move |users| users.set_password(&name, hash.clone())).await
             }
             Action::RemoveUser(name) => self.edit_users(id, move |users| users.remove(&name)).await,
             Action::Connections { after } => Ok(self.connections(id, after)),

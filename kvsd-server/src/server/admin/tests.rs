@@ -60,14 +60,14 @@ impl Bench {
         };
         let filter = Arc::new(Filter(Mutex::new("info".to_owned())));
         let settings = config.check().unwrap().with_log_filter(filter);
-        let engine = open_engine(&settings, Arc::default()).await.unwrap();
+        let engine = open_engine(&settings, Arc::default()).await.unwrap().engine;
         engine.create_table(&TableName::default()).await.unwrap();
         let connections =
             Connections::new(Arc::clone(&engine), &settings, Arc::default(), Arc::default());
         let administration = Administration {
             engine,
             audit: Arc::default(),
-            reload: Reload::new(&settings, Arc::default(), Arc::clone(connections.limits())),
+            reload: Reload::new(&settings, None, Arc::default(), Arc::clone(connections.limits())),
             roster: Arc::clone(connections.roster()),
             log_filter: settings.log_filter().cloned(),
         };

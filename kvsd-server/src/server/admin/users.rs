@@ -1,5 +1,5 @@
-//! Users: who they are, and changing that. What is changed stands in their file and is in force
-//! before it is answered.
+//! Users: who they are, and changing that. What is changed stands in their file, or in etcd, and is
+//! in force on this server before it is answered.
 
 use bytes::BytesMut;
 use kvsd::protocol::admin::{MAX_PAGE_ROWS, REPLY_LIMITS, Reply, User};
@@ -7,7 +7,7 @@ use kvsd::protocol::v2::{FailCode, RequestId};
 
 use super::action::{Administration, Refused, encoded};
 use crate::server::reload::ReadAgainError;
-use crate::users::{Grant, UserName, Users, UsersError};
+use crate::users::{Grant, UserName, UserStoreError, Users, UsersError};
 
 impl Administration {
     /// The next page of users.
@@ -52,7 +52,7 @@ impl Administration {
     pub(super) async fn edit_users(
         &self,
         id: RequestId,
-        change: impl FnOnce(&mut Users) -> Result<(), UsersError> + Send + 'static,
+        change: impl Fn(&mut Users) -> Result<(), UsersError> + Send + Sync + 'static,
     ) -> Result<BytesMut, Refused> {
         self.reload.edit_users(change).await?;
         Ok(encoded(id, &Reply::Done))
@@ -76,7 +76,11 @@ impl From<ReadAgainError> for Refused {
                 | UsersError::NotGranted { .. },
             )
             | ReadAgainError::Kept(_) => FailCode::Invalid,
-            ReadAgainError::Users(_) | ReadAgainError::Lost => FailCode::Internal,
+            ReadAgainError::Shared(UserStoreError::Unknown { .. }) => FailCode::Unknown,
+            ReadAgainError::Shared(UserStoreError::Unavailable { .. }) => FailCode::Unavailable,
+            ReadAgainError::Users(_) | ReadAgainError::Shared(_) | ReadAgainError::Lost => {
+                FailCode::Internal
+            }
         };
         Self::new(code, error.with_causes())
     }

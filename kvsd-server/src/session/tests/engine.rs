@@ -229,7 +229,7 @@ impl MapEngine {
 impl Engine for MapEngine {
     fn description(&self) -> Description {
         let limits = self.state.lock().unwrap().limits.unwrap_or(Limits::NONE);
-        Description { name: "map", durability: "never", limits }
+        Description { name: "map", durability: "never", limits, reads_at_once: 1 }
     }
 
     fn time(&self, _: &str) -> UnixMillis {

@@ -31,6 +31,8 @@ pub(super) struct Pipeline {
     /// How many steps read a record.
     records: usize,
     max_value_bytes: usize,
+    /// How many records are read together.
+    at_once: usize,
 }
 
 /// A request that is not carried out yet.
@@ -75,7 +77,11 @@ impl Pipeline {
         requests: &[Request<'_>],
         scratch: &mut Vec<u8>,
     ) -> (Begun, usize) {
-        let mut pipeline = Self { max_value_bytes: rules.most.max_value_bytes, ..Self::default() };
+        let mut pipeline = Self {
+            max_value_bytes: rules.most.max_value_bytes,
+            at_once: rules.engine.description().reads_at_once,
+            ..Self::default()
+        };
         let mut room = Room::new(scratch);
         for request in requests {
             if pipeline.steps.is_empty() {
@@ -140,17 +146,18 @@ impl Pipeline {
         Ok(self.tables.len() - 1)
     }
 
-    /// What it is taken to hold in memory: of the records that it finds, the last one only may be
-    /// as large as can be.
+    /// What it is taken to hold in memory: of the records that it finds, only those may be as large as
+    /// can be that are read together.
     pub(super) fn held(&self) -> Held {
         let answers = (self.records * READ_BYTES).min(ANSWER_BYTES);
         let steps = self.bytes + self.steps.len() * STEP_BYTES;
-        Held { bytes: self.answers.bytes + steps + answers, records: self.records.min(1) }
+        let records = self.records.min(self.at_once.min(FIRST_AT_ONCE));
+        Held { bytes: self.answers.bytes + steps + answers, records }
     }
 
     /// Carries out what is left, until the answer is full.
     pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
-        let Self { mut answers, steps, tables, max_value_bytes, .. } = self;
+        let Self { mut answers, steps, tables, max_value_bytes, at_once, .. } = self;
         let mut steps = steps.into_iter().peekable();
         let mut scratch = Vec::new();
         let mut room = Room::new(&mut scratch);
@@ -164,12 +171,36 @@ impl Pipeline {
                     continue;
                 }
                 Step::Read { kind, table, key, freshness } => {
-                    let table = tables[table].as_str();
-                    let point = Point { kind, table, key: &key, freshness };
-                    answers.push(match point.read_now(&*engine, &mut room) {
-                        Some(answer) => answer,
-                        None => point.read(&*engine).await,
-                    });
+                    let name = tables[table].as_str();
+                    let point = Point { kind, table: name, key: &key, freshness };
+                    if let Some(answer) = point.read_now(&*engine, &mut room) {
+                        answers.push(answer);
+                        continue;
+                    }
+                    let follows = |step: &Step| {
+                        kind == PointKind::Value
+                            && matches!(step, Step::Read { kind: PointKind::Value, table: of, freshness: how, .. }
+                                if *of == table && *how == freshness)
+                    };
+                    let most = at_once.min(answers.fitting());
+                    let mut keys = Vec::new();
+                    while keys.len() + 1 < most
+                        && let Some(Step::Read { key, .. }) = steps.next_if(follows)
+                    {
+                        keys.push(key);
+                    }
+                    if keys.is_empty() {
+                        answers.push(point.read(&*engine).await);
+                        continue;
+                    }
+                    keys.insert(0, key);
+                    for found in engine.read_several(name, &keys, freshness).await {
+                        // What is read and not answered was not carried out, for all that anybody
+                        // can tell.
+                        if !answers.are_full() {
+                            answers.push(found.map_or_else(Answer::from, Answer::Value));
+                        }
+                    }
                     continue;
                 }
                 Step::Write { table, mut write, expiry, previous } => {
@@ -224,6 +255,17 @@ impl Answers {
         self.all.push(answer);
     }
 
+    /// How many more answers may be asked for at once, if they are as long as those before.
+    fn fitting(&self) -> usize {
+        match self.all.len() {
+            0 => FIRST_AT_ONCE,
+            count => {
+                let room = ANSWER_BYTES.saturating_sub(self.bytes);
+                (room / (self.bytes / count).max(1)).max(1)
+            }
+        }
+    }
+
     fn are_full(&self) -> bool {
         self.bytes >= ANSWER_BYTES
     }
@@ -241,5 +283,7 @@ fn read_at_once(rules: &Rules<'_>, request: &Request<'_>, room: &mut Room<'_>) -
     }
 }
 
+/// How many records are read together before it is known how large they are.
+const FIRST_AT_ONCE: usize = 16;
 /// What a step holds beside its key and value.
 const STEP_BYTES: usize = 256;
