@@ -151,8 +151,8 @@ impl Task {
         self.most = usize::MAX;
         self.queue.trouble = None;
         for table in group.tables.iter().filter(|table| table.is_made) {
-            let made = TableRef { id: table.id, created: revision };
-            self.parts.directory.learn(table.name.as_str(), Some(made));
+            let made = Some(TableRef { id: table.id, created: revision });
+            self.parts.directory.learn(table.name.as_str(), made);
         }
         let mut again: Vec<Pending> = Vec::new();
         for (member, reply) in group.members.into_iter().zip(replies) {
