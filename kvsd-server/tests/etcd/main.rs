@@ -1,7 +1,8 @@
 //! The etcd engine under faults: members of etcd and front ends are killed, paused and cut off
 //! while clients read and write, and what they saw is checked against what a store may do.
 //!
-//! Next: [`cluster`], the members; [`history`], the checker.
+//! Next: [`cluster`], the members; [`history`], the checker; [`reach`], TLS and access control;
+//! [`users`], whom all front ends let in.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
@@ -10,4 +11,6 @@ mod harness;
 mod history;
 mod random;
 mod reach;
+#[path = "../support/mod.rs"]
+mod support;
 mod users;
