@@ -26,13 +26,13 @@ use super::writes::{batch, delete, increment, quiet, set, when};
 use crate::engine::{Condition, Write, Written};
 
 /// A task of its own for each number, on the engines in turns.
-async fn on_tasks<T, F>(t: &Subject, count: usize, work: impl Fn(usize, Table) -> F) -> Vec<T>
+async fn on_tasks<T, F>(t: &Subject, count: u8, work: impl Fn(u8, Table) -> F) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
     let tables = t.tables();
-    let spawn = |task| tokio::spawn(work(task, tables[task % tables.len()].clone()));
+    let spawn = |task| tokio::spawn(work(task, tables[usize::from(task) % tables.len()].clone()));
     let tasks: Vec<_> = (0..count).map(spawn).collect();
     join_all(tasks).await.into_iter().map(|done| done.expect("a task has failed")).collect()
 }
@@ -59,7 +59,7 @@ pub(crate) async fn who_swaps_by_version_loses_nothing(t: Subject) {
         for _ in 0..8 {
             loop {
                 let record = table.read("list").await.unwrap();
-                let longer = [&record.value[..], &[b'a' + task as u8]].concat();
+                let longer = [&record.value[..], &[b'a' + task]].concat();
                 let swap = when(Condition::Version(record.version), set("list", longer));
                 match table.write(swap).await {
                     Ok(Written::Applied { version, .. }) => {

@@ -193,24 +193,24 @@ pub(crate) async fn beyond_the_most_tables_none_is_made(mut t: Subject) {
 
 pub(crate) async fn many_who_make_or_drop_a_table_at_once_do_so_once(t: Subject) {
     let tables = t.tables();
-    let at = |task: usize| tables[task % tables.len()].clone();
+    let at = |task: u8| tables[usize::from(task) % tables.len()].clone();
     for _ in 0..3 {
-        let made = (0..16).map(|task| {
+        let made = (0..16_u8).map(|task| {
             let table = at(task);
             tokio::spawn(async move { table.create().await })
         });
         let made = join_all(made).await.into_iter().filter(|made| *made.as_ref().unwrap());
         assert_eq!(made.count(), 1);
-        let dropped = (0..16).map(|task| {
+        let dropped = (0..16_u8).map(|task| {
             let table = at(task);
             tokio::spawn(async move { table.drop_it().await })
         });
         let dropped = join_all(dropped).await.into_iter().filter(|gone| *gone.as_ref().unwrap());
         assert_eq!(dropped.count(), 1);
         // First writes make it together, and lose none of them.
-        let written = (0..16).map(|task| {
+        let written = (0..16_u8).map(|task| {
             let table = at(task);
-            tokio::spawn(async move { table.version_of(set([task as u8], "v")).await })
+            tokio::spawn(async move { table.version_of(set([task], "v")).await })
         });
         for version in join_all(written).await {
             version.unwrap();
