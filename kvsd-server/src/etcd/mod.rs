@@ -38,6 +38,7 @@ mod users;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -71,6 +72,7 @@ pub struct EtcdEngine {
     scanner: Scanner,
     followers: Followers,
     writer: Writer,
+    closed: AtomicBool,
 }
 
 impl EtcdEngine {
@@ -106,7 +108,13 @@ impl EtcdEngine {
         };
         let writer =
             Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
-        Ok(Self { config, link, layout, directory, reader, scanner, followers, writer })
+        let closed = AtomicBool::new(false);
+        Ok(Self { config, link, layout, directory, reader, scanner, followers, writer, closed })
+    }
+
+    /// That the engine is not closed.
+    fn admit(&self) -> Result<(), EngineError> {
+        if self.closed.load(Ordering::Acquire) { Err(EngineError::Closed) } else { Ok(()) }
     }
 
     /// Who may log in.
@@ -145,6 +153,7 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
+        self.admit()?;
         self.reader.read(table, key, freshness).await
     }
 
@@ -154,6 +163,9 @@ impl Engine for EtcdEngine {
         keys: &[Bytes],
         freshness: Freshness,
     ) -> Vec<Result<Option<Record>, EngineError>> {
+        if let Err(closed) = self.admit() {
+            return vec![Err(closed); keys.len()];
+        }
         self.reader.read_several(table, keys, freshness).await
     }
 
@@ -172,11 +184,13 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Head>, EngineError> {
+        self.admit()?;
         let found = self.reader.read(table, key, freshness).await?;
         Ok(found.map(|Record { version, expires_at, .. }| Head { version, expires_at }))
     }
 
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
+        self.admit()?;
         self.scanner.scan(table, scan).await
     }
 
@@ -186,6 +200,7 @@ impl Engine for EtcdEngine {
         since: Position,
         limits: PageLimits,
     ) -> Result<Changes, EngineError> {
+        self.admit()?;
         self.followers.changes(table, since, limits).await
     }
 
@@ -198,22 +213,27 @@ impl Engine for EtcdEngine {
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.admit()?;
         self.directory.create(table).await
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.admit()?;
         self.directory.drop_table(table).await
     }
 
     async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
+        self.admit()?;
         self.directory.names().await
     }
 
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
+        self.admit()?;
         self.directory.statistics(table).await
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.closed.store(true, Ordering::Release);
         self.followers.close();
         self.writer.close().await;
         Ok(())
