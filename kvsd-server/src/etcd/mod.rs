@@ -24,7 +24,7 @@
 mod changes;
 #[cfg(test)]
 #[path = "../../tests/etcd/cluster.rs"]
-mod cluster;
+pub(crate) mod cluster;
 mod config;
 mod directory;
 mod error;
