@@ -265,10 +265,10 @@ pub mod value;
 pub use client::Client;
 pub use config::{
     CONNECT_TIMEOUT, ClientBuilder, DEFAULT_KEEP_ALIVE, DEFAULT_POOL_SIZE, DEFAULT_PORT,
-    DEFAULT_TIMEOUT, MAX_POOL_SIZE,
+    DEFAULT_TIMEOUT, MAX_ADDRESSES, MAX_POOL_SIZE,
 };
 pub use connection::{ServerInfo, TableStatistics};
-pub use error::{ConfigError, Error, ErrorKind, Outcome};
+pub use error::{ConfigError, Error, ErrorKind, Outcome, Unreachable};
 pub use key::{Key, KeyPart, Keyed, Prefix};
 pub use operation::lifetime::Ttl;
 pub use operation::read::{Stored, Versioned};

@@ -93,15 +93,20 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    pub(crate) fn new(
-        tcp: Tcp,
+    /// To each of several addresses. The certificate of each must name its own host.
+    pub(crate) fn all(
+        tcps: Vec<Tcp>,
         ca: Option<&Path>,
         identity: Option<&Identity>,
-    ) -> Result<Self, ConfigError> {
-        let name = ServerName::try_from(tcp.host.clone())
-            .map_err(|_| ConfigError::Host { host: tcp.host.clone() })?;
+    ) -> Result<Vec<Self>, ConfigError> {
+        let name = |tcp: &Tcp| {
+            ServerName::try_from(tcp.host.clone())
+                .map_err(|_| ConfigError::Host { host: tcp.host.clone() })
+        };
+        let names = tcps.iter().map(name).collect::<Result<Vec<_>, _>>()?;
         let connector = TlsConnector::from(Arc::new(client_config(ca, identity)?));
-        Ok(Self { tcp, name, connector })
+        let tls = |(tcp, name)| Self { tcp, name, connector: connector.clone() };
+        Ok(tcps.into_iter().zip(names).map(tls).collect())
     }
 }
 

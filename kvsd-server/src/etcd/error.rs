@@ -191,6 +191,17 @@ pub enum EtcdError {
         /// Why.
         cause: String,
     },
+    /// etcd's own access control does not let us.
+    #[error(
+        "etcd refuses access: {cause}; it takes a user of etcd (etcd_user, etcd_password_file) whose \
+         role may read and write `{prefix}/` and what follows it"
+    )]
+    Denied {
+        /// The prefix.
+        prefix: String,
+        /// What etcd said.
+        cause: String,
+    },
     /// No member has answered.
     #[error("no etcd member has answered within {timeout:?}: {cause}")]
     Unavailable {

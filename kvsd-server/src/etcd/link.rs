@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::config::EtcdConfig;
 use super::error::{EtcdError, Fault};
+use super::layout::Layout;
 
 /// The members of a cluster.
 pub(crate) struct Link {
@@ -99,12 +100,18 @@ impl Link {
         if link.members.is_empty() {
             return Err(EtcdError::NoEndpoints);
         }
-        // A linearizable read of a key that need not be there.
-        let asked = link.call(link.deadline(), Ask::Led, |door| async move {
-            door.kv().get(config.prefix.as_bytes(), None).await
+        // A linearizable read of a key that need not be there; below the prefix, for what is not may
+        // be closed to us.
+        let key = Layout::new(&config.prefix).election();
+        let asked = link.call(link.deadline(), Ask::Led, |door| {
+            let key = key.clone();
+            async move { door.kv().get(key, None).await }
         });
         match asked.await {
             Ok(_) => Ok(link),
+            Err(Failed { fault: Fault::Denied { cause }, .. }) => {
+                Err(EtcdError::Denied { prefix: config.prefix.clone(), cause })
+            }
             Err(Failed { fault, .. }) => {
                 Err(EtcdError::Unavailable { timeout: config.timeout, cause: fault.to_string() })
             }

@@ -15,12 +15,14 @@
 //! | `migrate` | another engine's tables, moved here |
 //! | `users` | who may log in, for all front ends |
 //! | `changes` | watches |
+//! | `lease`, `caretaker` | what no request does: expiry, dropped tables, history |
 //! | `write` | writes, in groups |
 //!
 //! Next file to read: `config`.
 
 #![allow(dead_code, reason = "while the engine is being built")]
 
+mod caretaker;
 mod changes;
 #[cfg(test)]
 #[path = "../../tests/etcd/cluster.rs"]
@@ -29,6 +31,7 @@ mod config;
 mod directory;
 mod error;
 mod layout;
+mod lease;
 mod link;
 mod migrate;
 mod read;
@@ -53,6 +56,7 @@ use crate::engine::{
     Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
     ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
 };
+use caretaker::Caretaker;
 use changes::{FollowerLimits, Followers};
 use directory::Directory;
 use layout::Layout;
@@ -71,6 +75,7 @@ pub struct EtcdEngine {
     reader: Reader,
     scanner: Scanner,
     followers: Followers,
+    caretaker: Caretaker,
     writer: Writer,
     closed: AtomicBool,
 }
@@ -99,8 +104,16 @@ impl EtcdEngine {
             Arc::clone(&config.clock),
             FollowerLimits::default(),
         );
+        let front_end = getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?;
+        let caretaker = Caretaker::start(caretaker::Parts {
+            link: Arc::clone(&link),
+            layout: layout.clone(),
+            clock: Arc::clone(&config.clock),
+            front_end,
+            history: config.history,
+        });
         let writer = WriterConfig {
-            front_end: getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?,
+            front_end,
             timeout: config.timeout,
             max_value_bytes: config.max_value_bytes,
             max_tables: config.max_tables,
@@ -109,7 +122,18 @@ impl EtcdEngine {
         let writer =
             Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
         let closed = AtomicBool::new(false);
-        Ok(Self { config, link, layout, directory, reader, scanner, followers, writer, closed })
+        Ok(Self {
+            config,
+            link,
+            layout,
+            directory,
+            reader,
+            scanner,
+            followers,
+            caretaker,
+            writer,
+            closed,
+        })
     }
 
     /// That the engine is not closed.
@@ -236,6 +260,7 @@ impl Engine for EtcdEngine {
         self.closed.store(true, Ordering::Release);
         self.followers.close();
         self.writer.close().await;
+        self.caretaker.close().await;
         Ok(())
     }
 }

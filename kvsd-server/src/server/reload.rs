@@ -121,6 +121,12 @@ impl Reload {
                     warn!("reading the files again has failed; what was before stays in force");
                 }
             }
+            if which == Which::All
+                && let Some(shared) = &self.inner.shared
+            {
+                // Whoever watches them says so if they cannot be read.
+                let _ = shared.refresh().await;
+            }
             self.inner.authenticator.forget();
             self.inner.audit.settle();
         }

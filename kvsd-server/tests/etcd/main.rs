@@ -9,4 +9,5 @@ mod cluster;
 mod harness;
 mod history;
 mod random;
+mod reach;
 mod users;

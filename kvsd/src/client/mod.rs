@@ -25,7 +25,8 @@ use crate::operation::{Call, Draft, argument};
 use crate::pool::Pool;
 use crate::types::TableName;
 
-/// A client of one server: cheap to clone, shared by any number of tasks, never `&mut`.
+/// A client of one server, or of several that hold the same data: cheap to clone, shared by any
+/// number of tasks, never `&mut`.
 ///
 /// Its operations act on one table, the URL's or `default`; [`Client::table`] gives a handle on
 /// another. They are futures: nothing happens before the first poll, and each ends within its
@@ -202,7 +203,8 @@ impl Client {
         Ping { call: Call::new(self, "ping", Ok(Draft::Ping)).on_no_table() }
     }
 
-    /// What the server said of itself when a connection was last opened. Nothing is asked of it.
+    /// What the server said of itself when a connection was last opened; of several, the one that it
+    /// was opened to. Nothing is asked of it.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -4,9 +4,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::Address;
 use super::url::{Scheme, Settings, Url};
 use super::{
-    CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE, DEFAULT_POOL_SIZE, DEFAULT_TIMEOUT, MAX_POOL_SIZE,
+    CONNECT_TIMEOUT, DEFAULT_KEEP_ALIVE, DEFAULT_POOL_SIZE, DEFAULT_TIMEOUT, MAX_ADDRESSES,
+    MAX_POOL_SIZE,
 };
 use crate::client::Client;
 use crate::connection::Credentials;
@@ -60,10 +62,13 @@ use crate::types::TableName;
 #[derive(Debug, Default)]
 #[must_use]
 pub struct ClientBuilder {
-    transport: Option<Box<dyn Transport>>,
+    /// In place of TCP to the addresses.
+    transports: Option<Vec<Box<dyn Transport>>>,
     #[cfg(feature = "testing")]
     faults: Option<Faults>,
     url: Url,
+    /// In place of the URL's.
+    addresses: Option<Vec<Address>>,
     /// What takes the place of the URL's settings.
     settings: Settings,
     /// What counts where the URL says nothing.
@@ -74,13 +79,37 @@ pub struct ClientBuilder {
 impl ClientBuilder {
     /// Takes address, encryption and all else that a URL can say from `url`:
     /// `kvsd://` (plain TCP) or `kvsds://` (TLS), then `[user[:password]@]host[:port][/table]` and
-    /// `?pool=4&timeout=2s&ca=FILE&cert=FILE&key=FILE`, each part percent-decoded. The port defaults to 7379. In a
-    /// user name or password `/` is written `%2F`, `?` is `%3F`, `@` is `%40`, `%` is `%25`, and in
-    /// a user name `:` is `%3A`. Times have the unit `ms`, `s` or `m`.
+    /// `?pool=4&timeout=2s&ca=FILE&cert=FILE&key=FILE`, each part percent-decoded. The port defaults
+    /// to 7379. In a user name or password `/` is written `%2F`, `?` is `%3F`, `@` is `%40`, `%` is
+    /// `%25`, and in a user name `:` is `%3A`. Times have the unit `ms`, `s` or `m`.
+    ///
+    /// # Several addresses
+    ///
+    /// Up to [`MAX_ADDRESSES`], with commas between them, each with its own port:
+    /// `kvsd://app@a:7379,b:7379,[::1]:7380/users`. **All of them must lead to the same data**, as
+    /// the front ends of one replicated store do; nothing checks that. User, password, table and
+    /// settings are the same for all, and so is the way: with `kvsds://` the certificate of each
+    /// names its own host.
+    ///
+    /// The connections of the pool are spread evenly, beginning anywhere in the list: a pool that
+    /// is to reach all addresses has as many connections at least. A connection serves any number
+    /// of operations, and each operation goes to whichever is at hand.
+    ///
+    /// - A connection that its server or the network closes is left at once; one over which nothing
+    ///   comes any more within [15 s](Self::keep_alive). What cannot have been carried out is sent
+    ///   again to another address, as in [Retries](crate#retries).
+    /// - An address that cannot be reached holds up a new connection for a second at most; then the
+    ///   next has its turn. While it is away the pool keeps its size with the others.
+    /// - One that is back gets its first connection within 10 s, and its whole share within 30 s:
+    ///   connections of those that have more are replaced one by one, each after its successor is
+    ///   open and once what is in flight on it is answered.
+    /// - Where none can be reached, the error says why of each: [`Unreachable`].
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) names the part that is wrong.
+    ///
+    /// [`Unreachable`]: crate::Unreachable
     ///
     /// ```
     /// use kvsd::Client;
@@ -91,6 +120,10 @@ impl ClientBuilder {
     ///
     /// let error = Client::builder().url("kvsd://db.example/users?size=4").unwrap_err();
     /// assert!(format!("{error:#}").contains("unknown setting \"size\""));
+    ///
+    /// assert!(Client::builder().url("kvsd://a.example,b.example:7000,[::1]:7380/users").is_ok());
+    /// let error = Client::builder().url("kvsd://a.example,,b.example").unwrap_err();
+    /// assert!(format!("{error:#}").contains("address 2 is empty"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn url(mut self, url: &str) -> Result<Self, Error> {
@@ -98,8 +131,40 @@ impl ClientBuilder {
         Ok(self)
     }
 
+    /// Where the servers are, in place of the URL's addresses: each `HOST`, `HOST:PORT` or
+    /// `[IPV6]:PORT`, at most [`MAX_ADDRESSES`], and all of them with the same data. How several are
+    /// used: [`url`](Self::url).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) names what is wrong.
+    ///
+    /// ```
+    /// use kvsd::Client;
+    ///
+    /// let builder = Client::builder().url("kvsds://app@localhost/users?ca=ca.pem")?;
+    /// let builder = builder.addresses(["a.example", "b.example:7000"])?;
+    /// let shown = format!("{builder:?}");
+    /// assert!(shown.contains("a.example") && shown.contains("7000"));
+    ///
+    /// assert!(Client::builder().addresses(["a.example", "a.example:7379"]).is_err());
+    /// # Ok::<(), kvsd::Error>(())
+    /// ```
+    pub fn addresses<T: AsRef<str>>(
+        mut self,
+        addresses: impl IntoIterator<Item = T>,
+    ) -> Result<Self, Error> {
+        let texts: Vec<_> = addresses.into_iter().collect();
+        // Not shown: whoever puts a URL here may have put a password into it.
+        if texts.iter().any(|text| text.as_ref().contains([',', '/', '?', '@'])) {
+            return Err(ConfigError::Address.into());
+        }
+        self.addresses = Some(Address::parse_all(texts.iter().map(AsRef::as_ref))?);
+        Ok(self)
+    }
+
     /// Goes through `transport` instead of TCP; of the URL only user, password, table, `pool` and
-    /// `timeout` count then.
+    /// `timeout` count then. [`transports`](Self::transports) takes several.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -115,7 +180,31 @@ impl ClientBuilder {
     /// # Ok(()) }
     /// ```
     pub fn transport(mut self, transport: impl Transport) -> Self {
-        self.transport = Some(Box::new(transport));
+        self.transports = Some(vec![Box::new(transport)]);
+        self
+    }
+
+    /// Goes through `transports` instead of TCP, each of which leads to another server of the same
+    /// data; at most [`MAX_ADDRESSES`], which [`connect`](Self::connect) checks. They are used as
+    /// several addresses are: [`url`](Self::url).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let server = kvsd_server::Embedded::temporary().await?;
+    /// use kvsd::Client;
+    ///
+    /// // Two ways to the same server, here.
+    /// let ways = [server.transport(), server.transport()];
+    /// let client = Client::builder().transports(ways).connect().await?;
+    /// client.set("k", "v").await?;
+    /// assert!(client.exists("k").await?);
+    /// # server.close().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn transports<T: Transport>(mut self, transports: impl IntoIterator<Item = T>) -> Self {
+        let boxed = |transport| Box::new(transport) as Box<dyn Transport>;
+        self.transports = Some(transports.into_iter().map(boxed).collect());
         self
     }
 
@@ -351,7 +440,10 @@ impl ClientBuilder {
     /// # Errors
     ///
     /// The failure of the first connection, as soon as it happens: unknown host, closed port,
-    /// untrusted certificate, wrong password, each by name.
+    /// untrusted certificate, wrong password, each by name. Of several addresses one has to be
+    /// reached; a wrong password is told at once all the same, and if none can be reached the error
+    /// names each with its cause ([`Unreachable`](crate::Unreachable)), within twice
+    /// [`CONNECT_TIMEOUT`].
     ///
     /// # Cancel safety
     ///
@@ -371,41 +463,53 @@ impl ClientBuilder {
     /// # Ok(()) }
     /// ```
     pub async fn connect(self) -> Result<Client, Error> {
-        let Url { scheme, host, port, settings } = self.url;
+        let Url { scheme, addresses, settings } = self.url;
+        let addresses = self.addresses.unwrap_or(addresses);
         let settings = self.settings.or(settings).or(self.defaults);
         let credentials = credentials(settings.user, settings.password)?;
-        let tcp = Tcp { host, port };
         let identity = match (settings.cert, settings.key) {
             (Some(cert), Some(key)) => Some(Identity { cert, key }),
             (None, None) => None,
             _ => return Err(ConfigError::CertHalf.into()),
         };
-        let transport: Box<dyn Transport> = match (self.transport, scheme) {
-            (Some(transport), _) => transport,
+        let tcps = addresses.into_iter().map(|Address { host, port }| Tcp { host, port });
+        let transports: Vec<Box<dyn Transport>> = match (self.transports, scheme) {
+            (Some(transports), _) => transports,
             (None, Scheme::Plain) if settings.ca.is_some() => {
                 return Err(ConfigError::CaWithoutTls.into());
             }
             (None, Scheme::Plain) if identity.is_some() => {
                 return Err(ConfigError::CertWithoutTls.into());
             }
-            (None, Scheme::Plain) => Box::new(tcp),
+            (None, Scheme::Plain) => tcps.map(|tcp| Box::new(tcp) as _).collect(),
             (None, Scheme::Tls) => {
-                Box::new(Tls::new(tcp, settings.ca.as_deref(), identity.as_ref())?)
+                let all = Tls::all(tcps.collect(), settings.ca.as_deref(), identity.as_ref())?;
+                all.into_iter().map(|tls| Box::new(tls) as _).collect()
             }
         };
+        match transports.len() {
+            0 => return Err(ConfigError::NoHost.into()),
+            1..=MAX_ADDRESSES => {}
+            _ => return Err(ConfigError::TooManyAddresses { limit: MAX_ADDRESSES }.into()),
+        }
         #[cfg(feature = "testing")]
-        let transport = match self.faults {
-            Some(faults) => Box::new(faults.wrap_box(transport)),
-            None => transport,
+        let transports = match self.faults {
+            Some(faults) => {
+                let wrap = |transport| Box::new(faults.wrap_box(transport)) as Box<dyn Transport>;
+                transports.into_iter().map(wrap).collect()
+            }
+            None => transports,
         };
-        let pool = Pool::connect(PoolConfig {
-            transport,
-            credentials,
-            size: settings.pool.unwrap_or(DEFAULT_POOL_SIZE),
-            connect_timeout: CONNECT_TIMEOUT,
-            keep_alive: Some(self.keep_alive.unwrap_or(DEFAULT_KEEP_ALIVE))
-                .filter(|silence| *silence < YEAR),
-        })
+        let pool = Pool::connect(
+            transports,
+            PoolConfig {
+                credentials,
+                size: settings.pool.unwrap_or(DEFAULT_POOL_SIZE),
+                connect_timeout: CONNECT_TIMEOUT,
+                keep_alive: Some(self.keep_alive.unwrap_or(DEFAULT_KEEP_ALIVE))
+                    .filter(|silence| *silence < YEAR),
+            },
+        )
         .await?;
         let timeout = settings.timeout.unwrap_or(DEFAULT_TIMEOUT);
         Ok(Client::new(pool, settings.table.unwrap_or_default(), timeout))

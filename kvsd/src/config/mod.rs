@@ -1,8 +1,9 @@
 //! The client's settings: from a URL and from the builder.
 //!
-//! Knows names and bounds; never opens anything but the CA file. Reading order: `builder`, `url`.
-//! Next file to read: `client`.
+//! Knows names and bounds; never opens anything but the CA file. Reading order: `builder`, `url`,
+//! `address`. Next file to read: `client`.
 
+mod address;
 mod builder;
 mod url;
 
@@ -63,3 +64,12 @@ pub const DEFAULT_POOL_SIZE: u32 = 2;
 /// assert!(format!("{builder:?}").contains(&format!("pool: Some({})", kvsd::MAX_POOL_SIZE)));
 /// ```
 pub const MAX_POOL_SIZE: u32 = 1024;
+/// The most addresses that a client takes.
+///
+/// ```
+/// let hosts: Vec<_> = (0..=kvsd::MAX_ADDRESSES).map(|number| format!("db{number}")).collect();
+/// let url = |hosts: &[String]| format!("kvsd://{}", hosts.join(","));
+/// assert!(kvsd::Client::builder().url(&url(&hosts[1..])).is_ok());
+/// assert!(kvsd::Client::builder().url(&url(&hosts)).is_err());
+/// ```
+pub const MAX_ADDRESSES: usize = 16;

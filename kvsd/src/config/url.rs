@@ -4,8 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-
+use super::address::{Address, decode};
 use super::{DEFAULT_PORT, MAX_POOL_SIZE};
 use crate::error::ConfigError;
 use crate::types::TableName;
@@ -19,8 +18,8 @@ pub(super) enum Scheme {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Url {
     pub(super) scheme: Scheme,
-    pub(super) host: String,
-    pub(super) port: u16,
+    /// At least one.
+    pub(super) addresses: Vec<Address>,
     pub(super) settings: Settings,
 }
 
@@ -42,8 +41,7 @@ impl Default for Url {
     fn default() -> Self {
         Self {
             scheme: Scheme::Plain,
-            host: "127.0.0.1".into(),
-            port: DEFAULT_PORT,
+            addresses: vec![Address { host: "127.0.0.1".into(), port: DEFAULT_PORT }],
             settings: Settings::default(),
         }
     }
@@ -64,19 +62,22 @@ impl Url {
         let (path, query) = behind.split_once('?').unwrap_or((behind, ""));
         let table = path.strip_prefix('/').unwrap_or(path);
         let mut settings = Settings::default();
-        let address = match authority.rsplit_once('@') {
+        let addresses = match authority.rsplit_once('@') {
             None => authority,
-            Some((credentials, address)) => {
+            Some((credentials, _)) if names_user_again(credentials) => {
+                return Err(ConfigError::CredentialsTwice);
+            }
+            Some((credentials, addresses)) => {
                 let (user, password) = match credentials.split_once(':') {
                     None => (credentials, None),
                     Some((user, password)) => (user, Some(password)),
                 };
                 settings.user = Some(decode(user)?).filter(|user| !user.is_empty());
                 settings.password = password.map(decode).transpose()?;
-                address
+                addresses
             }
         };
-        let (host, port) = parse_address(address)?;
+        let addresses = Address::parse_all(addresses.split(','))?;
         if !table.is_empty() {
             settings.table = Some(TableName::parse(&decode(table)?)?);
         }
@@ -84,7 +85,7 @@ impl Url {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             settings.set(name, &decode(value)?)?;
         }
-        Ok(Self { scheme, host, port, settings })
+        Ok(Self { scheme, addresses, settings })
     }
 }
 
@@ -146,31 +147,10 @@ impl Settings {
     }
 }
 
-/// `host`, `host:port`, `[v6]` or `[v6]:port`.
-fn parse_address(text: &str) -> Result<(String, u16), ConfigError> {
-    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-        let (host, rest) = bracketed.split_once(']').ok_or(ConfigError::Brackets)?;
-        match rest.strip_prefix(':') {
-            Some(port) => (host, Some(port)),
-            None if rest.is_empty() => (host, None),
-            None => return Err(ConfigError::Port),
-        }
-    } else {
-        match text.split_once(':') {
-            Some((_, port)) if port.contains(':') => return Err(ConfigError::Brackets),
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
-    };
-    if host.is_empty() {
-        return Err(ConfigError::NoHost);
-    }
-    let port = match port {
-        None => DEFAULT_PORT,
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or(ConfigError::Port)?,
-    };
-    // The zone of an IPv6 address is escaped too: `[fe80::1%25eth0]`.
-    Ok((decode(host)?, port))
+/// Whether what stands before the last `@` looks like `user:password@host,user:password`: the
+/// password would be sent with half a URL in it. One that has both characters escapes its `@`.
+fn names_user_again(credentials: &str) -> bool {
+    credentials.split_once('@').is_some_and(|(_, behind)| behind.contains(','))
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -181,17 +161,6 @@ fn parse_duration(text: &str) -> Option<Duration> {
         "s" => Some(Duration::from_secs(number)),
         "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
         _ => None,
-    }
-}
-
-fn decode(text: &str) -> Result<String, ConfigError> {
-    let is_hex = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
-    if text.match_indices('%').any(|(at, _)| !is_hex(at + 1) || !is_hex(at + 2)) {
-        return Err(ConfigError::Escape);
-    }
-    match percent_decode_str(text).decode_utf8() {
-        Ok(text) => Ok(text.into_owned()),
-        Err(_) => Err(ConfigError::Escape),
     }
 }
 
@@ -215,6 +184,14 @@ mod tests {
     use super::*;
     use crate::error::Error;
 
+    fn address(host: &str, port: u16) -> Address {
+        Address { host: host.into(), port }
+    }
+
+    fn addresses(text: &str) -> Vec<Address> {
+        Url::parse(text).unwrap().addresses
+    }
+
     #[test]
     fn a_full_url_says_everything() {
         let url = Url::parse(
@@ -224,8 +201,7 @@ mod tests {
         .unwrap();
         let expected = Url {
             scheme: Scheme::Tls,
-            host: "db.example".into(),
-            port: 1234,
+            addresses: vec![address("db.example", 1234)],
             settings: Settings {
                 user: Some("app".into()),
                 password: Some("p@ss:w".into()),
@@ -243,7 +219,10 @@ mod tests {
     #[test]
     fn the_shortest_url_names_only_a_host() {
         let url = Url::parse("kvsd://localhost").unwrap();
-        assert!(url == Url { host: "localhost".into(), ..Url::default() }, "{url:?}");
+        assert!(
+            url == Url { addresses: vec![address("localhost", 7379)], ..Url::default() },
+            "{url:?}"
+        );
         for text in ["kvsd://localhost/", "kvsd://localhost:7379?", "kvsd://@localhost/?&"] {
             assert!(Url::parse(text).unwrap() == url, "{text}");
         }
@@ -268,6 +247,8 @@ mod tests {
             "kvsd://app:canary/1@host",
             "kvsd://app:canary?1@host/t?pool=2",
             "kvsds://app:%zzcanary@host",
+            "kvsds://app:canary@a,app:canary@b",
+            "kvsds://app:canary@a,a",
         ] {
             let error = Error::from(Url::parse(text).unwrap_err());
             assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
@@ -276,14 +257,49 @@ mod tests {
 
     #[test]
     fn an_ipv6_address_stands_in_brackets() {
-        let url = Url::parse("kvsd://[::1]:99").unwrap();
-        assert_eq!((url.host.as_str(), url.port), ("::1", 99));
-        assert_eq!(Url::parse("kvsd://[::1]").unwrap().port, DEFAULT_PORT);
-        assert_eq!(Url::parse("kvsd://[fe80::1%25eth0]:1").unwrap().host, "fe80::1%eth0");
+        assert_eq!(addresses("kvsd://[::1]:99"), [address("::1", 99)]);
+        assert_eq!(addresses("kvsd://[::1]"), [address("::1", DEFAULT_PORT)]);
+        assert_eq!(addresses("kvsd://[fe80::1%25eth0]:1"), [address("fe80::1%eth0", 1)]);
         for text in ["kvsd://[::1", "kvsd://::1", "kvsd://fe80::1", "kvsd://::1:7379"] {
             assert_eq!(Url::parse(text).unwrap_err(), ConfigError::Brackets, "{text}");
         }
         assert_eq!(Url::parse("kvsd://[::1]x").unwrap_err(), ConfigError::Port);
+    }
+
+    #[test]
+    fn a_url_takes_several_addresses_each_with_its_port() {
+        let all = [address("a", DEFAULT_PORT), address("b", 7000), address("::1", 7380)];
+        assert_eq!(addresses("kvsd://a,b:7000,[::1]:7380/table?pool=4"), all);
+        assert_eq!(addresses("kvsds://app:x@a,b:7000,[::1]:7380"), all);
+        // The same host is not the same address.
+        assert_eq!(addresses("kvsd://a:1,a:2"), [address("a", 1), address("a", 2)]);
+        let most: Vec<_> = (1..=16).map(|number| format!("h{number}")).collect();
+        assert_eq!(addresses(&format!("kvsd://{}", most.join(","))).len(), 16);
+        let error = Url::parse(&format!("kvsd://{},h17", most.join(","))).unwrap_err();
+        assert_eq!(error, ConfigError::TooManyAddresses { limit: 16 });
+    }
+
+    #[test]
+    fn each_mistake_in_a_list_of_addresses_has_its_own_error() {
+        let same = |host: &str, port| ConfigError::SameAddress { host: host.into(), port };
+        for (text, error) in [
+            ("kvsd://a,,b", ConfigError::EmptyAddress { place: 2 }),
+            ("kvsd://a,", ConfigError::EmptyAddress { place: 2 }),
+            ("kvsd://,a", ConfigError::EmptyAddress { place: 1 }),
+            ("kvsd://user@,", ConfigError::EmptyAddress { place: 1 }),
+            ("kvsd://a,:1", ConfigError::NoHost),
+            ("kvsd://a,b:0", ConfigError::Port),
+            ("kvsd://a,b:x", ConfigError::Port),
+            ("kvsd://[::1],::2", ConfigError::Brackets),
+            ("kvsd://a,[::1", ConfigError::Brackets),
+            ("kvsd://a,b%zz", ConfigError::Escape),
+            ("kvsd://a,b,A:7379", same("A", 7379)),
+            ("kvsd://[::1]:1,[::1]:1", same("::1", 1)),
+            ("kvsd://app:x@a,app:x@b", ConfigError::CredentialsTwice),
+            ("kvsd://app@a,b,app@c", ConfigError::CredentialsTwice),
+        ] {
+            assert_eq!(Url::parse(text).unwrap_err(), error, "{text}");
+        }
     }
 
     #[test]

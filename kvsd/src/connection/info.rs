@@ -24,6 +24,8 @@ use crate::protocol::v2::Welcome;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerInfo {
+    /// The address at which it was reached, such as `db.example:7379`.
+    pub address: String,
     /// Its program and version, such as `kvsd-server/0.2.0`.
     pub server: String,
     /// The engine that keeps the data.
@@ -62,11 +64,10 @@ impl ServerInfo {
         };
         Err(Error::new(ErrorKind::BatchTooLarge, Outcome::NotSent, detail))
     }
-}
 
-impl From<Welcome<'_>> for ServerInfo {
-    fn from(welcome: Welcome<'_>) -> Self {
+    pub(super) fn new(address: &str, welcome: Welcome<'_>) -> Self {
         Self {
+            address: address.to_owned(),
             server: welcome.server.to_owned(),
             engine: welcome.engine.to_owned(),
             durability: welcome.durability.to_owned(),

@@ -132,19 +132,18 @@ impl Connection {
         self.handle.shared.crowded.load(Ordering::Relaxed)
     }
 
-    /// Resolves when the connection has ended, without keeping it from ending; with whether the
-    /// server did anything of what it was asked.
-    pub(crate) fn ended(&self) -> impl Future<Output = Served> + Send + 'static {
-        let shared = Arc::clone(&self.handle.shared);
-        async move {
-            let ended = shared.ended.notified();
-            tokio::pin!(ended);
-            ended.as_mut().enable();
-            if !shared.has_ended() {
-                ended.await;
-            }
-            if shared.served.load(Ordering::Relaxed) { Served::Some } else { Served::Nothing }
-        }
+    pub(crate) fn has_ended(&self) -> bool {
+        self.handle.shared.has_ended()
+    }
+
+    /// What does not keep the connection from ending.
+    pub(crate) fn life(&self) -> Life {
+        Life { shared: Arc::clone(&self.handle.shared) }
+    }
+
+    /// The server's address.
+    pub(crate) fn address(&self) -> &Arc<str> {
+        &self.handle.shared.address
     }
 
     /// The largest value that the server takes, in bytes.
@@ -181,8 +180,10 @@ impl Connection {
         let mut state = shared.lock();
         match &state.phase {
             Phase::Open => {}
+            // Its pool has another, or says that it is closed.
             Phase::Draining | Phase::HalfClosed => {
-                return Err(Error::new(ErrorKind::Closed, Outcome::NotSent, ""));
+                let error = shared.lost("it takes nothing any more");
+                return Err(error.with_outcome(Outcome::NotSent));
             }
             Phase::Ended(error) => {
                 return Err(error.clone().with_outcome(Outcome::NotSent));
@@ -236,6 +237,31 @@ impl Connection {
     /// Takes no new requests and ends when those in flight are answered or out of time.
     pub(crate) fn drain(&self) {
         self.handle.shared.start_draining();
+    }
+}
+
+/// A connection's end, without a handle on it.
+#[derive(Clone)]
+pub(crate) struct Life {
+    shared: Arc<Shared>,
+}
+
+impl Life {
+    /// Resolves when the connection has ended; with whether the server did anything of what it was
+    /// asked.
+    pub(crate) async fn ended(&self) -> Served {
+        let ended = self.shared.ended.notified();
+        tokio::pin!(ended);
+        ended.as_mut().enable();
+        if !self.shared.has_ended() {
+            ended.await;
+        }
+        if self.shared.served.load(Ordering::Relaxed) { Served::Some } else { Served::Nothing }
+    }
+
+    /// As [`Connection::drain`].
+    pub(crate) fn retire(&self) {
+        self.shared.start_draining();
     }
 }
 
@@ -420,6 +446,11 @@ impl Pending {
             // It has been polled, and now says what it has to say.
             Err(_) => self.await,
         }
+    }
+
+    /// The server's address.
+    pub(crate) fn address(&self) -> &Arc<str> {
+        &self.shared.address
     }
 
     fn timed_out(&self) -> Error {

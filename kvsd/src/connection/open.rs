@@ -52,7 +52,7 @@ pub(crate) async fn open(
         buffer: BytesMut::with_capacity(4096),
         decoder: Decoder::new(WELCOME_LIMITS),
     };
-    let info = opening.greet(credentials).await.map_err(|error| error.at(address))?;
+    let info = opening.greet(address, credentials).await.map_err(|error| error.at(address))?;
     let Opening { stream: Stream { reader, writer }, buffer, mut decoder } = opening;
     let whole = v2::limits(info.max_value_bytes);
     decoder.set_limits(part::stream_limits(whole));
@@ -90,7 +90,11 @@ struct Opening {
 
 impl Opening {
     /// Says hello; answers with what the server says of itself.
-    async fn greet(&mut self, credentials: Option<&Credentials>) -> Result<ServerInfo, Error> {
+    async fn greet(
+        &mut self,
+        address: &str,
+        credentials: Option<&Credentials>,
+    ) -> Result<ServerInfo, Error> {
         let lost = |error: std::io::Error| {
             let detail = "the connection ended at the hello";
             Error::new(ErrorKind::Connect, Outcome::NotSent, detail).with_source(error)
@@ -110,7 +114,9 @@ impl Opening {
         loop {
             if let Some(message) = self.decoder.decode(&self.buffer).map_err(misunderstand)? {
                 let info = match Welcome::parse(&message) {
-                    Ok((HELLO_ID, welcome)) if welcome.version == v2::VERSION => welcome.into(),
+                    Ok((HELLO_ID, welcome)) if welcome.version == v2::VERSION => {
+                        ServerInfo::new(address, welcome)
+                    }
                     _ => return Err(turned_away(&message)),
                 };
                 let length = message.byte_len();

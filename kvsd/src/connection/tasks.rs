@@ -267,7 +267,7 @@ impl Shared {
         true
     }
 
-    fn lost(&self, why: &str) -> Error {
+    pub(super) fn lost(&self, why: &str) -> Error {
         Error::new(ErrorKind::ConnectionLost, Outcome::Unknown, why).at(&self.address)
     }
 

@@ -26,6 +26,35 @@ pub enum ConfigError {
     /// The URL names no host.
     #[error("the URL names no host")]
     NoHost,
+    /// One of several addresses is empty: two commas in a row, or one at an end.
+    #[error("address {place} is empty")]
+    EmptyAddress {
+        /// Its place in the list, from 1.
+        place: usize,
+    },
+    /// More addresses than a client takes.
+    #[error("a client takes at most {limit} addresses")]
+    TooManyAddresses {
+        /// The bound.
+        limit: usize,
+    },
+    /// An address that is there twice.
+    #[error("{host:?} with port {port} is there twice; name each address once")]
+    SameAddress {
+        /// The host.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// An address with more in it than a host and a port.
+    #[error("an address is HOST, HOST:PORT or [IPV6]:PORT; all else belongs into the URL")]
+    Address,
+    /// User and password before more than one address.
+    #[error(
+        "user and password stand once, before the first address; in a user name or a password write \
+         '@' as %40"
+    )]
+    CredentialsTwice,
     /// The host is none that a certificate can name.
     #[error("{host:?} is no host name")]
     Host {

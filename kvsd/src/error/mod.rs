@@ -4,6 +4,7 @@
 //! own accord. Next file to read: `config`.
 
 mod config;
+mod unreachable;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::types::Version;
 use crate::value::DecodeError;
 
 pub use self::config::ConfigError;
+pub use self::unreachable::Unreachable;
 
 /// The error of every operation.
 ///
@@ -339,7 +341,9 @@ impl Error {
         matches!(self.inner.kind, ErrorKind::Conflict { .. })
     }
 
-    /// The server's address, once it is known.
+    /// The server's address, once it is known. Of several the one that the operation was last sent
+    /// to; all of them, with commas, where it was sent to none, and of a stream, whose pages may
+    /// come from any.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -33,6 +33,14 @@ impl Meter {
         self.0 = Some(Begun { operation, address: Arc::clone(address), at: Instant::now() });
     }
 
+    /// From now on it counts for this address.
+    pub(super) fn move_to(&mut self, address: &Arc<str>) {
+        let Some(begun) = &mut self.0 else { return };
+        gauge!("kvsd_operations_in_flight", "server" => server(&begun.address)).decrement(1);
+        gauge!("kvsd_operations_in_flight", "server" => server(address)).increment(1);
+        begun.address = Arc::clone(address);
+    }
+
     pub(super) fn end(&mut self, outcome: &'static str) {
         let Some(Begun { operation, address, at }) = self.0.take() else { return };
         gauge!("kvsd_operations_in_flight", "server" => server(&address)).decrement(1);

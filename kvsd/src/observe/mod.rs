@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `operation` | its name, such as `get` |
 //! | `table` | the table that it acts on; its handle's, if it acts on none |
-//! | `address` | the server |
+//! | `address` | the server; of several the one that it was sent to, told anew if it is sent again to another, and all of them if it was sent to none |
 //! | `outcome` | `ok`, or of an error `not_sent`, `refused`, `partly`, `unknown`, `done` (see [`Outcome`]); `dropped` if its future was |
 //! | `error` | the [kind](crate::ErrorKind) of the error, if it ended with one |
 //!
@@ -32,7 +32,9 @@
 //!
 //! With the feature `metrics`, through the facade of that name: install a recorder, such as an
 //! exporter's, before the client connects. Without the feature they are not compiled at all. Each
-//! has the label `server`, the server's address; times are in seconds.
+//! has the label `server`, the server's address; times are in seconds. Of several addresses an
+//! operation counts for the one that it was last sent to; for all of them, joined by commas, while
+//! it has not been sent.
 //!
 //! | name | is a | more labels | what |
 //! |---|---|---|---|

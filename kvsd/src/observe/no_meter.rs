@@ -15,6 +15,8 @@ impl Meter {
 
     pub(super) fn begin(&mut self, _: &'static str, _: &Arc<str>) {}
 
+    pub(super) fn move_to(&mut self, _: &Arc<str>) {}
+
     pub(super) fn end(&mut self, _: &'static str) {}
 }
 

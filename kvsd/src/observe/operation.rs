@@ -15,28 +15,43 @@ pub(crate) struct Observed {
     /// None once it has ended, or if nobody subscribes to it.
     span: Span,
     meter: Meter,
+    /// What the span says of where it went, if it never went to one of several addresses.
+    nowhere: Option<Arc<str>>,
 }
 
 impl Observed {
     /// An operation that has not begun.
     pub(crate) fn unbegun() -> Self {
-        Self { span: Span::none(), meter: Meter::idle() }
+        Self { span: Span::none(), meter: Meter::idle(), nowhere: None }
     }
 
-    /// One that begins now.
-    pub(crate) fn begin(operation: &'static str, table: &str, address: &Arc<str>) -> Self {
+    /// One that begins now. `only` is the address if there are no others.
+    pub(crate) fn begin(
+        operation: &'static str,
+        table: &str,
+        all: &Arc<str>,
+        only: Option<&Arc<str>>,
+    ) -> Self {
         let span = tracing::debug_span!(
             target: "kvsd",
             "operation",
             operation,
             table,
-            address = &**address,
+            address = only.map(|address| &**address),
             outcome = Empty,
             error = Empty,
         );
         let mut meter = Meter::idle();
-        meter.begin(operation, address);
-        Self { span, meter }
+        meter.begin(operation, all);
+        let nowhere = if only.is_none() { Some(Arc::clone(all)) } else { None };
+        Self { span, meter, nowhere }
+    }
+
+    /// It is sent to this one of several addresses.
+    pub(crate) fn move_to(&mut self, address: &Arc<str>) {
+        self.nowhere = None;
+        self.span.record("address", &**address);
+        self.meter.move_to(address);
     }
 
     /// To be held while the operation is polled.
@@ -61,6 +76,9 @@ impl Observed {
 
     fn end_as(&mut self, outcome: &'static str) {
         if !self.span.is_none() {
+            if let Some(all) = self.nowhere.take() {
+                self.span.record("address", &*all);
+            }
             self.span.record("outcome", outcome);
             self.span = Span::none();
         }

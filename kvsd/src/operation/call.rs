@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) struct Call<'c> {
     deadline: Option<Instant>,
     state: State,
     observed: Observed,
+    /// Where it was sent last, if the client has several addresses.
+    sent_to: Option<Arc<str>>,
 }
 
 enum Table {
@@ -64,7 +67,7 @@ enum State {
         pending: Pending,
         draft: Draft,
     },
-    Slow(Pin<Box<dyn Future<Output = Result<Answer, Error>> + Send>>),
+    Slow(Pin<Box<dyn Future<Output = (Result<Answer, Error>, Option<Arc<str>>)> + Send>>),
     Done,
 }
 
@@ -72,7 +75,8 @@ impl<'c> Call<'c> {
     pub(crate) fn new(client: &'c Client, name: &'static str, draft: Result<Draft, Error>) -> Self {
         let (client, timeout) = (ClientRef::Borrowed(client), client.timeout());
         let (table, state, observed) = (Table::OfHandle, State::New(draft), Observed::unbegun());
-        Self { client, name, table, timeout, deadline: None, state, observed }
+        let (deadline, sent_to) = (None, None);
+        Self { client, name, table, timeout, deadline, state, observed, sent_to }
     }
 
     /// Acts on this table instead of that of the client's handle. Its name was checked.
@@ -112,13 +116,13 @@ impl<'c> Call<'c> {
     }
 
     pub(crate) fn into_owned(self) -> Call<'static> {
-        let Self { client, name, table, timeout, deadline, state, observed } = self;
+        let Self { client, name, table, timeout, deadline, state, observed, sent_to } = self;
         let client = match client {
             ClientRef::Borrowed(client) => client.clone(),
             ClientRef::Owned(client) => client,
         };
         let client = ClientRef::Owned(client);
-        Call { client, name, table, timeout, deadline, state, observed }
+        Call { client, name, table, timeout, deadline, state, observed, sent_to }
     }
 
     /// The request as part of a pipeline of the handle `client`.
@@ -169,7 +173,7 @@ impl<'c> Call<'c> {
                 State::Sent { pending, .. } => {
                     let result = ready!(Pin::new(pending).poll(context));
                     let sent = std::mem::replace(&mut self.state, State::Done);
-                    let (State::Sent { draft, .. }, Some(deadline), Some(cause)) =
+                    let (State::Sent { draft, pending }, Some(deadline), Some(cause)) =
                         (sent, self.deadline, worth_resending(&result))
                     else {
                         return Poll::Ready(result);
@@ -179,12 +183,15 @@ impl<'c> Call<'c> {
                     let Some(pause) = retries.pause(cause, budget, deadline) else {
                         return Poll::Ready(result);
                     };
-                    observe::sent_again(self.client().pool().address(), self.name);
+                    observe::sent_again(pending.address(), self.name);
                     self.state = self.go_slow(draft, deadline, retries, pause);
                 }
                 State::Slow(slow) => {
-                    let result = ready!(slow.as_mut().poll(context));
+                    let (result, address) = ready!(slow.as_mut().poll(context));
                     self.state = State::Done;
+                    if let Some(address) = address {
+                        self.went_to(&address);
+                    }
                     return Poll::Ready(result);
                 }
                 State::Done => panic!("an operation was polled after it was ready"),
@@ -204,8 +211,9 @@ impl<'c> Call<'c> {
     /// The operation is seen from now on, unless it is already.
     fn begin(&mut self) {
         if self.is_new() && self.deadline.is_none() {
-            let address = self.client().pool().address();
-            self.observed = Observed::begin(self.name, self.table(), address);
+            let pool = self.client().pool();
+            let (all, only) = (pool.address(), pool.only_address());
+            self.observed = Observed::begin(self.name, self.table(), all, only);
         }
     }
 
@@ -217,7 +225,20 @@ impl<'c> Call<'c> {
             }
             Table::OfHandle | Table::Named(_) | Table::Nothing => {}
         }
-        if error.address().is_some() { error } else { error.at(self.client().pool().address()) }
+        if error.address().is_some() { error } else { error.at(self.address()) }
+    }
+
+    /// Where it was sent last; before that, all addresses of the client.
+    pub(super) fn address(&self) -> &Arc<str> {
+        self.sent_to.as_ref().unwrap_or_else(|| self.client().pool().address())
+    }
+
+    /// It was sent there.
+    fn went_to(&mut self, address: &Arc<str>) {
+        if !Arc::ptr_eq(address, self.address()) {
+            self.observed.move_to(address);
+            self.sent_to = Some(Arc::clone(address));
+        }
     }
 
     /// Whether it was not polled yet.
@@ -253,6 +274,7 @@ impl<'c> Call<'c> {
         if let Some(connection) = client.pool().handle_now()? {
             match connection.send(&draft.request(self.table()), deadline) {
                 Ok(pending) => {
+                    self.went_to(pending.address());
                     return Ok(State::Sent { pending, draft });
                 }
                 Err(error) if is_worth_resending(&error) => {}
@@ -280,16 +302,26 @@ struct Sending {
 
 impl Sending {
     /// After a pause, waits for a connection and sends; again if the request was not carried out.
-    async fn run(self, mut retries: Retries, mut pause: Duration) -> Result<Answer, Error> {
+    /// Tells where it was sent last as well.
+    async fn run(
+        self,
+        mut retries: Retries,
+        mut pause: Duration,
+    ) -> (Result<Answer, Error>, Option<Arc<str>>) {
         let Self { client, name, table, draft, deadline } = self;
         let pool = client.pool();
+        let mut sent_to = None;
         loop {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
             }
             let waiting = tokio::time::timeout_at(deadline, pool.handle());
-            let connection =
-                waiting.await.unwrap_or_else(|_| Err(too_late("no connection in time")))?;
+            let late = |_| Err(too_late("no connection in time"));
+            let connection = match waiting.await.unwrap_or_else(late) {
+                Ok(connection) => connection,
+                Err(error) => return (Err(error), sent_to),
+            };
+            let address = &*sent_to.insert(Arc::clone(connection.address()));
             let sent = connection.send(&draft.request(&table), deadline);
             // The handle must not keep a connection open that only this request still uses.
             drop(connection);
@@ -300,9 +332,9 @@ impl Sending {
             let cause = worth_resending(&result);
             match cause.and_then(|cause| retries.pause(cause, pool.budget(), deadline)) {
                 Some(next) => pause = next,
-                None => return result,
+                None => return (result, sent_to),
             }
-            observe::sent_again(pool.address(), name);
+            observe::sent_again(address, name);
         }
     }
 }

@@ -126,6 +126,11 @@ impl<'c> Convoy<'c> {
         self.call.client()
     }
 
+    /// As [`Call::address`].
+    pub(super) fn address(&self) -> &Arc<str> {
+        self.call.address()
+    }
+
     /// Resolves with as many answers as there are requests.
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Vec<Answer>, Error>> {
         let Arrived { answers, failure } = ready!(self.poll_arrived(context))?;

@@ -321,7 +321,7 @@ impl Answers {
             },
         };
         let slots = convoy.items().iter().enumerate().map(slot).collect();
-        Self { pipeline, slots, address: Arc::clone(client.pool().address()) }
+        Self { pipeline, slots, address: Arc::clone(convoy.address()) }
     }
 
     /// The result of the operation at `place`.

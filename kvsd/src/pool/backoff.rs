@@ -29,6 +29,11 @@ impl Backoff {
         self.not_before = Some(now + wait);
     }
 
+    /// Until when the next attempt waits, if it does.
+    pub(super) fn wait(&self, now: Instant) -> Option<Instant> {
+        self.not_before.filter(|time| now < *time)
+    }
+
     pub(super) fn succeed(&mut self) {
         *self = Self::default();
     }
@@ -49,4 +54,9 @@ pub(crate) fn jitter(wait: Duration) -> Duration {
 pub(crate) fn random_fraction() -> f64 {
     let random = u32::try_from(RandomState::new().hash_one(()) >> 32).unwrap_or_default();
     f64::from(random) / f64::from(u32::MAX)
+}
+
+/// Below `bound`, which is not 0, and not to be foreseen.
+pub(super) fn random_below(bound: usize) -> usize {
+    usize::try_from(RandomState::new().hash_one(()) >> 33).unwrap_or_default() % bound
 }

@@ -3,33 +3,35 @@
 //! A handle is taken, never kept out: any number of callers send over one connection, so the hot
 //! path picks the next handle from a snapshot and bb8 is asked only when none of them is open. bb8
 //! notices a broken connection when it comes back, so [`Core::heal`] takes each one out and puts it
-//! back. Its settings and why: ARCHITECTURE.md. Next file to read: `opener`, then `connection`.
+//! back. Its settings and why: ARCHITECTURE.md. A pool has one address or several, and what is known
+//! of each stands in `servers`. Next file to read: `servers`, then `connection`.
 
+mod attempt;
 pub(crate) mod backoff;
+mod balance;
 pub(crate) mod budget;
 mod opener;
+mod servers;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use bb8::{QueueStrategy, RunError};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use self::backoff::Backoff;
 use self::budget::Budget;
 use self::opener::{Failures, Opener};
-use crate::connection::{self, Connection, Credentials, ServerInfo};
+use self::servers::{Place, Servers};
+use crate::connection::{Connection, Credentials, ServerInfo};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::observe;
 use crate::transport::Transport;
 
 /// What a pool is made with.
 #[derive(Debug)]
 pub(crate) struct PoolConfig {
-    pub(crate) transport: Box<dyn Transport>,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) size: u32,
     /// From the first byte of a connection to its welcome.
@@ -38,7 +40,7 @@ pub(crate) struct PoolConfig {
     pub(crate) keep_alive: Option<Duration>,
 }
 
-/// The connections to one server. They close when it is dropped.
+/// The connections to the servers of one store. They close when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Pool {
     core: Arc<Core>,
@@ -47,7 +49,7 @@ pub(crate) struct Pool {
 
 struct Core {
     config: PoolConfig,
-    address: Arc<str>,
+    servers: Arc<Servers>,
     /// Made when it is first needed, and anew when it has lost a slot.
     bb8: Mutex<Option<bb8::Pool<Opener>>>,
     /// An attempt to connect was dropped with its runtime: bb8 waits for it for ever.
@@ -66,7 +68,10 @@ struct Core {
     /// What those who wait for a connection are told: the latest failure to open one, or, by
     /// `None`, to ask anew.
     news: watch::Sender<Option<Error>>,
-    backoff: Mutex<Backoff>,
+    /// Held while a connection of one address gives way to one of another.
+    relieving: tokio::sync::Mutex<()>,
+    /// Open connections that wait for bb8 to have room.
+    successors: Mutex<Vec<(Connection, Place)>>,
     me: Weak<Core>,
 }
 
@@ -76,7 +81,7 @@ pub(crate) const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 const UNBEGUN: Duration = Duration::from_secs(1);
 
 impl Pool {
-    /// Makes the pool and waits for its first connection; the others follow in the background.
+    /// Makes the pool, of whose transports there is at least one, and waits for its first connection; the others follow in the background.
     ///
     /// # Errors
     ///
@@ -85,10 +90,13 @@ impl Pool {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was opened.
-    pub(crate) async fn connect(config: PoolConfig) -> Result<Self, Error> {
+    pub(crate) async fn connect(
+        transports: Vec<Box<dyn Transport>>,
+        config: PoolConfig,
+    ) -> Result<Self, Error> {
         let core = Arc::new_cyclic(|me| Core {
-            address: config.transport.address().into(),
             config,
+            servers: Servers::new(transports),
             bb8: Mutex::new(None),
             lost_slot: AtomicBool::new(false),
             opening: AtomicUsize::new(0),
@@ -99,7 +107,8 @@ impl Pool {
             closed: AtomicBool::new(false),
             closing: Notify::new(),
             news: watch::Sender::new(None),
-            backoff: Mutex::new(Backoff::default()),
+            relieving: tokio::sync::Mutex::new(()),
+            successors: Mutex::new(Vec::new()),
             me: Weak::clone(me),
         });
         let pool = Self { core, budget: Budget::default() };
@@ -135,8 +144,14 @@ impl Pool {
         &self.budget
     }
 
+    /// The address; of several all of them, with commas.
     pub(crate) fn address(&self) -> &Arc<str> {
-        &self.core.address
+        self.core.servers.name()
+    }
+
+    /// The address, if there are no others.
+    pub(crate) fn only_address(&self) -> Option<&Arc<str>> {
+        (!self.core.servers.are_several()).then(|| self.address())
     }
 
     /// The largest value that the server takes, in bytes.
@@ -157,7 +172,7 @@ impl Pool {
     /// The pool is closed all the same; only the wait ends.
     pub(crate) async fn close(&self) {
         for connection in self.core.shut() {
-            connection.ended().await;
+            connection.life().ended().await;
         }
     }
 }
@@ -176,6 +191,7 @@ impl Core {
             self.closed.store(true, Ordering::Relaxed);
             live.clone()
         };
+        self.successors().clear();
         live.iter().for_each(Connection::drain);
         self.closing.notify_waiters();
         self.news.send_replace(Some(self.closed_error()));
@@ -227,7 +243,7 @@ impl Core {
             }
         }
         let lost = "every connection was lost as soon as it was open";
-        Err(Error::new(ErrorKind::Connect, Outcome::NotSent, lost).at(&self.address))
+        Err(Error::new(ErrorKind::Connect, Outcome::NotSent, lost).at(self.servers.name()))
     }
 
     /// To be asked while somebody waits. bb8 has begun an attempt for them then, in a task: if
@@ -270,7 +286,8 @@ impl Core {
         if self.check_closed().is_err() {
             return;
         }
-        self.live_mut().retain(Connection::is_open);
+        // One that is retired is still waited for when the pool closes.
+        self.live_mut().retain(|connection| !connection.has_ended());
         for _ in 0..=self.config.size {
             // Without a wait: this is for the others' sake.
             if tokio::time::timeout(Duration::ZERO, self.bb8().get()).await.is_err() {
@@ -290,33 +307,17 @@ impl Core {
         });
     }
 
-    /// Opens a connection once the wait after the last failure is over.
-    async fn open(&self) -> Result<Connection, Error> {
+    /// Opens a connection, unless one waits for its turn already.
+    async fn open(&self) -> Result<(Connection, Place), Error> {
         let closing = self.closing.notified();
         self.check_closed()?;
-        let not_before = self.backoff().not_before;
-        let attempt = async {
-            if let Some(time) = not_before {
-                observe::backing_off(&self.address, time.saturating_duration_since(Instant::now()));
-                tokio::time::sleep_until(time).await;
-            }
-            let _opening = observe::opening(&self.address);
-            let limit = self.config.connect_timeout;
-            let opening = connection::open(
-                &*self.config.transport,
-                &self.address,
-                self.config.credentials.as_ref(),
-                self.config.keep_alive,
-            );
-            tokio::time::timeout(limit, opening).await.unwrap_or_else(|_| {
-                let detail = format!("no connection and welcome within {limit:?}");
-                Err(Error::new(ErrorKind::Connect, Outcome::NotSent, detail).at(&self.address))
-            })
-        };
-        let connection = tokio::select! {
-            biased;
-            result = attempt => result?,
-            () = closing => return Err(self.closed_error()),
+        let (connection, place) = match self.take_successor() {
+            Some(successor) => successor,
+            None => tokio::select! {
+                biased;
+                result = self.attempt() => result?,
+                () = closing => return Err(self.closed_error()),
+            },
         };
         self.max_value_bytes.store(connection.max_value_bytes(), Ordering::Relaxed);
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.info().clone());
@@ -327,7 +328,7 @@ impl Core {
             live.push(connection.clone());
         }
         self.news.send_replace(None);
-        Ok(connection)
+        Ok((connection, place))
     }
 
     fn check_closed(&self) -> Result<(), Error> {
@@ -335,15 +336,11 @@ impl Core {
     }
 
     fn closed_error(&self) -> Error {
-        Error::new(ErrorKind::Closed, Outcome::NotSent, "").at(&self.address)
+        Error::new(ErrorKind::Closed, Outcome::NotSent, "").at(self.servers.name())
     }
 
     fn live_mut(&self) -> RwLockWriteGuard<'_, Vec<Connection>> {
         self.live.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn backoff(&self) -> MutexGuard<'_, Backoff> {
-        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -365,6 +362,6 @@ async fn next(news: &mut watch::Receiver<Option<Error>>) -> Option<Error> {
 
 impl fmt::Debug for Core {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}, up to {} connections", self.address, self.config.size)
+        write!(f, "{:?}, up to {} connections", self.servers.name(), self.config.size)
     }
 }

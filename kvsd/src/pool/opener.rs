@@ -11,15 +11,17 @@ use bb8::{ErrorSink, ManageConnection};
 use tokio::time::Instant;
 
 use super::Core;
-use crate::connection::{Connection, Served};
+use super::backoff::jitter;
+use super::balance::LOOK;
+use super::servers::Place;
+use crate::connection::{Connection, Life, Served};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::observe;
 
 /// A connection that ends sooner than this, and has served nobody, counts as a failed attempt.
 const PROVEN: Duration = Duration::from_secs(2);
 /// What waiting hardly mends, such as a wrong password, is tried again this rarely unless somebody
 /// asks.
-const RARE_RETRY: Duration = Duration::from_secs(30);
+pub(super) const RARE_RETRY: Duration = Duration::from_secs(30);
 
 /// Opens connections for bb8.
 pub(super) struct Opener {
@@ -37,16 +39,9 @@ impl ManageConnection for Opener {
         let mut slot = Slot::of(&core);
         let result = core.open().await;
         slot.is_settled = true;
-        match &result {
-            Ok(connection) => {
-                tokio::spawn(follow(Weak::clone(&self.core), connection.ended()));
-            }
-            Err(error) => {
-                observe::cannot_connect(&core.address, error);
-                core.backoff().fail();
-            }
-        }
-        result
+        let (connection, place) = result?;
+        tokio::spawn(follow(Weak::clone(&self.core), connection.life(), place));
+        Ok(connection)
     }
 
     /// Never asked: the check on check-out is off, because it would cost a round trip per call.
@@ -96,10 +91,9 @@ impl ErrorSink<Error> for Failures {
             // Everybody knows the reason.
             return;
         };
-        let passes = matches!(error.kind(), ErrorKind::Connect | ErrorKind::Server(_));
         let rarely = Instant::now() + RARE_RETRY;
-        let soon = core.backoff().not_before.unwrap_or(rarely);
-        core.heal_at(if passes { soon } else { rarely });
+        let soon = core.servers.soonest().unwrap_or(rarely);
+        core.heal_at(if passes(&error) { soon } else { rarely });
         core.news.send_replace(Some(error));
     }
 
@@ -108,26 +102,54 @@ impl ErrorSink<Error> for Failures {
     }
 }
 
+/// Whether waiting may mend it.
+pub(super) fn passes(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Connect | ErrorKind::Server(_))
+}
+
 /// Follows a connection from its welcome to its end, and then has the pool replace it.
-async fn follow(core: Weak<Core>, connection: impl Future<Output = Served>) {
+async fn follow(core: Weak<Core>, life: Life, place: Place) {
     if let Some(core) = core.upgrade() {
         // bb8 opens what it still lacks when a connection is taken: this one, once it is in there.
         let limit = core.config.connect_timeout;
         let _ = tokio::time::timeout(limit, core.bb8().get()).await;
     }
-    let mut ended = std::pin::pin!(connection);
+    let mut ended = std::pin::pin!(life.ended());
     let died_young = tokio::time::timeout(PROVEN, &mut ended).await;
-    if let Some(core) = core.upgrade() {
-        match died_young {
-            Ok(Served::Nothing) => core.backoff().fail(),
-            // One that works and is lost says nothing against the next.
-            Ok(Served::Some) | Err(_) => core.backoff().succeed(),
-        }
+    match died_young {
+        Ok(Served::Nothing) => place.disappoint(),
+        // One that works and is lost says nothing against the next.
+        Ok(Served::Some) | Err(_) => place.succeed(),
     }
     if died_young.is_err() {
-        ended.await;
+        tokio::select! {
+            biased;
+            _ = &mut ended => {}
+            () = relieved(&core, &place) => {
+                life.retire();
+                if let Some(core) = core.upgrade() {
+                    core.heal().await;
+                }
+                ended.await;
+            }
+        }
     }
+    drop(place);
     if let Some(core) = core.upgrade() {
         core.heal().await;
     }
+}
+
+/// Resolves when the connection of `place` has a successor at another address.
+async fn relieved(core: &Weak<Core>, place: &Place) {
+    loop {
+        tokio::time::sleep(jitter(LOOK)).await;
+        match core.upgrade() {
+            Some(core) if !core.servers.are_several() => break,
+            Some(core) if core.relieve(place).await => return,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    std::future::pending().await
 }

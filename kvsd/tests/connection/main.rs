@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
+mod addresses;
 mod alive;
 mod ends;
 mod hostile;

@@ -34,15 +34,35 @@ pub(crate) struct Server {
 /// A builder for a client of a played server, and that server. The client never asks by itself
 /// whether the server is there: most tests count its requests, and time passes fast.
 pub(crate) fn builder() -> (ClientBuilder, Server) {
+    let (pipes, server) = pipes("played");
+    let builder = Client::builder().transport(pipes).pool_size(1).keep_alive(Duration::MAX);
+    (builder, server)
+}
+
+/// As [`builder`], with a played server at each of these addresses.
+pub(crate) fn builder_of<const N: usize>(
+    addresses: [&'static str; N],
+) -> (ClientBuilder, [Server; N]) {
+    let mut transports = Vec::new();
+    let servers = addresses.map(|address| {
+        let (pipes, server) = pipes(address);
+        transports.push(pipes);
+        server
+    });
+    let builder = Client::builder().transports(transports);
+    (builder.pool_size(1).keep_alive(Duration::MAX), servers)
+}
+
+fn pipes(address: &'static str) -> (Pipes, Server) {
     let (sender, arrivals) = mpsc::channel(100);
     let (refusing, attempts) = (Arc::default(), Arc::default());
     let pipes = Pipes {
+        address,
         sender: Mutex::new(sender),
         refusing: Arc::clone(&refusing),
         attempts: Arc::clone(&attempts),
     };
-    let builder = Client::builder().transport(pipes).pool_size(1).keep_alive(Duration::MAX);
-    (builder, Server { arrivals, refusing, attempts })
+    (pipes, Server { arrivals, refusing, attempts })
 }
 
 /// A client with one connection, the server, and its end of that connection.
@@ -217,6 +237,7 @@ impl Session {
 
 #[derive(Debug)]
 struct Pipes {
+    address: &'static str,
     sender: Mutex<mpsc::Sender<DuplexStream>>,
     refusing: Arc<AtomicBool>,
     attempts: Arc<AtomicUsize>,
@@ -238,7 +259,7 @@ impl Transport for Pipes {
     }
 
     fn address(&self) -> String {
-        "played".into()
+        self.address.into()
     }
 }
 

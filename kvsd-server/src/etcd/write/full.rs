@@ -30,11 +30,8 @@ pub(super) async fn delete(
     write: &Write,
     until: Instant,
 ) -> WriteResult {
-    let known = parts
-        .directory
-        .look(table.as_str(), Freshness::Latest)
-        .await
-        .map_err(|failed| failed.fault)?;
+    let known = parts.directory.look(table.as_str(), Freshness::Latest).await;
+    let known = known.map_err(|failed| failed.fault)?;
     let now = parts.config.clock.now();
     let Some(known) = known else {
         let plan = plan_of(parts, table, 0, write, &plan::nothing_seen(write), now);

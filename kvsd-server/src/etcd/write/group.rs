@@ -211,3 +211,136 @@ const MOST_OPERATIONS: usize = 128;
 const MOST_GUARDS: usize = 32;
 /// How many of those that wait are looked at for a group.
 const MOST_LOOKED_AT: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use etcd_client::proto::{PbTxnOpRequest, PbTxnRequest};
+    use kvsd::UnixMillis;
+    use proptest::prelude::*;
+    use tokio::sync::oneshot;
+    use tokio::time::Instant;
+
+    use super::super::plan::{Place, Scope, nothing_seen};
+    use super::super::queue::Submission;
+    use super::*;
+    use crate::engine::{Action, BeforeDetail, Change, Condition, Write};
+
+    /// A write of these keys, handed in by a task of this number: one of those that are running.
+    fn pending(task: tokio::task::Id, table: &str, keys: &[String], action: &Action) -> Pending {
+        let change = |key: &String| Change {
+            key: key.clone().into(),
+            condition: Condition::Any,
+            action: action.clone(),
+        };
+        let changes = keys.iter().map(change).collect();
+        let submission = Submission {
+            task: Some(task),
+            table: TableName::parse(table).unwrap(),
+            writes: vec![Write { changes, before: BeforeDetail::Presence }],
+            deadline: Instant::now(),
+            answer: oneshot::channel().0,
+        };
+        submission.into_pending().next().unwrap()
+    }
+
+    fn set(bytes: usize) -> Action {
+        Action::Set { value: vec![0; bytes].into(), expires_at: UnixMillis::new(1) }
+    }
+
+    fn keys(keys: impl IntoIterator<Item = usize>) -> Vec<String> {
+        keys.into_iter().map(|key| key.to_string()).collect()
+    }
+
+    /// Ids of tasks, which only tasks have.
+    fn tasks() -> [tokio::task::Id; 3] {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        [(); 3].map(|()| runtime.spawn(async {}).id())
+    }
+
+    #[test]
+    fn what_does_not_fit_keeps_its_place_and_holds_back_what_its_task_does_later() {
+        let [one, two, three] = tasks();
+        let waiting = VecDeque::from([
+            pending(one, "t", &keys([1]), &set(1)),
+            pending(two, "t", &keys([2, 1]), &set(1)),
+            pending(two, "t", &keys([3]), &set(1)),
+            pending(two, "u", &keys([1]), &set(1)),
+            pending(three, "t", &keys([2]), &set(1)),
+            pending(one, "t", &keys([4]), &set(1)),
+        ]);
+        assert_eq!(choose(&waiting, usize::MAX), [0, 3, 4, 5]);
+        assert_eq!(choose(&waiting, 2), [0, 3]);
+        let mut waiting = waiting;
+        let taken = take(&mut waiting, &[0, 3, 4, 5]);
+        assert_eq!((taken.len(), waiting.len()), (4, 2));
+        assert_eq!(choose(&waiting, usize::MAX), [0, 1]);
+    }
+
+    #[test]
+    fn a_group_is_bounded_in_writes_changes_and_bytes_and_a_lone_write_is_not() {
+        let [task, ..] = tasks();
+        let singles = |count, bytes| -> VecDeque<_> {
+            (0..count).map(|key| pending(task, "t", &keys([key]), &set(bytes))).collect()
+        };
+        assert_eq!(choose(&singles(200, 1), usize::MAX).len(), MOST_WRITES);
+        assert_eq!(choose(&singles(9, MOST_BYTES / 4), usize::MAX).len(), 3);
+        assert_eq!(choose(&singles(2, 2 * MOST_BYTES), usize::MAX).len(), 1);
+        let batch = |from| pending(task, "t", &keys(from..from + 64), &set(1));
+        assert_eq!(choose(&VecDeque::from([batch(0), batch(64)]), usize::MAX), [0]);
+        // Each is bound to all those before it.
+        let add = |key| pending(task, "t", &keys([key]), &Action::Increment { by: 1 });
+        assert_eq!(choose(&(0..60).map(add).collect(), usize::MAX).len(), MOST_GUARDS);
+    }
+
+    fn operations(txn: &PbTxnRequest) -> usize {
+        let nested = |op: &etcd_client::proto::PbTxnRequestOp| match &op.request {
+            Some(PbTxnOpRequest::RequestTxn(nested)) => operations(nested),
+            _ => 0,
+        };
+        let own = txn.compare.len().max(txn.success.len()).max(txn.failure.len());
+        own + txn.success.iter().map(nested).max().unwrap_or(0)
+    }
+
+    proptest! {
+        #[test]
+        fn etcd_takes_every_group(
+            writes in prop::collection::vec(
+                (0..3_usize, 0..70_usize, 1..65_usize, any::<bool>(), any::<bool>()), 1..100,
+            ),
+            there: bool,
+        ) {
+            let (tasks, layout) = (tasks(), Layout::new("kvsd"));
+            let mut next = 0;
+            let mut waiting: VecDeque<_> = writes.iter().map(|write| {
+                let (task, table, size, adds, is_single) = *write;
+                let size = if is_single { 1 } else { size };
+                next += size;
+                let action = if adds { Action::Increment { by: 1 } } else { set(1) };
+                pending(tasks[task], &format!("t{table}"), &keys(next - size..next), &action)
+            }).collect();
+            while !waiting.is_empty() {
+                let chosen = choose(&waiting, usize::MAX);
+                let members = take(&mut waiting, &chosen);
+                prop_assert!(!members.is_empty());
+                let mut group = Group { id: [0; 16], tables: Vec::new(), members: Vec::new() };
+                for pending in members {
+                    if group.tables.iter().all(|table| table.name != pending.table) {
+                        let (name, id) = (pending.table.clone(), 7);
+                        let known = there.then_some(TableRef { id, created: 1 });
+                        group.tables.push(GroupTable { name, known, id, is_made: !there });
+                    }
+                    let now = UnixMillis::new(1).unwrap();
+                    let table = pending.table.clone();
+                    let place = Place { layout: &layout, table: &table, id: 7, now, hint: 0 };
+                    let scope = if there { Scope::Needed } else { Scope::All };
+                    let plan =
+                        Plan::new(&pending.write, &nothing_seen(&pending.write), scope, &place);
+                    group.members.push(Member { pending, plan });
+                }
+                group.keep_order();
+                let slot = Guard { key: Bytes::from_static(b"slot"), revision: 1 };
+                prop_assert!(operations(&group.txn(&layout, &slot).into()) <= MOST_OPERATIONS);
+            }
+        }
+    }
+}

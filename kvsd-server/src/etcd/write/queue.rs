@@ -73,7 +73,7 @@ impl Pending {
 }
 
 impl Submission {
-    fn into_pending(self) -> impl Iterator<Item = Pending> {
+    pub(super) fn into_pending(self) -> impl Iterator<Item = Pending> {
         let Self { task, table, writes, deadline, answer } = self;
         let lost = EngineError::UnknownOutcome { cause: "the writer has stopped".to_owned() };
         let open = Open {

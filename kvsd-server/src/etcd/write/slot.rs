@@ -155,3 +155,35 @@ impl Fence {
 
 /// How long the slot may rest before it is looked at again. It is cleared away after a day.
 const FRESH: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_in_doubt_is_settled_before_the_next() {
+        let mut slot = Slot::new(&Layout::new("kvsd"), 7);
+        assert!(slot.guard().is_none() && !slot.is_doubtful());
+        let (one, other) = (slot.next_group(), slot.next_group());
+        assert_ne!(one, other);
+        let at = |revision, id: GroupId| Stood { revision, value: Bytes::copy_from_slice(&id) };
+        assert_eq!(slot.fenced(&at(3, other), None), Fate::Void);
+        assert_eq!(slot.guard().map(|guard| guard.revision), Some(3));
+        slot.doubt();
+        assert!(slot.guard().is_none() && slot.is_doubtful());
+        assert_eq!(slot.fence().expected, 3);
+        assert_eq!(slot.fenced(&at(4, other), Some(one)), Fate::Void);
+        slot.doubt();
+        assert_eq!(slot.fenced(&at(5, one), Some(one)), Fate::Applied(5));
+        assert_eq!(slot.guard().map(|guard| guard.revision), Some(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slot_that_has_rested_is_looked_at_again() {
+        let mut slot = Slot::new(&Layout::new("kvsd"), 7);
+        slot.moved(3);
+        tokio::time::advance(FRESH).await;
+        assert!(slot.guard().is_none() && !slot.is_doubtful());
+        assert_eq!(slot.fence().expected, 3);
+    }
+}

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use etcd_client::{GetOptions, Txn, TxnOp};
 use tokio::time::Instant;
 
+use super::super::directory::TableRef;
 use super::super::error::Fault;
 use super::super::link::{Failed, Link};
 use super::full;
@@ -150,8 +151,8 @@ impl Task {
         self.most = usize::MAX;
         self.queue.trouble = None;
         for table in group.tables.iter().filter(|table| table.is_made) {
-            let made = super::super::directory::TableRef { id: table.id, created: revision };
-            self.parts.directory.learn(table.name.as_str(), Some(made));
+            let made = Some(TableRef { id: table.id, created: revision });
+            self.parts.directory.learn(table.name.as_str(), made);
         }
         let mut again: Vec<Pending> = Vec::new();
         for (member, reply) in group.members.into_iter().zip(replies) {
@@ -254,10 +255,16 @@ fn pending(group: Group) -> Vec<Pending> {
     group.members.into_iter().map(|member| member.pending).collect()
 }
 
+/// A write that would have come to nothing has come to nothing.
 fn answer_unknown(group: Group, cause: &str) {
     tracing::warn!(writes = group.members.len(), cause, "the outcome of writes is unknown");
-    let cause = format!("they were sent to etcd, and no answer came: {cause}");
-    answer_all(pending(group), &EngineError::UnknownOutcome { cause });
+    let nothing = EngineError::Unavailable { reason: cause.to_owned() };
+    let cause = format!("it was sent to etcd, and no answer came: {cause}");
+    let unknown = EngineError::UnknownOutcome { cause };
+    for member in group.members {
+        let error = if member.plan.settled().is_some() { &nothing } else { &unknown };
+        member.pending.answer(Err(error.clone()));
+    }
 }
 
 fn answer_all(writes: Vec<Pending>, error: &EngineError) {

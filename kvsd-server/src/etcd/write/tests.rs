@@ -28,7 +28,8 @@ impl Store {
         config.timeout = timeout;
         let link = Arc::new(Link::open(&config).await.unwrap());
         let layout = Layout::new(&config.prefix);
-        let directory = Arc::new(Directory::new(Arc::clone(&link), layout.clone(), 4096));
+        let directory =
+            Arc::new(Directory::new(Arc::clone(&link), layout.clone(), config.max_tables));
         let config = WriterConfig {
             front_end: getrandom::u64().unwrap(),
             timeout,

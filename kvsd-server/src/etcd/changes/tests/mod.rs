@@ -119,7 +119,7 @@ async fn a_table_that_is_dropped_is_a_gap_and_its_successor_begins_anew() {
     timeout(PATIENCE, followers.changed("t", NOTHING)).await.unwrap();
     let version = store.set(7, "a", b"1").await;
     let here = page(followers.changes("t", NOTHING, NO_LIMITS).await.unwrap()).until();
-    assert_eq!(here, at(7, version));
+    assert!(here.incarnation == Some(7) && here.version >= version);
     let waiting = followers.changed("t", here);
     store.drop_table("t").await;
     timeout(PATIENCE, waiting).await.unwrap();

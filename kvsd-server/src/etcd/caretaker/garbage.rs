@@ -1,0 +1,71 @@
+//! Removes what dropped tables and front ends that are gone have left.
+//!
+//! Next file to read: [`super::history`].
+
+use std::ops::Bound;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, Txn, TxnOp};
+use tracing::info;
+
+use super::term::{Halt, Left, Term};
+
+impl Term {
+    /// Removes some records of a table that was dropped.
+    pub(super) async fn clear(&self) -> Result<Left, Halt> {
+        let layout = &self.parts.layout;
+        let garbages = layout.garbages();
+        let options = GetOptions::new().with_range(garbages.end).with_keys_only().with_limit(1);
+        let found = self.read(vec![TxnOp::get(garbages.start, Some(options))]).await?;
+        let Some(kv) = found.into_iter().flatten().next() else { return Ok(Left::None) };
+        let Some(id) = layout.garbage_of(kv.key()) else { return Ok(Left::None) };
+
+        let records = layout.records(id, Bound::Unbounded, Bound::Unbounded);
+        let options = GetOptions::new().with_range(records.end).with_keys_only().with_limit(PAGE);
+        let page = self.read(vec![TxnOp::get(records.start.clone(), Some(options))]).await?;
+        let page: Vec<_> = page.into_iter().flatten().collect();
+        let Some(last) = page.last() else {
+            let data = layout.data(id);
+            let all = DeleteOptions::new().with_range(data.end);
+            let ops = [TxnOp::delete(data.start, Some(all)), TxnOp::delete(kv.key(), None)];
+            self.txn(ops.into()).await?;
+            info!("the records of a dropped table are removed");
+            return Ok(Left::Some);
+        };
+        let behind = [last.key(), &[0]].concat();
+        let deletes = TxnOp::delete(records.start, Some(DeleteOptions::new().with_range(behind)));
+        // For whoever watched the table and has not seen yet that it is gone: these are no changes.
+        let mark = TxnOp::put(layout.sweep(id), "", None);
+        self.txn(vec![deletes, mark]).await?;
+        self.counts.cleared.fetch_add(page.len() as u64, Ordering::Relaxed);
+        Ok(Left::Some)
+    }
+
+    /// Removes the slots of front ends that are gone, and have written nothing for a day.
+    pub(super) async fn forget_front_ends(&self) -> Result<(), Halt> {
+        let layout = &self.parts.layout;
+        let Some(then) = self.revision_before(SLOT_LIFE).await? else { return Ok(()) };
+        let slots = layout.slots();
+        let options = GetOptions::new().with_range(slots.end).with_keys_only();
+        let found = self.read(vec![TxnOp::get(slots.start, Some(options))]).await?;
+        let old = found.into_iter().flatten().filter(|kv| kv.mod_revision() <= then);
+        let ops = old.filter_map(|kv| {
+            let presence = layout.presence(layout.slot_of(kv.key())?);
+            let is_old = Compare::mod_revision(kv.key(), CompareOp::Equal, kv.mod_revision());
+            let is_gone = Compare::create_revision(presence, CompareOp::Equal, 0);
+            let delete = TxnOp::delete(kv.key(), None);
+            Some(TxnOp::txn(Txn::new().when([is_old, is_gone]).and_then([delete])))
+        });
+        let ops: Vec<_> = ops.take(MOST_SLOTS).collect();
+        if !ops.is_empty() {
+            self.txn(ops).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Records of a dropped table that are removed at once.
+const PAGE: i64 = 512;
+const MOST_SLOTS: usize = 64;
+const SLOT_LIFE: Duration = Duration::from_secs(24 * 3600);

@@ -1,0 +1,198 @@
+//! The caretaker against a real member.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use etcd_client::{GetOptions, TxnOp};
+use kvsd::UnixMillis;
+use tokio::time::timeout;
+
+use super::super::changes::tests::fixture::{PATIENCE, Store};
+use super::super::layout::Hint;
+use super::term::{Halt, Left, Term};
+use super::{Caretaker, Counts, Parts};
+
+async fn parts(store: &Store, front_end: u64) -> Parts {
+    Parts {
+        link: store.link().await,
+        layout: store.layout.clone(),
+        clock: store.clock.clone(),
+        front_end,
+        history: Some(Duration::from_secs(600)),
+    }
+}
+
+async fn term(store: &Store, front_end: u64) -> Option<Term> {
+    let parts = Arc::new(parts(store, front_end).await);
+    Term::begin(&parts, &Arc::new(Counts::default())).await.unwrap()
+}
+
+impl Store {
+    /// Sets records that end, with a hint as a write files it.
+    async fn set_until(&mut self, id: u64, keys: &[&str], end: u64) {
+        let bucket = Hint::bucket(UnixMillis::new(end).unwrap());
+        let users_keys = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes()));
+        let hint = Hint { id, keys: users_keys.collect() };
+        let hint = TxnOp::put(self.layout.hint(bucket, end), hint.encode(), None);
+        let puts = keys.iter().map(|key| self.put(id, key, b"v", Some(end)));
+        let ops: Vec<_> = puts.chain([hint]).collect();
+        self.write(ops).await;
+    }
+
+    async fn count(&mut self, range: std::ops::Range<Vec<u8>>) -> i64 {
+        let options = GetOptions::new().with_range(range.end).with_count_only();
+        self.client.get(range.start, Some(options)).await.unwrap().count()
+    }
+
+    async fn has(&mut self, id: u64, key: &str) -> bool {
+        let key = self.layout.record(id, key.as_bytes());
+        self.client.get(key, None).await.unwrap().count() == 1
+    }
+
+    async fn hints(&mut self) -> i64 {
+        let range = self.layout.hints_until(UnixMillis::new(1 << 50).unwrap());
+        self.count(range).await
+    }
+}
+
+async fn sweep_all(term: &Term) {
+    while term.sweep().await.unwrap() == Left::Some {}
+}
+
+#[tokio::test]
+async fn ended_records_go_and_later_ones_stay_also_when_they_were_replaced() {
+    let Some(mut store) = Store::start().await else { return };
+    let term = term(&store, 1).await.unwrap();
+    store.set_until(7, &["ended", "replaced", "prolonged"], 1_005_000).await;
+    store.set_until(7, &["later"], 9_000_000).await;
+    store.set(7, "replaced", b"without end").await;
+    store.set_until(7, &["prolonged"], 8_000_000).await;
+    sweep_all(&term).await;
+    assert!(store.has(7, "ended").await, "it was not over");
+    store.clock.set(1_010_000);
+    sweep_all(&term).await;
+    assert!(!store.has(7, "ended").await);
+    for key in ["replaced", "prolonged", "later"] {
+        assert!(store.has(7, key).await, "{key}");
+    }
+    assert_eq!(term.counts.swept.load(Ordering::Relaxed), 1);
+    assert_eq!(store.hints().await, 2);
+    store.clock.set(10_000_000);
+    sweep_all(&term).await;
+    assert!(!store.has(7, "prolonged").await && !store.has(7, "later").await);
+    assert!(store.has(7, "replaced").await);
+    assert_eq!(store.hints().await, 0);
+}
+
+#[tokio::test]
+async fn a_thousand_ended_records_go_in_a_few_steps() {
+    let Some(mut store) = Store::start().await else { return };
+    let term = term(&store, 1).await.unwrap();
+    for round in 0..16_u64 {
+        let names: Vec<_> = (0..64).map(|at| format!("{round}/{at}")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        store.set_until(7, &names, 1_000_001 + round).await;
+    }
+    store.clock.set(2_000_000);
+    sweep_all(&term).await;
+    assert_eq!(term.counts.swept.load(Ordering::Relaxed), 1024);
+    let records = store.layout.data(7);
+    assert_eq!(store.count(records).await, 1, "the mark alone");
+}
+
+#[tokio::test]
+async fn whoever_lost_the_place_changes_nothing_and_another_takes_over() {
+    let Some(mut store) = Store::start().await else { return };
+    let first = term(&store, 1).await.unwrap();
+    assert!(term(&store, 2).await.is_none(), "there is one");
+    store.set_until(7, &["ended"], 1_000_001).await;
+    store.clock.set(2_000_000);
+    store.client.lease_revoke(first.lease()).await.unwrap();
+    // It does not know yet: what it does is bound to its place.
+    assert!(matches!(first.sweep().await, Err(Halt::Lost)));
+    assert!(store.has(7, "ended").await);
+    let second = term(&store, 2).await.unwrap();
+    assert!(matches!(first.sweep().await, Err(Halt::Lost)));
+    assert!(store.has(7, "ended").await);
+    sweep_all(&second).await;
+    assert!(!store.has(7, "ended").await);
+}
+
+#[tokio::test]
+async fn a_closed_caretaker_gives_its_place_up_at_once() {
+    let Some(store) = Store::start().await else { return };
+    let first = Caretaker::start(parts(&store, 1).await);
+    let elected = async |caretaker: &Caretaker| {
+        while !caretaker.counts().is_caretaker.load(Ordering::Relaxed) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, elected(&first)).await.unwrap();
+    timeout(PATIENCE, first.close()).await.unwrap();
+    let second = term(&store, 2).await;
+    assert!(second.is_some(), "the place is still taken");
+}
+
+#[tokio::test]
+async fn a_dropped_table_goes_with_all_that_it_had() {
+    let Some(mut store) = Store::start().await else { return };
+    let term = term(&store, 1).await.unwrap();
+    for round in 0..12 {
+        let ops = (0..100).map(|key| store.put(7, &format!("{round}/{key}"), b"v", None));
+        let ops: Vec<_> = ops.collect();
+        store.write(ops).await;
+    }
+    store.set(8, "other", b"v").await;
+    let garbage = store.layout.garbage(7);
+    store.txn([TxnOp::put(garbage, "", None)]).await;
+    while term.clear().await.unwrap() == Left::Some {}
+    let (data, garbages) = (store.layout.data(7), store.layout.garbages());
+    assert_eq!((store.count(data).await, store.count(garbages).await), (0, 0));
+    assert!(store.has(8, "other").await);
+    assert_eq!(term.counts.cleared.load(Ordering::Relaxed), 1200);
+}
+
+#[tokio::test]
+async fn history_beyond_the_limit_goes_and_what_is_younger_stays() {
+    let Some(mut store) = Store::start().await else { return };
+    let mut term = term(&store, 1).await.unwrap();
+    let old = store.set(7, "key", b"old").await;
+    term.note_moment().await.unwrap();
+    store.clock.set(1_000_000 + 300_000);
+    let young = store.set(7, "key", b"young").await;
+    term.note_moment().await.unwrap();
+    term.compact().await.unwrap();
+    let key = store.layout.record(7, b"key");
+    let mut client = store.client.clone();
+    let mut reads = async |revision: u64| {
+        let at = GetOptions::new().with_revision(revision.try_into().unwrap());
+        client.get(key.clone(), Some(at)).await.is_ok()
+    };
+    assert!(reads(old).await, "it is not old enough");
+    store.clock.set(1_000_000 + 600_001);
+    term.compact().await.unwrap();
+    assert!(!reads(old - 1).await && reads(young).await);
+    assert_eq!(term.counts.compactions.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn slots_of_front_ends_that_are_gone_for_a_day_go() {
+    let Some(mut store) = Store::start().await else { return };
+    let term = term(&store, 1).await.unwrap();
+    let (gone, here) = (store.layout.slot(5), store.layout.slot(6));
+    let presence = store.layout.presence(6);
+    let ops = [gone, here, presence].map(|key| TxnOp::put(key, "v", None));
+    store.txn(ops).await;
+    term.note_moment().await.unwrap();
+    store.clock.set(1_000_000 + 23 * 3_600_000);
+    term.forget_front_ends().await.unwrap();
+    let slots = store.layout.slots();
+    assert_eq!(store.count(slots.clone()).await, 2, "not a day");
+    store.clock.set(1_000_000 + 24 * 3_600_000 + 1);
+    term.forget_front_ends().await.unwrap();
+    assert_eq!(store.count(slots).await, 1);
+    let here = store.layout.slot(6);
+    assert_eq!(store.client.get(here, None).await.unwrap().count(), 1, "it is still there");
+}
