@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp};
+use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse};
 use kvsd::{TableName, Version};
 use tokio::time::Instant;
 
@@ -119,16 +119,24 @@ impl Directory {
         let Some(table) = look.map_err(|failed| failed.fault)? else {
             return Ok(false);
         };
+        let (garbage, signature) = (self.layout.garbage(table.id), random()?.to_be_bytes());
         let bound = Compare::create_revision(key.as_slice(), CompareOp::Equal, table.created);
-        let txn = Txn::new().when([bound]).and_then([
-            TxnOp::delete(key, None),
-            TxnOp::put(self.layout.garbage(table.id), Vec::new(), None),
-        ]);
-        // If the table is another one by now, the one that was there is dropped: by us, whose answer
-        // was lost, or by somebody else meanwhile.
-        self.link.txn(deadline, &txn).await.map_err(outcome)?;
+        let txn = Txn::new()
+            .when([bound])
+            .and_then([
+                TxnOp::delete(key, None),
+                TxnOp::put(garbage.as_slice(), signature.as_slice(), None),
+            ])
+            .or_else([TxnOp::get(garbage.as_slice(), None)]);
+        let answer = self.link.txn(deadline, &txn).await.map_err(outcome)?;
         self.forget(name.as_str());
-        Ok(true)
+        // If the table is another one by now, who has dropped the one that was there has signed it:
+        // we, whose answer was lost, or somebody else meanwhile.
+        let is_ours = |response: TxnOpResponse| match response {
+            TxnOpResponse::Get(found) => found.kvs().iter().any(|kv| kv.value() == signature),
+            TxnOpResponse::Put(_) | TxnOpResponse::Delete(_) | TxnOpResponse::Txn(_) => false,
+        };
+        Ok(answer.succeeded() || answer.op_responses().into_iter().any(is_ours))
     }
 
     /// As [`crate::engine::Engine::tables`].

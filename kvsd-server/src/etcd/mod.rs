@@ -27,7 +27,7 @@ mod caretaker;
 mod changes;
 #[cfg(test)]
 #[path = "../../tests/etcd/cluster.rs"]
-mod cluster;
+pub(crate) mod cluster;
 mod config;
 mod directory;
 mod error;
@@ -45,7 +45,7 @@ mod users;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -86,6 +86,7 @@ pub struct EtcdEngine {
     presence: Presence,
     watchman: Watchman,
     writer: Writer,
+    closed: AtomicBool,
 }
 
 impl EtcdEngine {
@@ -138,6 +139,7 @@ impl EtcdEngine {
         };
         let writer =
             Writer::start(Arc::clone(&link), layout.clone(), Arc::clone(&directory), writer);
+        let closed = AtomicBool::new(false);
         Ok(Self {
             config,
             link,
@@ -150,7 +152,13 @@ impl EtcdEngine {
             presence,
             watchman,
             writer,
+            closed,
         })
+    }
+
+    /// That the engine is not closed.
+    fn admit(&self) -> Result<(), EngineError> {
+        if self.closed.load(Ordering::Acquire) { Err(EngineError::Closed) } else { Ok(()) }
     }
 
     /// Who may log in.
@@ -189,6 +197,7 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Record>, EngineError> {
+        self.admit()?;
         self.reader.read(table, key, freshness).await
     }
 
@@ -198,6 +207,9 @@ impl Engine for EtcdEngine {
         keys: &[Bytes],
         freshness: Freshness,
     ) -> Vec<Result<Option<Record>, EngineError>> {
+        if let Err(closed) = self.admit() {
+            return vec![Err(closed); keys.len()];
+        }
         self.reader.read_several(table, keys, freshness).await
     }
 
@@ -216,11 +228,13 @@ impl Engine for EtcdEngine {
         key: &[u8],
         freshness: Freshness,
     ) -> Result<Option<Head>, EngineError> {
+        self.admit()?;
         let found = self.reader.read(table, key, freshness).await?;
         Ok(found.map(|Record { version, expires_at, .. }| Head { version, expires_at }))
     }
 
     async fn scan(&self, table: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
+        self.admit()?;
         self.scanner.scan(table, scan).await
     }
 
@@ -230,6 +244,7 @@ impl Engine for EtcdEngine {
         since: Position,
         limits: PageLimits,
     ) -> Result<Changes, EngineError> {
+        self.admit()?;
         self.followers.changes(table, since, limits).await
     }
 
@@ -242,18 +257,22 @@ impl Engine for EtcdEngine {
     }
 
     async fn create_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.admit()?;
         self.directory.create(table).await
     }
 
     async fn drop_table(&self, table: &TableName) -> Result<bool, EngineError> {
+        self.admit()?;
         self.directory.drop_table(table).await
     }
 
     async fn tables(&self) -> Result<Vec<TableName>, EngineError> {
+        self.admit()?;
         self.directory.names().await
     }
 
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
+        self.admit()?;
         self.directory.statistics(table).await
     }
 
@@ -285,6 +304,7 @@ impl Engine for EtcdEngine {
     }
 
     async fn close(&self) -> Result<(), EngineError> {
+        self.closed.store(true, Ordering::Release);
         self.followers.close();
         self.writer.close().await;
         self.watchman.close();

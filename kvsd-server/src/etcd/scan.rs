@@ -42,7 +42,8 @@ impl Scanner {
     /// As [`crate::engine::Engine::scan`].
     pub(crate) async fn scan(&self, name: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
         let deadline = self.link.deadline();
-        let mut at = scan.at.map_or(0, |version| version.get().cast_signed());
+        let pinned = scan.at.map(|version| i64::try_from(version.get()));
+        let mut at = pinned.transpose().map_err(|_| EngineError::ScanExpired)?.unwrap_or(0);
         let found = self.directory.find(name, scan.freshness).await;
         let mut table = found.map_err(|failed| failed.fault)?;
         let mut filling = Filling {

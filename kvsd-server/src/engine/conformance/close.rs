@@ -31,6 +31,8 @@ pub(crate) async fn a_closed_engine_refuses_everything_and_closes_twice(mut t: S
         assert_eq!(read, Err(EngineError::Closed));
         let find = engine.find(name, b"key", Freshness::Stale).await;
         assert_eq!(find, Err(EngineError::Closed));
+        let several = engine.read_several(name, &["a".into(), "b".into()], Freshness::Latest).await;
+        assert_eq!(several, vec![Err(EngineError::Closed); 2]);
         match engine.read_now(name, b"key", &mut Vec::new()) {
             ReadNow::Ready(found) => assert!(matches!(found, Err(EngineError::Closed))),
             ReadNow::WouldBlock => {}

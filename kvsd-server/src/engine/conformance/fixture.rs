@@ -77,6 +77,8 @@ pub(crate) struct Differences {
     pub(crate) pages: Pages,
     /// Whether statistics have bytes.
     pub(crate) bytes: Bytes,
+    /// Whether [`Setup::creation`] counts.
+    pub(crate) creation: Creation,
 }
 
 /// Whether writes share versions.
@@ -85,7 +87,7 @@ pub(crate) enum Versions {
     /// Each write has its own.
     Apart,
     /// Writes of different keys may share one.
-    #[expect(dead_code, reason = "no engine does so yet")]
+    #[cfg_attr(not(feature = "etcd"), expect(dead_code, reason = "only etcd's do"))]
     Shared,
 }
 
@@ -104,6 +106,16 @@ pub(crate) enum Bytes {
     /// They do.
     Counted,
     /// They are 0.
-    #[expect(dead_code, reason = "every engine counts so far")]
+    #[cfg_attr(not(feature = "etcd"), expect(dead_code, reason = "only etcd's are"))]
     Unknown,
+}
+
+/// Whether it can be set up how tables come into being.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// It can.
+    SetUp,
+    /// They do with their first write.
+    #[cfg_attr(not(feature = "etcd"), expect(dead_code, reason = "only etcd's do"))]
+    Fixed,
 }

@@ -26,7 +26,8 @@
 //! An engine has its own module of tests call [`conformance`] beside a function `open`, which
 //! answers a [`Fixture`], or `None` where there is nothing to test with. Each case becomes a test
 //! there, so that a failure names both. To add a case, write it, and add it to [`with_cases`] and to
-//! the list of its file. Next file to read: [`fixture`].
+//! the list of its file. The log engine's are in its tests, etcd's in `on_etcd`. Next file to read:
+//! [`fixture`].
 
 pub(crate) mod batches;
 pub(crate) mod changes;
@@ -40,6 +41,8 @@ mod fixture;
 pub(crate) mod lifetimes;
 pub(crate) mod limits;
 pub(crate) mod moments;
+#[cfg(feature = "etcd")]
+mod on_etcd;
 pub(crate) mod points;
 pub(crate) mod scans;
 pub(crate) mod statistics;
@@ -50,7 +53,9 @@ pub(crate) mod waiting;
 mod writes;
 
 pub(crate) use clock::TestClock;
-pub(crate) use fixture::{Bytes, Differences, Ending, Fixture, History, Pages, Setup, Versions};
+pub(crate) use fixture::{
+    Bytes, Creation, Differences, Ending, Fixture, History, Pages, Setup, Versions,
+};
 pub(crate) use subject::Subject;
 
 use std::time::Duration;
@@ -90,6 +95,7 @@ macro_rules! with_cases {
                 a_buffer_only_grows_and_what_it_held_is_lost,
                 what_was_answered_is_read_at_once_wherever_it_is_asked_for,
                 a_stale_read_finds_what_stood_at_some_time,
+                several_keys_are_read_as_one_after_the_other,
                 keys_that_begin_alike_are_apart,
                 what_an_engine_shows_of_itself_has_no_key_and_no_value,
             }

@@ -10,9 +10,13 @@
 //! - `what_was_answered_is_read_at_once_wherever_it_is_asked_for`: "Every write that was answered
 //!   before is seen."
 //! - `a_stale_read_finds_what_stood_at_some_time`: "What stood some time ago will do"
+//! - `several_keys_are_read_as_one_after_the_other`: "as [`Engine::read`] would one after the other;
+//!   the answers are in the order of the keys", "How many reads it is best asked for together"
 //! - `keys_that_begin_alike_are_apart`: "In which order keys come: byte by byte."
 //! - `what_an_engine_shows_of_itself_has_no_key_and_no_value`: "how large keys and values are, never
 //!   which"
+
+use bytes::Bytes;
 
 use super::subject::{START, all};
 use super::writes::{batch, delete, set, set_until};
@@ -115,6 +119,39 @@ pub(crate) async fn a_stale_read_finds_what_stood_at_some_time(t: Subject) {
                 assert!(versions.contains(&head.version));
             }
         }
+    }
+}
+
+pub(crate) async fn several_keys_are_read_as_one_after_the_other(t: Subject) {
+    let most = t.engine().description().reads_at_once;
+    assert!(most > 0);
+    let end = t.after(1_000);
+    t.table().version_of(set_until("ended", "v", end)).await;
+    for key in 0..30_u8 {
+        t.table().version_of(set([key], vec![key; 100 * usize::from(key)])).await;
+    }
+    t.advance(1_000);
+    for table in t.tables() {
+        let (engine, name) = (&table.engine, table.name.as_str());
+        // More than is best, out of order, some of them twice, some not there.
+        let mut keys: Vec<Bytes> =
+            (0..most + 40).map(|n| Bytes::from(vec![u8::try_from(n * 7 % 33).unwrap()])).collect();
+        keys.push("ended".into());
+        for freshness in [Freshness::Latest, Freshness::Stale] {
+            let found = engine.read_several(name, &keys, freshness).await;
+            assert_eq!(found.len(), keys.len());
+            for (key, found) in keys.iter().zip(found) {
+                let found = found.unwrap();
+                // What is stale may be missing, but is never another key's.
+                if freshness == Freshness::Latest || found.is_some() {
+                    assert!(found == table.read(key).await);
+                }
+            }
+        }
+        assert!(engine.read_several(name, &[], Freshness::Latest).await.is_empty());
+        let absent = t.another("absent").name;
+        let none = engine.read_several(absent.as_str(), &keys, Freshness::Latest).await;
+        assert!(none.len() == keys.len() && none.iter().all(|found| *found == Ok(None)));
     }
 }
 

@@ -10,7 +10,8 @@ use tempfile::TempDir;
 
 use crate::engine::Engine;
 use crate::engine::conformance::{
-    Bytes, Differences, Ending, Fixture, History, Pages, Setup, TestClock, Versions, conformance,
+    Bytes, Creation, Differences, Ending, Fixture, History, Pages, Setup, TestClock, Versions,
+    conformance,
 };
 use crate::log::storage::cache::Cache;
 use crate::log::storage::index::HashBits;
@@ -124,7 +125,12 @@ impl Fixture for Opened {
     }
 
     fn differences(&self) -> Differences {
-        Differences { versions: Versions::Apart, pages: Pages::Moving, bytes: Bytes::Counted }
+        Differences {
+            versions: Versions::Apart,
+            pages: Pages::Moving,
+            bytes: Bytes::Counted,
+            creation: Creation::SetUp,
+        }
     }
 
     async fn reopen(&mut self, ending: Ending, setup: Setup) {
