@@ -32,6 +32,8 @@ mod layout;
 mod link;
 mod migrate;
 mod read;
+#[cfg(test)]
+mod read_tests;
 mod reply;
 mod scan;
 mod users;
