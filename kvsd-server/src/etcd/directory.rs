@@ -105,9 +105,15 @@ impl Directory {
         let txn = Txn::new()
             .when([Compare::create_revision(key.as_slice(), CompareOp::Equal, 0)])
             .and_then([TxnOp::put(key.as_slice(), TableEntry { id }.encode(), None)]);
-        self.link.txn(deadline, &txn).await.map_err(outcome)?;
-        // An attempt whose answer was lost may have made it: then it has our id.
-        let table = self.look(name.as_str(), Freshness::Latest).await.map_err(outcome)?;
+        if self.link.txn(deadline, &txn).await.map_err(outcome)?.succeeded() {
+            return Ok(true);
+        }
+        // An attempt whose answer was lost may have made it: then it has our id. Whoever cannot be
+        // asked now leaves that open.
+        let table = self
+            .look(name.as_str(), Freshness::Latest)
+            .await
+            .map_err(|failed| EngineError::UnknownOutcome { cause: failed.fault.to_string() })?;
         Ok(table.is_some_and(|table| table.id == id))
     }
 
