@@ -39,13 +39,18 @@ impl Directory {
         Self { link, layout, max_tables, known: Mutex::default() }
     }
 
+    /// The table of a name, as it was last seen; `None` also if it was never looked for.
+    pub(crate) fn guess(&self, name: &str) -> Option<TableRef> {
+        self.known().get(name).copied()
+    }
+
     /// The table of a name, as it was last seen, or else as it is. `None` if there is none now.
     pub(crate) async fn find(
         &self,
         name: &str,
         freshness: Freshness,
     ) -> Result<Option<TableRef>, Failed> {
-        let known = self.known().get(name).copied();
+        let known = self.guess(name);
         if known.is_some() { Ok(known) } else { self.look(name, freshness).await }
     }
 
