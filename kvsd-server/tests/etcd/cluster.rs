@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -230,6 +230,8 @@ impl Cluster {
     /// Stops a member where it is, with SIGSTOP: its connections stay, and nothing answers.
     pub(crate) fn pause(&self, member: usize) {
         self.signal(member, Signal::STOP);
+        // All of its threads: what one of them does meanwhile would count as done.
+        waitpid(Some(self.pid(member)), WaitOptions::UNTRACED).unwrap();
     }
 
     /// Lets a paused member go on.
@@ -238,9 +240,12 @@ impl Cluster {
     }
 
     fn signal(&self, member: usize, signal: Signal) {
+        kill_process(self.pid(member), signal).unwrap();
+    }
+
+    fn pid(&self, member: usize) -> Pid {
         let process = self.members[member].process.as_ref().expect("the member runs");
-        let pid = Pid::from_raw(process.id().try_into().unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+        Pid::from_raw(process.id().try_into().unwrap()).unwrap()
     }
 
     /// Cuts a member off from all others, in both directions, and waits until it has noticed:
@@ -278,8 +283,7 @@ impl Cluster {
     async fn settle(&mut self) -> Result<(), String> {
         for index in 0..self.len() {
             let start = Instant::now();
-            loop {
-                let Some(process) = &mut self.members[index].process else { break };
+            while let Some(process) = &mut self.members[index].process {
                 let exited = process.try_wait().unwrap().is_some();
                 if exited || start.elapsed() > PATIENCE {
                     return Err(self.tail(index));
