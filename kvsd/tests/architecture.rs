@@ -128,7 +128,7 @@ const SERVER: &[Row] = &[
             "thiserror"] },
     // The command line of the server, and the command line that is a client.
     Row { modules: &["cli_server"],
-        uses: &["config", "engine", "init", "log", "password_prompt", "record_line", "server", "users"],
+        uses: &["config", "engine", "etcd", "init", "log", "password_prompt", "record_line", "server", "users"],
         crates: &["std", "bytes", "clap", "clap_complete", "indicatif", "kvsd", "rustix",
             "serde", "serde_json", "thiserror", "tokio", "tracing", "tracing_subscriber"] },
     Row { modules: &["cli"], uses: &["password_prompt", "record_line", "units", "users"],

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use kvsd::TableName;
 
@@ -98,6 +98,14 @@ pub(super) enum Command {
         #[arg(long, value_name = "NEWDIR")]
         data_dir: PathBuf,
     },
+    /// Move the tables of a data folder into another engine
+    ///
+    /// The server of the folder must be stopped, and nobody may write to the tables in etcd
+    /// meanwhile. Keys, values and expiry are copied, and at the end both sides are read through and
+    /// compared; versions are new ones. Nothing is taken out of the folder. When it was interrupted,
+    /// the same command goes on where it was.
+    #[command(next_line_help = true)]
+    Migrate(MigrateArgs),
     /// Copy what still verifies of a damaged data folder into a new one
     ///
     /// The damaged folder is only read. For each key the newest record that verifies is copied;
@@ -432,4 +440,35 @@ mod tests {
             cli.server.settings.0.iter().map(|(s, t)| (s.key, t.as_str())).collect();
         assert_eq!(given, [("max_connections", "7"), ("dev", "true")]);
     }
+}
+
+/// Which tables go where.
+#[derive(Debug, Args)]
+pub(super) struct MigrateArgs {
+    /// The engine that has the tables
+    #[arg(long, value_enum)]
+    pub(super) from: MigrateFrom,
+    /// The engine that gets them: the one of the configuration
+    #[arg(long, value_enum)]
+    pub(super) to: MigrateTo,
+    /// The folder that has the tables
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: PathBuf,
+    /// The configuration of the server that is to have them, with its cluster
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// An engine that tables can be taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MigrateFrom {
+    /// A data folder
+    Log,
+}
+
+/// An engine that tables can be moved into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum MigrateTo {
+    /// An etcd cluster
+    Etcd,
 }

@@ -14,6 +14,7 @@ mod folder;
 mod health;
 mod init;
 mod logging;
+mod migrate;
 mod renew;
 mod restore;
 mod salvage;
@@ -41,6 +42,7 @@ pub fn main() -> ExitCode {
         Some(Command::Dump(args)) => dump::run(args),
         Some(Command::Salvage { folder, to }) => salvage::run(folder, &to),
         Some(Command::Restore { backup, data_dir }) => restore::run(&backup, &data_dir),
+        Some(Command::Migrate(args)) => migrate::run(args),
         Some(Command::Health(args)) => health::run(args),
         Some(Command::Completions { shell }) => completions::run(shell),
     };

@@ -22,6 +22,8 @@ pub struct Figures {
     pub cache: CacheFigures,
     /// What was done to free room.
     pub compaction: CompactionFigures,
+    /// How whoever keeps the data is, if that is not this server.
+    pub remote: Option<RemoteFigures>,
 }
 
 /// How a table stands.
@@ -61,4 +63,35 @@ pub struct CompactionFigures {
     pub read_bytes: u64,
     /// Bytes of the files that were written for them.
     pub written_bytes: u64,
+}
+
+/// How a store is that others keep, as it is seen from here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RemoteFigures {
+    /// How many members it has that are known here.
+    pub members: u64,
+    /// How many of them have answered when they were asked last.
+    pub reachable: u64,
+    /// Whether one of them knows a leader.
+    pub knows_leader: bool,
+    /// Bytes of the largest member's database.
+    pub bytes: u64,
+    /// Calls that were answered.
+    pub calls_answered: u64,
+    /// Calls that have failed for good.
+    pub calls_failed: u64,
+    /// Attempts beyond the first of a call.
+    pub calls_retried: u64,
+    /// Front ends that are there, this one included.
+    pub front_ends: u64,
+    /// How far the clock is away from ours that differs most, in milliseconds.
+    pub skew_millis: u64,
+    /// Whether this front end takes care of expiry and history.
+    pub is_caretaker: bool,
+    /// Records that had ended and were removed from here.
+    pub swept: u64,
+    /// Records of dropped tables that were removed from here.
+    pub cleared: u64,
+    /// How often history was compacted from here.
+    pub compactions: u64,
 }

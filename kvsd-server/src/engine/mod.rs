@@ -28,7 +28,9 @@ pub use backup::{BackupError, BackupName, BackupProgress, BackupSummary, Invalid
 pub use changes::{ChangePage, Changed, Changes, Position};
 pub use compact::{CompactError, CompactSummary};
 pub use error::EngineError;
-pub use figures::{CacheFigures, CompactionFigures, Distribution, Figures, TableFigures};
+pub use figures::{
+    CacheFigures, CompactionFigures, Distribution, Figures, RemoteFigures, TableFigures,
+};
 pub use health::Health;
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use table::TableStatistics;

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::config::EtcdConfig;
 use super::error::{EtcdError, Fault};
 use super::layout::Layout;
+use super::pulse::Pulse;
 
 /// The members of a cluster.
 pub(crate) struct Link {
@@ -28,6 +29,7 @@ pub(crate) struct Link {
     /// The member that has served last.
     preferred: AtomicUsize,
     timeout: Duration,
+    pulse: Pulse,
 }
 
 struct Member {
@@ -96,6 +98,7 @@ impl Link {
             members: config.endpoints.iter().map(member).collect(),
             preferred: AtomicUsize::new(0),
             timeout: config.timeout,
+            pulse: Pulse::new(),
         };
         if link.members.is_empty() {
             return Err(EtcdError::NoEndpoints);
@@ -121,6 +124,11 @@ impl Link {
     /// When a call that begins now has to end.
     pub(crate) fn deadline(&self) -> Instant {
         Instant::now() + self.timeout
+    }
+
+    /// How calls went.
+    pub(crate) fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// How many members there are.
@@ -156,16 +164,22 @@ impl Link {
             let fault = match self.call_member(at, limit, ask, &call).await {
                 Ok(answer) => {
                     self.preferred.store(at, Ordering::Relaxed);
+                    if ask == Ask::Led {
+                        self.pulse.answered();
+                    }
                     return Ok(answer);
                 }
                 Err(fault) => fault,
             };
+            self.pulse.attempt_failed(&fault);
             in_doubt |= fault.leaves_doubt();
             let was_last = (attempt + 1) % self.members.len() == 0;
             let next = if was_last { Instant::now() + pause } else { Instant::now() };
             if !fault.may_pass() || next >= deadline {
+                self.pulse.failed();
                 return Err(Failed { fault, in_doubt });
             }
+            self.pulse.retried();
             if was_last {
                 tokio::time::sleep(pause).await;
                 pause = (2 * pause).min(LAST_PAUSE);

@@ -15,6 +15,7 @@
 //! | `migrate` | another engine's tables, moved here |
 //! | `users` | who may log in, for all front ends |
 //! | `changes` | watches |
+//! | `presence`, `health`, `pulse` | who else is there, and what is wrong |
 //! | `lease`, `caretaker` | what no request does: expiry, dropped tables, history |
 //! | `write` | writes, in groups |
 //!
@@ -30,10 +31,13 @@ pub(crate) mod cluster;
 mod config;
 mod directory;
 mod error;
+mod health;
 mod layout;
 mod lease;
 mod link;
 mod migrate;
+mod presence;
+mod pulse;
 mod read;
 mod reply;
 mod scan;
@@ -41,7 +45,7 @@ mod users;
 mod write;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -53,14 +57,17 @@ pub use migrate::{MigrateError, MigratedTable, MigrationProgress, migrate};
 pub(crate) use users::EtcdUsers;
 
 use crate::engine::{
-    Changes, Description, Engine, EngineError, Freshness, Head, Limits, PageLimits, Position,
-    ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
+    Changes, Description, Engine, EngineError, Figures, Freshness, Head, Health, Limits,
+    PageLimits, Position, ReadNow, Record, RemoteFigures, Scan, ScanPage, TableStatistics, Write,
+    WriteResult,
 };
 use caretaker::Caretaker;
 use changes::{FollowerLimits, Followers};
 use directory::Directory;
+use health::Watchman;
 use layout::Layout;
 use link::Link;
+use presence::Presence;
 use read::Reader;
 use scan::Scanner;
 use write::{Writer, WriterConfig};
@@ -76,6 +83,8 @@ pub struct EtcdEngine {
     scanner: Scanner,
     followers: Followers,
     caretaker: Caretaker,
+    presence: Presence,
+    watchman: Watchman,
     writer: Writer,
     closed: AtomicBool,
 }
@@ -112,6 +121,15 @@ impl EtcdEngine {
             front_end,
             history: config.history,
         });
+        let presence = Presence::start(presence::Parts {
+            link: Arc::clone(&link),
+            layout: layout.clone(),
+            clock: Arc::clone(&config.clock),
+            front_end,
+            address: config.address.clone(),
+        });
+        let others = Arc::clone(presence.others());
+        let watchman = Watchman::start(Arc::clone(&link), layout.clone(), others);
         let writer = WriterConfig {
             front_end,
             timeout: config.timeout,
@@ -131,6 +149,8 @@ impl EtcdEngine {
             scanner,
             followers,
             caretaker,
+            presence,
+            watchman,
             writer,
             closed,
         })
@@ -256,11 +276,39 @@ impl Engine for EtcdEngine {
         self.directory.statistics(table).await
     }
 
+    fn figures(&self) -> Figures {
+        let (survey, others) = (self.watchman.survey(), self.presence.others());
+        let calls = self.link.pulse().counts();
+        let count = |of: &AtomicU64| of.load(Ordering::Relaxed);
+        let done = self.caretaker.counts();
+        let remote = RemoteFigures {
+            members: self.link.members() as u64,
+            reachable: survey.reachable() as u64,
+            knows_leader: survey.knows_leader(),
+            bytes: survey.bytes(),
+            calls_answered: calls.answered,
+            calls_failed: calls.failed,
+            calls_retried: calls.retried,
+            front_ends: others.count() as u64 + 1,
+            skew_millis: others.farthest_millis(),
+            is_caretaker: done.is_caretaker.load(Ordering::Relaxed),
+            swept: count(&done.swept),
+            cleared: count(&done.cleared),
+            compactions: count(&done.compactions),
+        };
+        Figures { remote: Some(remote), ..Figures::default() }
+    }
+
+    fn health(&self) -> Health {
+        self.watchman.health()
+    }
+
     async fn close(&self) -> Result<(), EngineError> {
         self.closed.store(true, Ordering::Release);
         self.followers.close();
         self.writer.close().await;
-        self.caretaker.close().await;
+        self.watchman.close();
+        tokio::join!(self.caretaker.close(), self.presence.close());
         Ok(())
     }
 }

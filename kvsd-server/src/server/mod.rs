@@ -36,6 +36,8 @@ use crate::users::UserStore;
 
 pub use self::error::ServeError;
 use self::opening::FrontEndFolder;
+#[cfg(all(feature = "cli", feature = "etcd"))]
+pub(crate) use self::opening::etcd_config;
 #[cfg(feature = "cli")]
 pub(crate) use self::opening::open_users;
 pub(crate) use self::opening::{Opened, open_engine};
@@ -88,10 +90,12 @@ impl Server {
     /// # Cancel safety
     ///
     /// Dropping the future lets go of address and folder.
-    pub async fn bind(settings: Settings) -> Result<Self, ServeError> {
+    pub async fn bind(mut settings: Settings) -> Result<Self, ServeError> {
         // The address is taken before the data is touched, but nobody can connect yet: a client
         // that comes during a long recovery is refused at once and does not wait for it.
         let socket = take_address(settings.listen)?;
+        // With its real port, for other servers of a cluster to see.
+        settings.listen = socket.local_addr().unwrap_or(settings.listen);
         let folder = match &settings.etcd {
             Some(_) => FrontEndFolder::lock(&settings.data_dir)?,
             None => None,

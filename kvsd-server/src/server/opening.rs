@@ -71,7 +71,7 @@ async fn open_etcd(settings: &Settings, etcd: &EtcdSettings) -> Result<Opened, S
         max_value_bytes: settings.max_value_bytes,
         max_tables: settings.max_tables,
         address: settings.listen.to_string(),
-        ..config(etcd)
+        ..etcd_config(etcd)
     };
     let engine = EtcdEngine::open(config).await?;
     let users = Arc::new(engine.users());
@@ -81,7 +81,7 @@ async fn open_etcd(settings: &Settings, etcd: &EtcdSettings) -> Result<Opened, S
 /// Reaches the users that the servers of a cluster share.
 #[cfg(all(feature = "cli", feature = "etcd"))]
 pub(crate) async fn open_users(etcd: &EtcdSettings) -> Result<Arc<dyn UserStore>, ServeError> {
-    Ok(Arc::new(crate::etcd::EtcdUsers::open(&config(etcd)).await?))
+    Ok(Arc::new(crate::etcd::EtcdUsers::open(&etcd_config(etcd)).await?))
 }
 
 /// As with an engine that was not built: no settings come here.
@@ -97,8 +97,9 @@ fn is_plain_beyond_loopback(endpoint: &str) -> bool {
     address.is_some_and(|address| !LOOPBACK.iter().any(|start| address.starts_with(start)))
 }
 
+/// What a cluster is reached with.
 #[cfg(feature = "etcd")]
-fn config(etcd: &EtcdSettings) -> EtcdConfig {
+pub(crate) fn etcd_config(etcd: &EtcdSettings) -> EtcdConfig {
     let EtcdSettings { endpoints, prefix, ca, identity, user, timeout, history } = etcd.clone();
     EtcdConfig {
         prefix,

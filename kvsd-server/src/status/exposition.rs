@@ -20,6 +20,7 @@ pub(super) async fn page(status: &Status) -> String {
     about_clients(&mut text, status);
     about_tables(&mut text, &figures);
     about_writes(&mut text, &figures);
+    about_store(&mut text, &figures);
     about_process(&mut text, status);
     text.finish()
 }
@@ -126,6 +127,25 @@ fn about_writes(text: &mut Text, figures: &Figures) {
     text.one(&family::COMPACTION_SECONDS, all.nanos as f64 / NANOS);
     text.one(&family::COMPACTION_READ, all.read_bytes);
     text.one(&family::COMPACTION_WRITTEN, all.written_bytes);
+}
+
+/// What is there only where others keep the data.
+pub(super) fn about_store(text: &mut Text, figures: &Figures) {
+    let Some(store) = &figures.remote else { return };
+    text.one(&family::STORE_MEMBERS, store.members);
+    text.one(&family::STORE_REACHABLE, store.reachable);
+    text.one(&family::STORE_LEADER, u8::from(store.knows_leader));
+    text.one(&family::STORE_BYTES, store.bytes);
+    let mut calls = text.family(&family::STORE_CALLS);
+    calls.sample(&["answered"], store.calls_answered);
+    calls.sample(&["failed"], store.calls_failed);
+    text.one(&family::STORE_RETRIES, store.calls_retried);
+    text.one(&family::FRONT_ENDS, store.front_ends);
+    text.one(&family::SKEW, store.skew_millis as f64 / 1e3);
+    text.one(&family::CARETAKER, u8::from(store.is_caretaker));
+    text.one(&family::SWEPT, store.swept);
+    text.one(&family::CLEARED, store.cleared);
+    text.one(&family::HISTORY, store.compactions);
 }
 
 fn about_process(text: &mut Text, status: &Status) {

@@ -78,6 +78,31 @@ families! {
     COMPACTION_WRITTEN: Counter "kvsd_compaction_written_bytes_total" []
         "Bytes of the files that compactions have written.";
 
+    STORE_MEMBERS: Gauge "kvsd_store_members" []
+        "Members of the etcd cluster that are known here.";
+    STORE_REACHABLE: Gauge "kvsd_store_members_reachable" []
+        "Members of the etcd cluster that answer.";
+    STORE_LEADER: Gauge "kvsd_store_has_leader" []
+        "1 while a member of the etcd cluster knows a leader.";
+    STORE_BYTES: Gauge "kvsd_store_bytes" []
+        "Bytes of the database of the largest etcd member.";
+    STORE_CALLS: Counter "kvsd_store_calls_total" ["outcome"]
+        "Calls to the etcd cluster.";
+    STORE_RETRIES: Counter "kvsd_store_retries_total" []
+        "Attempts beyond the first of a call to the etcd cluster.";
+    FRONT_ENDS: Gauge "kvsd_front_ends" []
+        "Front ends on the etcd cluster, this one included.";
+    SKEW: Gauge "kvsd_clock_skew_seconds" []
+        "How far the clock of another front end is away at most.";
+    CARETAKER: Gauge "kvsd_caretaker" []
+        "1 while this front end takes care of expiry and history.";
+    SWEPT: Counter "kvsd_swept_records_total" []
+        "Ended records that this front end has removed from etcd.";
+    CLEARED: Counter "kvsd_cleared_records_total" []
+        "Records of dropped tables that this front end has removed from etcd.";
+    HISTORY: Counter "kvsd_history_compactions_total" []
+        "How often this front end has compacted the history of etcd.";
+
     STARTED: Gauge "process_start_time_seconds" []
         "When the process began to serve, in seconds since 1970.";
     CPU: Counter "process_cpu_seconds_total" [] "Processor time, system calls included.";

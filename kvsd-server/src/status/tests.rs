@@ -10,8 +10,9 @@ use kvsd::{TableName, UnixMillis};
 
 use super::*;
 use crate::engine::{
-    Changes, Description, Engine, EngineError, Freshness, Head, Health, Limits, PageLimits,
-    Position, ReadNow, Record, Scan, ScanPage, TableStatistics, Write, WriteResult,
+    Changes, Description, Engine, EngineError, Figures, Freshness, Head, Health, Limits,
+    PageLimits, Position, ReadNow, Record, RemoteFigures, Scan, ScanPage, TableStatistics, Write,
+    WriteResult,
 };
 use crate::log::{LogConfig, LogEngine, OpenProgress};
 use crate::metrics::{Measure, Metrics, Operation, Outcome, Refusal};
@@ -285,7 +286,12 @@ async fn every_metric_is_exposed_once_with_its_labels() {
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let status = status();
     status.serve(&engine, &Arc::default());
-    let (_, page) = get(&status, "/metrics").await;
+    let (_, mut page) = get(&status, "/metrics").await;
+    // What an engine adds whose data others keep.
+    let figures = Figures { remote: Some(RemoteFigures::default()), ..Figures::default() };
+    let mut store = text::Text::default();
+    exposition::about_store(&mut store, &figures);
+    page.push_str(&store.finish());
     let exposed: Vec<_> = page.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let declared = |family: &&text::Family| format!("{} {}", family.name, family.kind.label());
     let declared: BTreeSet<_> = families::ALL.iter().map(declared).collect();

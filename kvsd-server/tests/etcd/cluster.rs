@@ -460,9 +460,9 @@ async fn carry(
     Ok(())
 }
 
-/// What stands in front of `etcd` so that it dies with the thread that started it; `None` if there
-/// is no `etcd`.
-fn installed() -> Option<&'static [&'static str]> {
+/// What stands in front of a program so that it dies with the thread that started it; `None` if
+/// there is no `etcd`.
+pub(crate) fn installed() -> Option<&'static [&'static str]> {
     let runs = |program: &str, arguments: &[&str]| {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -477,7 +477,7 @@ fn installed() -> Option<&'static [&'static str]> {
 
 /// A port that nobody listens on, below those that systems give to outgoing connections: it is
 /// still free when a killed member comes back.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let random = RandomState::new().hash_one(0) % 20_000;
         let port = 10_000 + u16::try_from(random).expect("it is below 20,000");
@@ -508,7 +508,7 @@ pub(crate) async fn within(patience: Duration, so: impl AsyncFn() -> bool) -> bo
 }
 
 /// One HTTP request to a port of this machine; the answer's body.
-async fn http(port: u16, request: &str, body: &str) -> io::Result<String> {
+pub(crate) async fn http(port: u16, request: &str, body: &str) -> io::Result<String> {
     let exchange = async {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let mut stream = TcpStream::connect(address).await?;

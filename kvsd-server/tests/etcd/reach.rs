@@ -6,10 +6,7 @@ use std::path::Path;
 use std::process::Output;
 
 use crate::cluster::{Cluster, Options};
-
-#[path = "../support/mod.rs"]
-mod support;
-use support::{Certificates, Server, assert_fails, assert_prints, binary, outcome};
+use crate::support::{Certificates, Server, assert_fails, assert_prints, binary, outcome};
 
 /// `kvsd-server user list` with these settings: it asks the cluster, and nothing else.
 fn list(folder: &Path, cluster: &Cluster, settings: &str) -> Output {

@@ -8,10 +8,7 @@ use kvsd::{Client, Error, ErrorKind};
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, within};
-
-#[path = "../support/mod.rs"]
-mod support;
-use support::{Server, assert_fails, assert_prints, binary, kvsd, outcome, run_with_input};
+use crate::support::{Server, assert_fails, assert_prints, binary, kvsd, outcome, run_with_input};
 
 /// A folder whose `kvsd.toml` makes a front end of this cluster.
 fn folder(cluster: &Cluster) -> TempDir {

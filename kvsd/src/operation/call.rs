@@ -60,6 +60,9 @@ impl ClientRef<'_> {
     }
 }
 
+/// What the slow way has come to, and the address that the call was sent to.
+type Told = (Result<Answer, Error>, Option<Arc<str>>);
+
 enum State {
     /// Not polled yet; what is wrong with the draft is said at the first poll.
     New(Result<Draft, Error>),
@@ -67,7 +70,7 @@ enum State {
         pending: Pending,
         draft: Draft,
     },
-    Slow(Pin<Box<dyn Future<Output = (Result<Answer, Error>, Option<Arc<str>>)> + Send>>),
+    Slow(Pin<Box<dyn Future<Output = Told> + Send>>),
     Done,
 }
 

@@ -15,8 +15,6 @@
 
 mod full;
 mod group;
-#[cfg(test)]
-mod model;
 mod plan;
 mod prepare;
 mod queue;

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
 use proptest::prelude::*;
 
-use super::super::layout::{DataKey, Layout};
-use super::plan::{self, Place, Plan, Scope, Seen};
-use super::txn::{Nested, Reply, Snapshot, Step, Stood, Tells};
+use super::super::super::layout::{DataKey, Hint, Layout, StoredRecord};
+use super::super::plan::{self, Place, Plan, Scope, Seen};
+use super::super::txn::{Nested, Reply, Snapshot, Step, Stood, Tells};
 use crate::engine::{
     Action, Before, BeforeDetail, Change, Condition, EngineError, Record, Write, WriteResult,
     Written,
@@ -240,7 +240,7 @@ proptest! {
         }
         let mut hinted: Vec<Vec<u8>> = Vec::new();
         for (key, (_, value)) in &etcd.keys {
-            if let Some(hint) = super::super::layout::Hint::parse(value)
+            if let Some(hint) = Hint::parse(value)
                 && layout.data_of(7, key).is_none()
             {
                 hinted.extend(hint.keys.iter().map(|key| key.to_vec()));
@@ -251,7 +251,7 @@ proptest! {
         left.retain(|_, record| live(record));
         for (key, (revision, value)) in &etcd.keys {
             let Some(DataKey::Record(key)) = layout.data_of(7, key) else { continue };
-            let stored = super::super::layout::StoredRecord::parse(value.clone()).unwrap();
+            let stored = StoredRecord::parse(value.clone()).unwrap();
             prop_assert!(stored.expires_at.is_none() || hinted.contains(&key.to_vec()));
             if !stored.has_ended(time(now)) {
                 let record = left.remove(key).expect("nothing stands there that should not");
