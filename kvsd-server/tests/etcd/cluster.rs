@@ -278,8 +278,7 @@ impl Cluster {
     async fn settle(&mut self) -> Result<(), String> {
         for index in 0..self.len() {
             let start = Instant::now();
-            loop {
-                let Some(process) = &mut self.members[index].process else { break };
+            while let Some(process) = &mut self.members[index].process {
                 let exited = process.try_wait().unwrap().is_some();
                 if exited || start.elapsed() > PATIENCE {
                     return Err(self.tail(index));
