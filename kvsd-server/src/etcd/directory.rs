@@ -39,13 +39,18 @@ impl Directory {
         Self { link, layout, max_tables, known: Mutex::default() }
     }
 
+    /// The table of a name, as it was last seen; `None` also if it was never looked for.
+    pub(crate) fn guess(&self, name: &str) -> Option<TableRef> {
+        self.known().get(name).copied()
+    }
+
     /// The table of a name, as it was last seen, or else as it is. `None` if there is none now.
     pub(crate) async fn find(
         &self,
         name: &str,
         freshness: Freshness,
     ) -> Result<Option<TableRef>, Failed> {
-        let known = self.known().get(name).copied();
+        let known = self.guess(name);
         if known.is_some() { Ok(known) } else { self.look(name, freshness).await }
     }
 
@@ -105,9 +110,15 @@ impl Directory {
         let txn = Txn::new()
             .when([Compare::create_revision(key.as_slice(), CompareOp::Equal, 0)])
             .and_then([TxnOp::put(key.as_slice(), TableEntry { id }.encode(), None)]);
-        self.link.txn(deadline, &txn).await.map_err(outcome)?;
-        // An attempt whose answer was lost may have made it: then it has our id.
-        let table = self.look(name.as_str(), Freshness::Latest).await.map_err(outcome)?;
+        if self.link.txn(deadline, &txn).await.map_err(outcome)?.succeeded() {
+            return Ok(true);
+        }
+        // An attempt whose answer was lost may have made it: then it has our id. Whoever cannot be
+        // asked now leaves that open.
+        let table = self
+            .look(name.as_str(), Freshness::Latest)
+            .await
+            .map_err(|failed| EngineError::UnknownOutcome { cause: failed.fault.to_string() })?;
         Ok(table.is_some_and(|table| table.id == id))
     }
 

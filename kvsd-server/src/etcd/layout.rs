@@ -8,7 +8,7 @@
 //! | `t/` name | `01` id (8) | a table; its create revision is what writes to it are bound to |
 //! | `d/` id (8) `00` | nothing that matters | written with every sweep of the table: the deletes of such a revision are no changes |
 //! | `d/` id (8) `01` key | `01` value, or `02` end (8) value | a record; end: milliseconds since 1970 |
-//! | `e/` bucket (8) random (8) | `01` id (8), for each key its length (2) and it | records of one write that may have ended by the bucket's time |
+//! | `e/` bucket (8) random (8) | `01` id (8), for each key its length (2) and it | records of one write, all of which have ended by the bucket's time if they were not written again |
 //! | `x/` id (8) | nothing | a table that was dropped, whose records have still to go |
 //! | `w/` front end (8) | group (16) | the last group of writes of a front end |
 //! | `f/` front end (8) | JSON | that a front end is there, under its lease |

@@ -285,17 +285,17 @@ impl TableMigration<'_> {
         let name = self.layout.table(self.name.as_str());
         let mut puts = vec![TxnOp::put(self.state.as_slice(), encode(state), None)];
         let mut ending: Vec<Bytes> = Vec::new();
-        let mut first_end: Option<UnixMillis> = None;
+        let mut last_end: Option<UnixMillis> = None;
         for record in page.iter() {
             self.check(record.key, record.value)?;
             let key = self.layout.record(table.id, record.key);
             puts.push(TxnOp::put(key, StoredRecord::encode(record.expires_at, record.value), None));
             if let Some(end) = record.expires_at {
                 ending.push(Bytes::copy_from_slice(record.key));
-                first_end = Some(first_end.map_or(end, |first| first.min(end)));
+                last_end = last_end.max(Some(end));
             }
         }
-        if let Some(end) = first_end {
+        if let Some(end) = last_end {
             // Random, but the same whenever this transaction is sent.
             let random = getrandom::u64()
                 .map_err(|error| MigrateError::Etcd { cause: error.to_string() })?;

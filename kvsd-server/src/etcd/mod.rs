@@ -39,6 +39,8 @@ mod migrate;
 mod presence;
 mod pulse;
 mod read;
+#[cfg(test)]
+mod read_tests;
 mod reply;
 mod scan;
 mod users;

@@ -160,9 +160,9 @@ impl Shared {
                 refuse(batch, &late());
                 continue;
             }
-            if let Err(error) = self.find_tables(&batch, &mut tables).await {
-                refuse(batch, &error);
-                continue;
+            for name in batch.iter().map(|asked| &asked.table) {
+                let guess = || self.directory.guess(name);
+                tables.entry(Arc::clone(name)).or_insert_with(guess);
             }
             match self.ask(&batch, &tables, deadline).await {
                 Ok(found) => self.tell(&mut batch, found, &mut tables),
@@ -174,21 +174,6 @@ impl Shared {
             // Those whose table was another one.
             asked.append(&mut batch);
         }
-    }
-
-    /// Finds out which table each name stands for, where that is not known.
-    async fn find_tables(
-        &self,
-        asked: &[Asked],
-        tables: &mut HashMap<Arc<str>, Option<TableRef>>,
-    ) -> Result<(), EngineError> {
-        for name in asked.iter().map(|asked| &asked.table) {
-            if !tables.contains_key(name) {
-                let found = self.directory.find(name, self.freshness).await;
-                tables.insert(Arc::clone(name), found.map_err(|failed| failed.fault)?);
-            }
-        }
-        Ok(())
     }
 
     /// Reads the tables' keys, in the order of their first reads, and then the records.

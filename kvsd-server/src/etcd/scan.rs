@@ -42,7 +42,8 @@ impl Scanner {
     /// As [`crate::engine::Engine::scan`].
     pub(crate) async fn scan(&self, name: &str, scan: &Scan) -> Result<ScanPage, EngineError> {
         let deadline = self.link.deadline();
-        let mut at = scan.at.map_or(0, |version| version.get().cast_signed());
+        let pinned = scan.at.map(|version| i64::try_from(version.get()));
+        let mut at = pinned.transpose().map_err(|_| EngineError::ScanExpired)?.unwrap_or(0);
         let found = self.directory.find(name, scan.freshness).await;
         let mut table = found.map_err(|failed| failed.fault)?;
         let mut filling = Filling {
@@ -53,16 +54,23 @@ impl Scanner {
             is_full: false,
         };
         let mut most = FIRST_PIECE;
+        let mut ask = scan.freshness.ask();
         let mut is_more = true;
-        while is_more && !filling.is_full {
+        while is_more && !filling.is_full && filling.received.0 < MOST_LOOKED_AT {
             let limit = filling.next_piece(scan).min(most);
-            let piece = self.piece(name, table, scan, &filling, (at, limit), deadline).await;
+            let piece = self.piece(name, table, scan, &filling, (at, limit), (ask, deadline)).await;
             let mut found = match piece {
                 Ok(found) => found,
                 Err(Failed { fault: Fault::LongAnswer, .. }) if limit > 1 => {
                     most = limit.div_ceil(2);
                     continue;
                 }
+                // A member that is behind: the others have come as far.
+                Err(Failed { fault: Fault::Future, .. }) if ask == Ask::Any => {
+                    ask = Ask::Led;
+                    continue;
+                }
+                Err(Failed { fault: Fault::Future, .. }) => return Err(EngineError::ScanExpired),
                 Err(failed) => return Err(failed.fault.into()),
             };
             let records = found.ranges.pop().unwrap_or_default();
@@ -79,7 +87,7 @@ impl Scanner {
                 at = found.revision;
             }
             is_more = records.more;
-            most = MOST_PIECE;
+            most = limit.saturating_mul(GROWTH).min(MOST_PIECE);
             if let Some(table) = table {
                 self.fill(name, table, scan, records.kvs, &mut filling)?;
             }
@@ -101,9 +109,8 @@ impl Scanner {
         scan: &Scan,
         filling: &Filling,
         (at, limit): (i64, usize),
-        deadline: tokio::time::Instant,
+        (ask, deadline): (Ask, tokio::time::Instant),
     ) -> Result<Found, Failed> {
-        let ask = scan.freshness.ask();
         let base = || {
             let options = GetOptions::new().with_revision(at);
             match ask {
@@ -119,17 +126,8 @@ impl Scanner {
                 Order::Descending => to = Bound::Excluded(last),
             }
         }
-        let slice = |bound: Bound<&bytes::Bytes>| bound.cloned();
-        let (from, to) = (slice(from), slice(to));
-        let as_slice = |bound: &Bound<bytes::Bytes>| match bound {
-            Bound::Included(key) => Bound::Included(key.to_vec()),
-            Bound::Excluded(key) => Bound::Excluded(key.to_vec()),
-            Bound::Unbounded => Bound::Unbounded,
-        };
-        let (from, to) = (as_slice(&from), as_slice(&to));
         let id = table.map_or(0, |table| table.id);
-        let range =
-            self.layout.records(id, from.as_ref().map(|k| &k[..]), to.as_ref().map(|k| &k[..]));
+        let range = self.layout.records(id, from.map(|key| &key[..]), to.map(|key| &key[..]));
         let records = base().with_range(range.end).with_limit(i64::try_from(limit).unwrap_or(1));
         let records = match scan.order {
             Order::Ascending => records,
@@ -195,6 +193,10 @@ impl Filling {
     }
 }
 
-/// Of records of the largest size, as many as an answer may hold.
-const FIRST_PIECE: usize = 100;
+/// Few, because nothing is known of their size yet: the rest of a page's pieces go by these.
+const FIRST_PIECE: usize = 8;
 const MOST_PIECE: usize = 1001;
+/// How much larger a piece may be than the one before: what follows small records may be large.
+const GROWTH: usize = 16;
+/// How many records a page goes through at most, those that have ended included.
+const MOST_LOOKED_AT: usize = 8 * 1024;

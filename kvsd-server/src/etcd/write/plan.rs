@@ -395,20 +395,20 @@ pub(super) fn version(revision: i64) -> Option<Version> {
 /// What of a write ends.
 #[derive(Default)]
 struct Ends {
-    earliest: Option<UnixMillis>,
+    latest: Option<UnixMillis>,
     keys: Vec<Bytes>,
 }
 
 impl Ends {
     fn add(&mut self, end: UnixMillis, key: &Bytes) {
-        self.earliest = Some(self.earliest.map_or(end, |earliest| earliest.min(end)));
+        self.latest = self.latest.max(Some(end));
         self.keys.push(key.clone());
     }
 
-    /// One hint for the whole write, at its earliest end: whoever follows it finds what ends later,
-    /// and hints at that again.
+    /// One hint for the whole write, at its latest end: until then nobody is shown what has ended
+    /// before, and then all of it can go.
     fn step(self, place: &Place<'_>) -> Option<Step> {
-        let bucket = Hint::bucket(self.earliest?);
+        let bucket = Hint::bucket(self.latest?);
         let hint = Hint { id: place.id, keys: self.keys };
         Some(Step::Put {
             key: place.layout.hint(bucket, place.hint).into(),
