@@ -129,12 +129,21 @@ impl FrontEnd {
 
 impl Drop for FrontEnd {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().rev().take(SHOWN_LINES).collect();
+            let lines: String = lines.into_iter().rev().map(|line| format!("\n{line}")).collect();
+            eprintln!("the front end on {} said last:{lines}", self.address());
+        }
         self.kill();
     }
 }
 
 /// How long a front end tries to get an answer from etcd.
 pub(crate) const ETCD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How much of the log a failed test shows.
+const SHOWN_LINES: usize = 40;
 
 /// How long a front end may take to serve.
 const PATIENCE: Duration = Duration::from_secs(60);

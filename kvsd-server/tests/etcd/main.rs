@@ -2,7 +2,7 @@
 //! while clients read and write, and what they saw is checked against what a store may do.
 //!
 //! Next: [`cluster`], the members; [`front_end`]; [`history`], the checker; [`faults`], the suite;
-//! [`reach`], TLS and access control; [`users`], whom all front ends let in.
+//! [`outages`]; [`reach`], TLS and access control; [`users`], whom all front ends let in.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers unwrap as its functions do")]
 
@@ -11,6 +11,7 @@ mod faults;
 mod front_end;
 mod harness;
 mod history;
+mod outages;
 mod random;
 mod reach;
 #[path = "../support/mod.rs"]

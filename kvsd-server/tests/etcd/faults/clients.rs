@@ -84,22 +84,22 @@ impl Journal {
         }
     }
 
-    /// Reads every key, until each answers: what there is in the end.
+    /// Reads every key: what there is in the end.
     pub(super) async fn read_everything(&mut self, client: &Client) {
         for register in (0..REGISTERS).map(register) {
-            while self.read(client, &register).await.is_err() {}
+            at_last(async || self.read(client, &register).await).await;
         }
         for counter in (0..COUNTERS).map(counter) {
-            while self.read_counter(client, &counter).await.is_err() {}
+            at_last(async || self.read_counter(client, &counter).await).await;
         }
         for group in (0..GROUPS).map(group) {
-            while self.read_group(client, &group).await.is_err() {}
+            at_last(async || self.read_group(client, &group).await).await;
         }
     }
 
     /// Makes the last change there is.
     pub(super) async fn mark_the_end(&mut self, client: &Client) {
-        while self.write(client, LAST, Intent::Always).await.is_err() {}
+        at_last(async || self.write(client, LAST, Intent::Always).await).await;
     }
 
     async fn read(&mut self, client: &Client, key: &str) -> Result<(), Error> {
@@ -290,6 +290,14 @@ enum Answer {
     Missing,
 }
 
+/// Tries until it succeeds: nothing fails any more.
+async fn at_last(mut operation: impl AsyncFnMut() -> Result<(), Error>) {
+    let begun = Instant::now();
+    while let Err(error) = operation().await {
+        assert!(begun.elapsed() < PATIENCE, "with all faults over: {error:#}");
+    }
+}
+
 /// Whether a write that failed may have been done. What cannot happen here is a failure of the test.
 fn is_unknown(error: &Error) -> bool {
     let expected = error.is_retryable()
@@ -332,6 +340,9 @@ fn member_key(group: &str, member: usize) -> String {
 pub(super) const REGISTERS: u64 = 6;
 pub(super) const COUNTERS: u64 = 2;
 pub(super) const GROUPS: u64 = 2;
+
+/// How long operations may fail after the last fault.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many keys a group has.
 pub(super) const GROUP_KEYS: usize = 4;
