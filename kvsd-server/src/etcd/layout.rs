@@ -156,10 +156,6 @@ impl Layout {
         self.all(b"h/")
     }
 
-    pub(crate) fn moment_of(&self, key: &[u8]) -> Option<UnixMillis> {
-        UnixMillis::new(number(self.behind(b"h/", key)?)?)
-    }
-
     pub(crate) fn user(&self, name: &str) -> Vec<u8> {
         self.key(b"u/", &[name.as_bytes()])
     }

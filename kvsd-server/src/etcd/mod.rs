@@ -21,8 +21,6 @@
 //!
 //! Next file to read: `config`.
 
-#![allow(dead_code, reason = "while the engine is being built")]
-
 mod caretaker;
 mod changes;
 #[cfg(test)]
@@ -313,9 +311,4 @@ impl Engine for EtcdEngine {
         tokio::join!(self.caretaker.close(), self.presence.close());
         Ok(())
     }
-}
-
-/// While the engine is being built: nothing of it is left when it is merged.
-fn missing() -> EngineError {
-    EngineError::Unavailable { reason: "this part of the engine is not built yet".to_owned() }
 }

@@ -257,7 +257,7 @@ async fn a_connection_is_retired_only_once_what_is_in_flight_on_it_is_answered()
     let waiting: Vec<_> = (0..2)
         .map(|_| {
             let exists = client.exists("k").owned();
-            tokio::spawn(async move { exists.await })
+            tokio::spawn(exists)
         })
         .collect();
     let mut asked = Vec::new();
@@ -341,7 +341,7 @@ async fn a_client_that_is_closed_waits_for_what_a_retired_connection_still_has_t
         tokio::join!(builder.connect(), async { (a.welcome().await, a.welcome().await) });
     let client = client.unwrap();
     let exists = client.exists("k").owned();
-    let exists = tokio::spawn(async move { exists.await });
+    let exists = tokio::spawn(exists);
     let other = tokio::spawn(async move {
         let mut other = other;
         other.request().await.map(|asked| (other, asked))

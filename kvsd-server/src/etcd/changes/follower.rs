@@ -204,11 +204,6 @@ impl Follower {
         }
     }
 
-    /// Wakes all who wait.
-    pub(super) fn wake(&self) {
-        self.moved.notify_waiters();
-    }
-
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -54,10 +54,6 @@ impl Slot {
         Self { key, front_end, groups: 0, state: State::New }
     }
 
-    pub(super) fn key(&self) -> &Bytes {
-        &self.key
-    }
-
     /// An id that no group has had.
     pub(super) fn next_group(&mut self) -> GroupId {
         self.groups += 1;

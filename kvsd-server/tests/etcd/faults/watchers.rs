@@ -50,7 +50,7 @@ async fn follow(client: Client, told: Arc<Mutex<Told>>, manner: Manner) {
     let mut events = client.watch::<u64>(prefix).with_history();
     while !next(&mut events, &told).await {
         if let (Manner::InPieces, Some(token)) = (manner, events.token())
-            && told.lock().unwrap().events.len() % PIECE == 0
+            && told.lock().unwrap().events.len().is_multiple_of(PIECE)
         {
             events = client.watch::<u64>(prefix).after(token);
         }
