@@ -11,9 +11,11 @@ mod faults;
 mod front_end;
 mod harness;
 mod history;
+mod migration;
 mod outages;
 mod random;
 mod reach;
 #[path = "../support/mod.rs"]
 mod support;
+mod unchanged;
 mod users;
