@@ -70,7 +70,9 @@ impl Kind {
         let (table, key, value) = ("default", b"profile/00004711".as_slice(), [b'v'; 100]);
         let version = Version::new(4711).expect("it is positive");
         match self {
-            Self::GetRequest => Request::Get { table, key, freshness: Freshness::Latest }.encode(id, out),
+            Self::GetRequest => {
+                Request::Get { table, key, freshness: Freshness::Latest }.encode(id, out)
+            }
             Self::SetRequest => {
                 let (condition, previous) = (Condition::Any, Previous::Omit);
                 Request::Set { table, key, value: &value, condition, expiry: None, previous }
