@@ -24,8 +24,14 @@ pub(crate) struct FrontEnd {
 impl FrontEnd {
     /// Starts a front end on all members of a cluster and waits until it serves.
     pub(crate) async fn start(cluster: &Cluster) -> Self {
-        let endpoints: Vec<_> =
+        Self::start_from(cluster, 0).await
+    }
+
+    /// As [`FrontEnd::start`]; it asks this member first.
+    pub(crate) async fn start_from(cluster: &Cluster, first: usize) -> Self {
+        let mut endpoints: Vec<_> =
             cluster.endpoints().iter().map(|endpoint| format!("http://{endpoint}")).collect();
+        endpoints.rotate_left(first);
         let mut this = Self {
             endpoints: endpoints.join(","),
             port: free_port(),

@@ -106,21 +106,26 @@ impl Queue {
 
     /// Waits until something waits to be carried out. `false` if nothing ever will again.
     pub(super) async fn fill(&mut self) -> bool {
-        while self.waiting.is_empty() {
-            match self.incoming.recv().await {
-                Some(submission) => self.waiting.extend(submission.into_pending()),
-                None => return false,
+        loop {
+            while self.waiting.is_empty() {
+                match self.incoming.recv().await {
+                    Some(submission) => self.waiting.extend(submission.into_pending()),
+                    None => return false,
+                }
+            }
+            // Whatever was handed in meanwhile comes along.
+            while self.has_room() {
+                match self.incoming.try_recv() {
+                    Ok(submission) => self.waiting.extend(submission.into_pending()),
+                    Err(_) => break,
+                }
+            }
+            // In a process that stood still for a while, the time of all of them may be over.
+            self.answer_overdue();
+            if !self.waiting.is_empty() {
+                return true;
             }
         }
-        // Whatever was handed in meanwhile comes along.
-        while self.has_room() {
-            match self.incoming.try_recv() {
-                Ok(submission) => self.waiting.extend(submission.into_pending()),
-                Err(_) => break,
-            }
-        }
-        self.answer_overdue();
-        true
     }
 
     /// Waits for something else, and meanwhile takes in what comes and ends what takes too long.
@@ -183,3 +188,47 @@ impl Queue {
 const MOST_WAITING: usize = 1024;
 /// How often the time of those that wait is looked at, at least.
 const LOOK_AGAIN: std::time::Duration = std::time::Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::engine::{Action, BeforeDetail, Change, Condition};
+
+    #[tokio::test]
+    async fn writes_whose_time_is_over_are_answered_and_make_no_group() {
+        let (room, incoming) = mpsc::channel(4);
+        let mut answers = Vec::new();
+        let now = Instant::now();
+        for deadline in [now - Duration::from_secs(1), now + Duration::from_secs(60)] {
+            let (answer, answered) = oneshot::channel();
+            let change = Change {
+                key: Bytes::from_static(b"k"),
+                condition: Condition::Any,
+                action: Action::Delete,
+            };
+            let writes = vec![Write { changes: vec![change], before: BeforeDetail::Presence }];
+            let table = TableName::parse("t").unwrap();
+            let submission = Submission { task: None, table, writes, deadline, answer };
+            answers.push((submission, answered));
+        }
+        let (in_time, _in_time_answered) = answers.pop().unwrap();
+        let (late, late_answered) = answers.pop().unwrap();
+        let mut queue = Queue::new(incoming);
+        room.try_send(late).ok().unwrap();
+        let fill = async {
+            let filled = queue.fill().await;
+            (filled, queue.waiting.len())
+        };
+        let hand_in_later = async {
+            let result = late_answered.await.unwrap();
+            assert!(matches!(result[..], [Err(EngineError::Unavailable { .. })]), "{result:?}");
+            room.try_send(in_time).ok().unwrap();
+        };
+        let (filled, ()) = tokio::join!(fill, hand_in_later);
+        assert_eq!(filled, (true, 1));
+    }
+}
