@@ -300,6 +300,11 @@ impl Engine for EtcdEngine {
     }
 
     fn health(&self) -> Health {
+        if self.writer.has_failed() {
+            let reason =
+                "the task that writes has failed; restart this server, and tell us".to_owned();
+            return Health::NotReady { reason };
+        }
         self.watchman.health()
     }
 

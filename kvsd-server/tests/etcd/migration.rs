@@ -29,10 +29,10 @@ async fn tables_move_whole_and_a_second_run_changes_nothing() {
     let server = Embedded::open(&folder).await.unwrap();
     let client = server.client().await.unwrap();
     for number in 0..RECORDS {
-        client.set(&format!("n/{number:05}"), &number).await.unwrap();
+        client.set(format!("n/{number:05}"), number).await.unwrap();
     }
     let others = client.table("others").unwrap();
-    others.set("large", &vec![7_u8; 1024 * 1024]).await.unwrap();
+    others.set("large", vec![7_u8; 1024 * 1024]).await.unwrap();
     others.set("soon", "x").ttl(std::time::Duration::from_secs(3600)).await.unwrap();
     others.set("gone", "x").await.unwrap();
     others.delete("gone").await.unwrap();
@@ -56,7 +56,7 @@ async fn tables_move_whole_and_a_second_run_changes_nothing() {
     assert!(matches!(others.ttl("soon").await.unwrap(), kvsd::Ttl::Left(_)));
 
     // What was verified is not touched again, whatever has happened to it since.
-    client.set("n/00000", &42_u64).await.unwrap();
+    client.set("n/00000", 42_u64).await.unwrap();
     let second = migrate(&folder, &cluster);
     assert!(second.status.success(), "{second:?}");
     assert_eq!(String::from_utf8_lossy(&second.stdout), said);
@@ -89,7 +89,7 @@ async fn a_value_that_etcd_does_not_take_is_named_with_its_key() {
     let server = Embedded::open(&folder).await.unwrap();
     let client = server.client().await.unwrap();
     client.set("a", "fits").await.unwrap();
-    client.set("much/too\n", &vec![0_u8; 1024 * 1024 + 1]).await.unwrap();
+    client.set("much/too\n", vec![0_u8; 1024 * 1024 + 1]).await.unwrap();
     drop(client);
     server.close().await.unwrap();
     let refused = migrate(&folder, &cluster);

@@ -142,6 +142,13 @@ impl Writer {
         Some(EngineError::Refused { reason })
     }
 
+    /// Whether the task has ended, and nobody has asked it to.
+    pub(crate) fn has_failed(&self) -> bool {
+        let is_over = |task: &JoinHandle<()>| task.is_finished();
+        // Who holds the lock is closing.
+        self.task.try_lock().is_ok_and(|task| task.as_ref().is_some_and(is_over))
+    }
+
     /// Takes no more writes, and waits until those handed in are answered. Calling it again does
     /// nothing.
     pub(crate) async fn close(&self) {
