@@ -10,12 +10,13 @@ use kvsd::protocol::v2::MAX_BATCH;
 use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd_server::Config;
 
-const TEXTS: [&str; 9] = [
+const TEXTS: [&str; 10] = [
     "README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "docs/etcd.md",
     "docs/operations.md",
     "docs/threat-model.md",
     "examples/data/README.md",
