@@ -123,6 +123,13 @@ impl FrontEnd {
         http(self.status, "GET /healthz", "").await.unwrap_or_else(|error| error.to_string())
     }
 
+    /// How many clients' connections it has.
+    pub(crate) async fn connections(&self) -> u64 {
+        let metrics = http(self.status, "GET /metrics", "").await.unwrap_or_default();
+        let value = metrics.lines().find_map(|line| line.strip_prefix("kvsd_connections "));
+        value.and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
     /// What it has logged so far, of all its runs.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()

@@ -15,6 +15,7 @@ mod migration;
 mod outages;
 mod random;
 mod reach;
+mod several;
 #[path = "../support/mod.rs"]
 mod support;
 mod unchanged;
