@@ -8,6 +8,7 @@
 //! - `who_asks_and_waits_in_turns_misses_nothing`: "Waits until [`Engine::changes`] may have something
 //!   to tell behind a position"
 
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -19,17 +20,27 @@ use super::subject::{NO_LIMITS, START, Table};
 use super::writes::{batch, delete, set};
 use crate::engine::{Changes, Position};
 
-/// Waits on a task of its own until there is something to tell, for it may be woken for nothing.
+/// Waits on a task of its own until there is something to tell, for it may be woken for nothing. The
+/// wait has begun when this returns: of a table that was made before, an empty one, it would tell
+/// nothing.
 fn waiter(table: &Table, since: Position) -> JoinHandle<()> {
     let table = table.clone();
+    let mut first = Box::pin({
+        let table = table.clone();
+        async move { table.changed(since).await }
+    });
+    let begun = first.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     tokio::spawn(async move {
+        if begun.is_pending() {
+            first.await;
+        }
         loop {
-            table.changed(since).await;
             let told = table.engine.changes(table.name.as_str(), since, NO_LIMITS).await;
             match told {
                 Ok(Changes::Page(page)) if page.iter().count() == 0 && !is_new(since, &page) => {}
                 Ok(_) | Err(_) => return,
             }
+            table.changed(since).await;
         }
     })
 }
