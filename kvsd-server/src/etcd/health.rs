@@ -213,7 +213,7 @@ impl Shared {
                 Ok(_) => format!("the etcd member {endpoint} is cut off from the others"),
                 Err(fault) => format!("of the etcd members, {fault}"),
             };
-            let reason = format!("{wrong}; the others serve; bring it back, see docs/etcd.md");
+            let reason = format!("{wrong}; bring it back, see docs/etcd.md");
             return Some((Trouble::Member, reason));
         }
         self.others.skew().map(|Skew { address, ahead_millis }| {

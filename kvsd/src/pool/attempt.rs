@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Core;
-use super::servers::{Place, Server, Tried};
+use super::servers::{FailedOnce, Place, Server, Tried};
 use crate::connection::{self, Connection};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::observe;
@@ -38,6 +38,7 @@ impl Core {
         let count = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
         let patience = PATIENCE.min(self.config.connect_timeout / count);
         let mut tried = Tried::default();
+        let mut failed = FailedOnce::default();
         let mut running: Vec<Running<'_>> = Vec::new();
         loop {
             match self.servers.next(&mut tried) {
@@ -67,6 +68,11 @@ impl Core {
                     if !self.servers.are_several() || self.concerns_all(&error) {
                         return Err(error);
                     }
+                    if failed.count(&place) == self.servers.len() {
+                        return Err(self.servers.unreachable());
+                    }
+                    // It may be back before one that is silent is given up.
+                    tried.again(&place);
                 }
             }
         }

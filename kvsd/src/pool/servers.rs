@@ -51,6 +51,27 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Tried(Vec<usize>);
 
+impl Tried {
+    /// The address may be tried once more.
+    pub(super) fn again(&mut self, place: &Place) {
+        self.0.retain(|index| *index != place.index);
+    }
+}
+
+/// Which addresses have failed in an attempt.
+#[derive(Debug, Default)]
+pub(super) struct FailedOnce(Vec<usize>);
+
+impl FailedOnce {
+    /// Takes note of a failure; the answer is how many addresses have failed by now.
+    pub(super) fn count(&mut self, place: &Place) -> usize {
+        if !self.0.contains(&place.index) {
+            self.0.push(place.index);
+        }
+        self.0.len()
+    }
+}
+
 /// How long an address that did not take a connection over is left alone. What waiting hardly
 /// mends, such as a wrong password, takes longer.
 const PROBE_PAUSE: Duration = Duration::from_secs(5);

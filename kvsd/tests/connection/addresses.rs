@@ -129,6 +129,22 @@ async fn an_address_that_swallows_holds_up_a_connect_for_a_second_at_most() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_address_that_comes_back_is_not_left_for_one_that_swallows() {
+    for _ in 0..10 {
+        let (builder, [a, _b]) = support::builder_of(["a", "b"]);
+        let a = refusing(a);
+        let start = Instant::now();
+        let connecting = tokio::spawn(builder.pool_size(2).connect());
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        a.refuse(false);
+        let _a = Serving::begin(a);
+        let client = soon(connecting).await.unwrap().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        assert!(client.exists("k").await.unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_all_addresses_are_dead_the_error_names_each_with_its_cause() {
     let (builder, [a, b, mut c]) = support::builder_of(["a", "b", "c"]);
     let (_a, _b) = (refusing(a), refusing(b));

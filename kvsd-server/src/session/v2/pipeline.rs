@@ -151,7 +151,7 @@ impl Pipeline {
     pub(super) fn held(&self) -> Held {
         let answers = (self.records * READ_BYTES).min(ANSWER_BYTES);
         let steps = self.bytes + self.steps.len() * STEP_BYTES;
-        let records = self.records.min(self.at_once.min(FIRST_AT_ONCE));
+        let records = self.records.min(self.at_once);
         Held { bytes: self.answers.bytes + steps + answers, records }
     }
 
