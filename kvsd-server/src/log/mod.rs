@@ -60,6 +60,7 @@ use storage::disk::Disk;
 use storage::load::TableOptions;
 use storage::posix::PosixDisk;
 use storage::store::Store;
+use storage::writer::Room;
 use submission::{Answer, HandedIn};
 use table::Table;
 use tables::Tables;
@@ -95,6 +96,10 @@ impl LogEngine {
         let disk = PosixDisk::new(config.open_files);
         let options = TableOptions {
             retention: config.retention(),
+            room: match config.sync {
+                SyncPolicy::Always => Room::Zeroed,
+                SyncPolicy::Interval(_) | SyncPolicy::Never => Room::Reserved,
+            },
             cache: Arc::new(Cache::new(config.cache_bytes)),
             ..TableOptions::default()
         };

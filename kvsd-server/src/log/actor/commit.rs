@@ -6,10 +6,8 @@
 //! It goes back to the runtime when nothing comes, when something else than writes does, and when it
 //! was away for a while.
 //!
-//! A group waits a little for as many writes as the one before it had, for those who have just been
-//! answered are likely to come back: then all of them share one sync, where they would take turns at
-//! two. ("Group commit with siblings", as in PostgreSQL's `commit_siblings`; but the wait is bounded
-//! by a part of what a sync takes.)
+//! A group takes what is there, and waits for nobody: while it is synced the next one collects, and
+//! clients and sessions have the processors.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -19,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::super::storage::reader::Access;
 use super::super::storage::rotation::Demand;
 use super::super::turn::{Taken, Turn};
-use super::{Actor, Leftover, Message, QUEUE_SUBMISSIONS, Submissions};
+use super::{Actor, Leftover, QUEUE_SUBMISSIONS, Submissions};
 
 impl Actor {
     /// Carries out a batch and those that follow it. Tells what is left of the last one.
@@ -32,8 +30,6 @@ impl Actor {
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
-            let writes = batch.writes();
-            let started = Instant::now();
             let mut taken = Taken::Answered;
             let prepared = match turn.needs_preparation(&demand) {
                 true => turn.prepare(&batch, &demand),
@@ -49,7 +45,6 @@ impl Actor {
                 turn.settle();
             }
             let left = self.answer(batch, turn, taken);
-            let patience = (started.elapsed() / 2).min(MOST_PATIENCE);
             let stays = left.is_empty()
                 && !turn.has_more_to_do()
                 && Instant::now() < back_at
@@ -58,7 +53,7 @@ impl Actor {
                 return left;
             }
             if self.queue.is_empty() {
-                if !self.gather(&mut context, writes, patience) {
+                if !self.receive(&mut context, Instant::now() + LINGER) {
                     return left;
                 }
                 self.sort_received();
@@ -70,25 +65,10 @@ impl Actor {
         }
     }
 
-    /// Waits for writes, and for so many of them if that is not too long. False if none have come.
-    fn gather(&mut self, context: &mut Context<'_>, writes: u64, patience: Duration) -> bool {
-        if !self.receive(context, Instant::now() + LINGER) {
-            return false;
-        }
-        let until = Instant::now() + patience;
-        while self.received_writes() < writes && self.received.len() < QUEUE_SUBMISSIONS {
-            if !self.receive(context, until) {
-                break;
-            }
-        }
-        true
-    }
-
     /// Takes what is there, or waits for it. False if it is time, or nobody is left to send more.
     fn receive(&mut self, context: &mut Context<'_>, until: Instant) -> bool {
         loop {
-            let room = QUEUE_SUBMISSIONS.saturating_sub(self.received.len()).max(1);
-            match self.inbox.poll_recv_many(context, &mut self.received, room) {
+            match self.inbox.poll_recv_many(context, &mut self.received, QUEUE_SUBMISSIONS) {
                 Poll::Ready(count) => return count > 0,
                 Poll::Pending => {}
             }
@@ -98,15 +78,6 @@ impl Actor {
             }
             thread::park_timeout(left);
         }
-    }
-
-    fn received_writes(&self) -> u64 {
-        let writes = |message: &Message| match message {
-            Message::Writes(submission) => submission.open().len() as u64,
-            // Whoever asks for something else need not wait for others.
-            Message::Pin(_) | Message::Clear(_) | Message::Close(_) | Message::Drop(_) => u64::MAX,
-        };
-        self.received.iter().map(writes).fold(0, u64::saturating_add)
     }
 }
 
@@ -127,5 +98,3 @@ impl Wake for Unpark {
 const STAY: Duration = Duration::from_millis(2);
 /// How long it waits for the next write before it goes back: some round trips of a client.
 const LINGER: Duration = Duration::from_micros(500);
-/// How long a group waits for others to join it, at most.
-const MOST_PATIENCE: Duration = Duration::from_micros(250);

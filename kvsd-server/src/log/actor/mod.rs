@@ -113,13 +113,6 @@ struct Syncing {
 #[derive(Debug)]
 struct Submissions(Vec<Submission>);
 
-impl Submissions {
-    /// How many writes they have that are not answered yet.
-    fn writes(&self) -> u64 {
-        self.0.iter().map(|submission| submission.open().len() as u64).sum()
-    }
-}
-
 /// What a group had no room for.
 #[derive(Debug, Default)]
 struct Leftover {

@@ -26,13 +26,14 @@ use super::rotation::{Limits, Retention};
 use super::segment::{Segment, file_name};
 use super::usage::Usage;
 use super::view::{Active, Run, Sorted, View, merge};
-use super::writer::{Opened, Writer};
+use super::writer::{Opened, Room, Writer};
 
 /// How a table is opened.
 #[derive(Debug, Clone)]
 pub(crate) struct TableOptions {
     pub(crate) limits: Limits,
     pub(crate) retention: Retention,
+    pub(crate) room: Room,
     pub(crate) hash_bits: HashBits,
     pub(crate) cache: Arc<Cache>,
 }
@@ -42,6 +43,7 @@ impl Default for TableOptions {
         Self {
             limits: Limits::default(),
             retention: Retention::default(),
+            room: Room::default(),
             hash_bits: HashBits::Full,
             cache: Arc::new(Cache::new(0)),
         }
@@ -125,6 +127,7 @@ pub(super) fn load(
         folder: folder.to_owned(),
         limits: options.limits,
         retention: options.retention,
+        room: options.room,
         reader: Arc::new(reader),
         slot: slots.last().copied().unwrap_or_default(),
         sealed: view.runs.iter().zip(&slots).map(|(run, slot)| Sealed::new(run, *slot)).collect(),

@@ -96,7 +96,7 @@ pub(crate) struct Writer {
     pub(super) end: u64,
     /// Up to where the file has its room.
     pub(super) allocated: u64,
-    room: Room,
+    pub(super) room: Room,
     /// Up to where the active segment is durable, and up to where a commit in it says so.
     pub(super) durable: u64,
     pub(super) declared: u64,
@@ -119,11 +119,16 @@ pub(crate) struct Writer {
     pub(super) clearing: Option<Clearing>,
 }
 
-/// How room is had on this disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Room {
-    /// Ahead of the writes, in growing steps.
+/// How a segment has its room.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// Reserved ahead of the writes, in growing steps.
+    #[default]
     Reserved,
+    /// Reserved ahead, and filled with zeros. A file system that keeps a journal has a note to make
+    /// of each reserved block that is written for the first time, which a sync waits for; with the
+    /// zeros it does so once for many syncs. Everything small is written twice for that.
+    Zeroed,
     /// By writing: the file system cannot reserve.
     Unreserved,
 }
@@ -135,6 +140,7 @@ pub(super) struct Opened {
     pub(super) folder: PathBuf,
     pub(super) limits: Limits,
     pub(super) retention: Retention,
+    pub(super) room: Room,
     pub(super) reader: Arc<Reader>,
     pub(super) manifest: Manifest,
     pub(super) active: Arc<Active>,
@@ -162,7 +168,7 @@ impl Writer {
             slot: opened.slot,
             end: opened.end,
             allocated: opened.end,
-            room: Room::Reserved,
+            room: opened.room,
             durable: opened.end,
             declared: 0,
             counts: opened.counts,
@@ -341,7 +347,11 @@ impl Writer {
         if needed <= self.allocated || self.room == Room::Unreserved {
             return Ok(());
         }
-        let step = self.allocated.clamp(FIRST_STEP_BYTES, LAST_STEP_BYTES);
+        let last_step = match self.room {
+            Room::Zeroed => LAST_ZEROED_STEP_BYTES,
+            Room::Reserved | Room::Unreserved => LAST_STEP_BYTES,
+        };
+        let step = self.allocated.clamp(FIRST_STEP_BYTES, last_step);
         let ahead = needed.max(self.allocated + step);
         let file = &self.active.segment.file;
         let result = file.allocate(ahead).map(|()| ahead);
@@ -351,7 +361,12 @@ impl Writer {
             result => result,
         };
         match result {
-            Ok(allocated) => self.allocated = allocated,
+            Ok(allocated) => {
+                if self.room == Room::Zeroed {
+                    self.fill_with_zeros(self.allocated.max(self.end + bytes)..allocated)?;
+                }
+                self.allocated = allocated;
+            }
             Err(error) if error.kind() == std::io::ErrorKind::Unsupported => {
                 self.room = Room::Unreserved;
             }
@@ -362,6 +377,13 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    fn fill_with_zeros(&mut self, room: Range<u64>) -> Result<(), WriteError> {
+        let bytes = usize::try_from(room.end.saturating_sub(room.start)).unwrap_or(usize::MAX);
+        let zeros = ZEROS.get(..bytes).unwrap_or(&ZEROS);
+        let written = write_all(&*self.active.segment.file, zeros, room.start);
+        written.map_err(|error| self.take_back(error))
     }
 
     /// The sync that makes everything written so far durable.
@@ -414,3 +436,8 @@ const RESERVED_BYTES: u64 = 16 * 1024;
 /// The first step in which room is reserved; each step doubles the file, up to the last one.
 const FIRST_STEP_BYTES: u64 = 64 * 1024;
 const LAST_STEP_BYTES: u64 = 8 << 20;
+/// The step in which room is filled with zeros: little enough that the sync behind it takes no
+/// longer than others do now and then, and enough for many groups.
+const LAST_ZEROED_STEP_BYTES: u64 = 128 * 1024;
+/// A step of zeros, or what is kept for deletes behind a group that is longer than a step.
+static ZEROS: [u8; 128 * 1024] = [0; 128 * 1024];

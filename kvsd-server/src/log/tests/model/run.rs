@@ -17,6 +17,7 @@ use crate::log::storage::record::COMMIT_BYTES;
 use crate::log::storage::rotation::{Demand, Limits, Retention};
 use crate::log::storage::sim::{Random, SimDisk};
 use crate::log::storage::store::Store;
+use crate::log::storage::writer::Room;
 use crate::log::storage::writer::{WriteError, Writer};
 use crate::log::tests::ManualClock;
 use crate::log::tests::history::{Checked, History};
@@ -51,11 +52,15 @@ impl Run {
     pub(crate) fn new(seed: u64, policy: Policy, hash_bits: HashBits) -> Self {
         // Some of the records have room in it.
         let cache = Arc::new(Cache::new(1024));
+        let room = match policy {
+            Policy::Always => Room::Zeroed,
+            Policy::Sometimes => Room::Reserved,
+        };
         Self {
             disk: SimDisk::new(seed),
             random: Random::new(seed ^ 0xabcd),
             policy,
-            options: TableOptions { limits: SMALL, retention: SHORT, hash_bits, cache },
+            options: TableOptions { limits: SMALL, retention: SHORT, room, hash_bits, cache },
             clock: Arc::new(ManualClock::at(1_000)),
             now: 1_000,
             compacted_at: 0,
