@@ -154,10 +154,14 @@ pub enum ConfigError {
     },
     /// No user in etcd.
     #[error(
-        "there is no user in etcd yet; add one for all servers of the cluster with \
-         `kvsd-server user add NAME --grant 'write@*' --config FILE`"
+        "there is no user in etcd below the prefix {prefix} yet; add one for all servers of the \
+         cluster with `kvsd-server user add NAME --grant 'write@*' --config FILE`, or, if there should \
+         be some, see that etcd_prefix and etcd_endpoints are those of the other servers"
     )]
-    NoUsersInEtcd,
+    NoUsersInEtcd {
+        /// The prefix.
+        prefix: String,
+    },
     /// A users file beside the users in etcd.
     #[error(
         "with engine = \"etcd\" the users are in etcd, and the users file {} would be ignored: \

@@ -37,6 +37,9 @@ pub(crate) enum Fault {
     /// etcd does not let us.
     #[error("etcd refuses access: {cause}")]
     Denied { cause: String },
+    /// We come as a user, and etcd has none.
+    #[error("etcd has no access control, and takes no user")]
+    NoAccessControl,
     /// More than etcd takes in a request.
     #[error("etcd refuses the request: {cause}")]
     TooLarge { cause: String },
@@ -81,7 +84,7 @@ impl Fault {
                 Self::Denied { cause: cause() }
             }
             Code::FailedPrecondition if says("authentication is not enabled") => {
-                Self::Denied { cause: cause() }
+                Self::NoAccessControl
             }
             Code::PermissionDenied | Code::Unauthenticated => Self::Denied { cause: cause() },
             Code::Unavailable
@@ -105,6 +108,7 @@ impl Fault {
             | Self::Compacted
             | Self::Future
             | Self::Denied { .. }
+            | Self::NoAccessControl
             | Self::TooLarge { .. } => false,
         }
     }
@@ -120,6 +124,7 @@ impl Fault {
             | Self::Compacted
             | Self::Future
             | Self::Denied { .. }
+            | Self::NoAccessControl
             | Self::TooLarge { .. }
             | Self::LongAnswer => false,
         }
@@ -138,6 +143,7 @@ impl From<Fault> for EngineError {
             | Fault::NoLeader { .. }
             | Fault::Future
             | Fault::Denied { .. }
+            | Fault::NoAccessControl
             | Fault::LongAnswer
             | Fault::Other { .. } => Self::Unavailable { reason: fault.to_string() },
         }
@@ -202,8 +208,17 @@ pub enum EtcdError {
         /// What etcd said.
         cause: String,
     },
+    /// A user is given, and etcd has none.
+    #[error(
+        "etcd has no access control: leave etcd_user and etcd_password_file out, or have it turned \
+         on with `etcdctl auth enable`"
+    )]
+    NoAccessControl,
     /// No member has answered.
-    #[error("no etcd member has answered within {timeout:?}: {cause}")]
+    #[error(
+        "no etcd member has answered within {timeout:?}: {cause}; is one running there, and does \
+         its endpoint begin with https:// if it has TLS, and with http:// if not?"
+    )]
     Unavailable {
         /// How long was tried.
         timeout: Duration,

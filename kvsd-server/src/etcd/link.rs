@@ -115,6 +115,7 @@ impl Link {
             Err(Failed { fault: Fault::Denied { cause }, .. }) => {
                 Err(EtcdError::Denied { prefix: config.prefix.clone(), cause })
             }
+            Err(Failed { fault: Fault::NoAccessControl, .. }) => Err(EtcdError::NoAccessControl),
             Err(Failed { fault, .. }) => {
                 Err(EtcdError::Unavailable { timeout: config.timeout, cause: fault.to_string() })
             }

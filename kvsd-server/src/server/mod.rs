@@ -270,7 +270,8 @@ async fn share_users(
         .await
         .map_err(|error| ServeError::Users(Box::new(error)))?;
     if count == 0 {
-        return Err(ConfigError::NoUsersInEtcd.into());
+        let prefix = settings.etcd.as_ref().map(|etcd| etcd.prefix.clone()).unwrap_or_default();
+        return Err(ConfigError::NoUsersInEtcd { prefix }.into());
     }
     Ok(Some(shared))
 }

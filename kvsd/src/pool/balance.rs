@@ -37,7 +37,12 @@ impl Core {
         };
         match result {
             Ok(connection) => {
-                self.successors().push((connection, emptier));
+                let mut successors = self.successors();
+                // Under the lock, so that a pool that closes finds it.
+                if self.check_closed().is_err() {
+                    return false;
+                }
+                successors.push((connection, emptier));
                 true
             }
             Err(error) => {

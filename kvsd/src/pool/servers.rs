@@ -134,14 +134,15 @@ impl Servers {
     }
 
     /// A place where the connection of `place` is needed more: at an address that has fewer even
-    /// with it, and did not fail lately.
+    /// with it, and did not fail lately. Among equals one that was not asked in vain comes first, or
+    /// the one of which that is longest ago: none that stays silent keeps another waiting.
     pub(super) fn take_emptier(self: &Arc<Self>, place: &Place) -> Option<Place> {
         let now = Instant::now();
         let here = self.lock()[place.index].connections;
         self.take(&mut Tried::default(), |state| {
             let may =
                 state.backoff.wait(now).is_none() && state.probe_at.is_none_or(|time| time <= now);
-            (may && state.connections + 2 <= here).then_some(state.connections)
+            (may && state.connections + 2 <= here).then_some((state.connections, state.probe_at))
         })
     }
 

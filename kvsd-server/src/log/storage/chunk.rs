@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::entry::{Counts, Entry, KeyRange, Order};
+use super::entry::{Counts, Entry, KeyRange, Order, prefix_of};
 use super::error::StorageError;
 use super::groups::Groups;
 use super::record::Kind;
@@ -62,15 +62,44 @@ impl Chunk {
     /// The entry at this place in the order of keys.
     fn entry(&self, place: usize) -> Option<Entry<'_>> {
         let slot = self.slots.get(usize::from(*self.sorted().get(place)?))?;
-        Some(Entry {
+        Some(self.entry_of(slot))
+    }
+
+    fn entry_of(&self, slot: &Slot) -> Entry<'_> {
+        Entry {
             key: self.key(slot),
             offset: slot.offset.into(),
             version: slot.version,
             expires: slot.expires,
             value_bytes: slot.value_bytes,
             kind: slot.kind,
-        })
+        }
     }
+}
+
+/// The entries of a whole segment in the order of their keys, of each key that with the highest
+/// version.
+pub(super) fn in_order(chunks: &[Arc<Chunk>]) -> impl Iterator<Item = Entry<'_>> {
+    let slots =
+        || chunks.iter().flat_map(|chunk| chunk.slots.iter().map(move |slot| (chunk, slot)));
+    let mut keys = slots().map(|(chunk, slot)| chunk.key(slot));
+    let first = keys.next().unwrap_or_default();
+    // What all keys begin with tells none apart.
+    let shared = keys.fold(first, |shared, key| {
+        let length = shared.iter().zip(key).take_while(|(a, b)| a == b).count();
+        shared.get(..length).unwrap_or_default()
+    });
+    let prefix = |key: &[u8]| prefix_of(key.get(shared.len()..).unwrap_or_default());
+    let mut all: Vec<_> =
+        slots().map(|(chunk, slot)| (prefix(chunk.key(slot)), &**chunk, slot)).collect();
+    all.sort_unstable_by(|(a_prefix, a, a_slot), (b_prefix, b, b_slot)| {
+        let by_key = a_prefix.cmp(b_prefix).then_with(|| a.key(a_slot).cmp(b.key(b_slot)));
+        by_key.then_with(|| b_slot.version.cmp(&a_slot.version))
+    });
+    all.dedup_by(|(_, later, later_slot), (_, first, slot)| {
+        later.key(later_slot) == first.key(slot)
+    });
+    all.into_iter().map(|(_, chunk, slot)| chunk.entry_of(slot))
 }
 
 /// A segment's entries, as they are added.

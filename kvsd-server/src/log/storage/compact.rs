@@ -30,7 +30,7 @@ use super::disk::{Disk, read_full, write_all};
 use super::entry::{Entry, KeyRange, Order};
 use super::error::StorageError;
 use super::hint;
-use super::index::{KeyHash, Location};
+use super::index::{Index, KeyHash, Location};
 use super::merge::{BadSource, Merge};
 use super::reader::Reader;
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind};
@@ -233,6 +233,7 @@ impl Compaction {
     fn plan_from(&self, mut merge: Merge) -> Result<Plan, BadSource> {
         let index = &self.reader.index;
         let mut plan = Plan { kept: Vec::new(), expired: Vec::new(), bytes: LEAST_BYTES };
+        let mut asked = Vec::new();
         let mut elsewhere = Elsewhere::new(&self.others);
         let mut started = Instant::now();
         let mut next_rest = KEYS_AT_ONCE;
@@ -252,24 +253,33 @@ impl Compaction {
             };
             let hash = index.hash(newest.key);
             let at = Location::new(*slot, newest.offset, newest.record_bytes());
-            let named = at.filter(|at| index.candidates(hash).iter().any(|named| named == *at));
-            match (newest.kind, named) {
-                (Kind::Set, Some(old)) if newest.expires <= self.now => {
-                    match elsewhere.newest(newest.key) {
-                        Found::Nowhere => plan.expired.push(Move { hash, old, copy: None }),
-                        Found::At(_) | Found::Perhaps => plan.keep(victim, &newest, hash, named),
+            match (newest.kind, at) {
+                (Kind::Set, Some(at)) if newest.expires > self.now => {
+                    asked.push(Kept::new(victim, &newest, hash, Some(at)));
+                    if asked.len() == ASKED_AT_ONCE {
+                        plan.keep_named(index, &mut asked);
                     }
                 }
-                (Kind::Set, Some(_)) => plan.keep(victim, &newest, hash, named),
+                (Kind::Set, Some(old)) if index.is_named(hash, old) => {
+                    match elsewhere.newest(newest.key) {
+                        Found::Nowhere => plan.expired.push(Move { hash, old, copy: None }),
+                        Found::At(_) | Found::Perhaps => {
+                            plan.keep(Kept::new(victim, &newest, hash, at));
+                        }
+                    }
+                }
                 (Kind::Delete, _) => match elsewhere.newest(newest.key) {
                     Found::Nowhere => {}
                     // What is older is hidden by that one, wherever it stands.
                     Found::At(version) if version > newest.version => {}
-                    Found::At(_) | Found::Perhaps => plan.keep(victim, &newest, hash, None),
+                    Found::At(_) | Found::Perhaps => {
+                        plan.keep(Kept::new(victim, &newest, hash, None));
+                    }
                 },
                 (Kind::Set | Kind::Commit, _) => {}
             }
         }
+        plan.keep_named(index, &mut asked);
         plan.kept.sort_unstable_by_key(|kept| (kept.victim, kept.offset));
         Ok(plan)
     }
@@ -345,6 +355,8 @@ impl Compaction {
         // Without a hint the entries stay in memory, and the next start reads the segment.
         let _ = run.write_hint(&*self.disk, &self.folder);
         copied.run = Some(run);
+        // The writer will go through the index in this order.
+        copied.moves.sort_unstable_by_key(|moved| moved.hash.get());
         Ok(copied)
     }
 
@@ -384,9 +396,26 @@ impl Compaction {
 }
 
 impl Plan {
-    fn keep(&mut self, victim: usize, entry: &Entry<'_>, hash: KeyHash, live: Option<Location>) {
-        self.bytes += entry.record_bytes() as u64;
-        self.kept.push(Kept {
+    fn keep(&mut self, kept: Kept) {
+        self.bytes += kept.bytes as u64;
+        self.kept.push(kept);
+    }
+
+    /// Keeps those of the records that the index names. Takes all of them, and asks shard by shard:
+    /// what is near in memory is looked at together.
+    fn keep_named(&mut self, index: &Index, asked: &mut Vec<Kept>) {
+        asked.sort_unstable_by_key(|kept| kept.hash.get());
+        for kept in asked.drain(..) {
+            if kept.live.is_some_and(|at| index.is_named(kept.hash, at)) {
+                self.keep(kept);
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn new(victim: usize, entry: &Entry<'_>, hash: KeyHash, live: Option<Location>) -> Self {
+        Self {
             victim,
             offset: entry.offset,
             bytes: entry.record_bytes(),
@@ -394,7 +423,7 @@ impl Plan {
             kind: entry.kind,
             hash,
             live,
-        });
+        }
     }
 }
 
@@ -487,6 +516,8 @@ pub(super) fn remove_files(disk: &dyn Disk, folder: &std::path::Path, id: u64) {
 
 /// What a copy has beside its records, further groups apart.
 const LEAST_BYTES: u64 = SEGMENT_HEADER_BYTES + COMMIT_BYTES as u64;
+/// So many records are looked up in the index together.
+const ASKED_AT_ONCE: usize = if cfg!(test) { 7 } else { 64 * 1024 };
 /// After so many keys of the plan there is a rest.
 const KEYS_AT_ONCE: u64 = 16 * 1024;
 /// After so many keys that are not the one looked for it is sought from the fences on.

@@ -25,6 +25,18 @@ impl Entry<'_> {
     }
 }
 
+/// The beginning of a key, which is enough to tell most keys apart: it ascends with them.
+pub(super) fn prefix_of(key: &[u8]) -> u128 {
+    if let Some(prefix) = key.first_chunk() {
+        return u128::from_be_bytes(*prefix);
+    }
+    let mut prefix = [0; 16];
+    for (to, from) in prefix.iter_mut().zip(key) {
+        *to = *from;
+    }
+    u128::from_be_bytes(prefix)
+}
+
 /// How much of what its limits count a segment has, superseded records included.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Counts {

@@ -57,7 +57,6 @@ use super::disk::{Disk, DiskFile, read_full, write_all};
 use super::entry::{Counts, Entry, KeyRange, Order};
 use super::error::StorageError;
 use super::fields::Fields;
-use super::merge::Merge;
 use super::record::{Kind, Seed};
 use super::segment::SegmentIdentity;
 
@@ -150,8 +149,13 @@ impl Hint {
         })
     }
 
-    /// Writes the hint of a segment from its entries, durably but for its folder's entry.
-    pub(super) fn write(of: Of<'_>, counts: Counts, entries: Merge) -> Result<Self, StorageError> {
+    /// Writes the hint of a segment from its entries in the order of their keys, durably but for its
+    /// folder's entry.
+    pub(super) fn write<'e>(
+        of: Of<'_>,
+        counts: Counts,
+        entries: impl Iterator<Item = Entry<'e>>,
+    ) -> Result<Self, StorageError> {
         let path = of.folder.join(file_name(of.identity.id));
         let written = write(of, &path, counts, entries);
         if written.is_err() {
@@ -205,7 +209,12 @@ impl Hint {
     }
 }
 
-fn write(of: Of<'_>, path: &Path, counts: Counts, mut merge: Merge) -> Result<Hint, StorageError> {
+fn write<'e>(
+    of: Of<'_>,
+    path: &Path,
+    counts: Counts,
+    mut entries: impl Iterator<Item = Entry<'e>>,
+) -> Result<Hint, StorageError> {
     match of.disk.remove(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             return Err(StorageError::io("remove", path)(error));
@@ -221,15 +230,14 @@ fn write(of: Of<'_>, path: &Path, counts: Counts, mut merge: Merge) -> Result<Hi
     let mut fences: Vec<Fence> = Vec::new();
     let mut block = Vec::with_capacity(BLOCK_BYTES + 2 * ENTRY_BYTES);
     loop {
-        // Entries in memory cannot be bad.
-        let is_more = merge.next().unwrap_or(false);
-        if block.len() > BLOCK_BYTES || (!is_more && !block.is_empty()) {
+        let next = entries.next();
+        if block.len() > BLOCK_BYTES || (next.is_none() && !block.is_empty()) {
             close_block(&mut block, seed, at);
             write(&block, at)?;
             at += block.len() as u64;
             block.clear();
         }
-        let Some((_, entry)) = merge.newest().filter(|_| is_more) else {
+        let Some(entry) = next else {
             break;
         };
         if block.is_empty() {
@@ -477,8 +485,8 @@ mod tests {
 
     use super::*;
     use crate::log::storage::chunk::Entries;
+    use crate::log::storage::chunk::in_order;
     use crate::log::storage::sim::SimDisk;
-    use crate::log::storage::view::merge_chunks;
 
     const IDENTITY: SegmentIdentity = SegmentIdentity { incarnation: 5, id: 1, salt: 9 };
     const LENGTH: u64 = 1 << 30;
@@ -505,8 +513,8 @@ mod tests {
                 kind: if number % 3 == 0 { Kind::Delete } else { Kind::Set },
             });
         }
-        let merge = merge_chunks(&entries.chunks());
-        Hint::write(of(disk, IDENTITY, LENGTH), entries.counts, merge).unwrap();
+        let chunks = entries.chunks();
+        Hint::write(of(disk, IDENTITY, LENGTH), entries.counts, in_order(&chunks)).unwrap();
     }
 
     /// The numbers in the keys of a range.

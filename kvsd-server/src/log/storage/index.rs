@@ -207,6 +207,12 @@ impl Index {
         candidates
     }
 
+    /// Whether a slot of this hash points there.
+    pub(super) fn is_named(&self, hash: KeyHash, location: Location) -> bool {
+        let stored = hash.stored();
+        self.read(hash).find(probe(stored), |slot| slot.is(stored, location)).is_some()
+    }
+
     /// Adds a slot for a key that has none.
     pub(super) fn insert(&self, hash: KeyHash, location: Location) {
         let stored = hash.stored();

@@ -4,7 +4,7 @@
 //! Next file to read: [`super::view`].
 
 use super::chunk::ChunkCursor;
-use super::entry::{Entry, Order};
+use super::entry::{Entry, Order, prefix_of};
 use super::hint::HintCursor;
 
 /// Entries in the order of their keys.
@@ -136,17 +136,7 @@ impl Merge {
     }
 
     fn head_of(&self, source: usize) -> Option<Head> {
-        let entry = self.sources.get(source)?.1.entry()?;
-        let prefix = match entry.key.first_chunk() {
-            Some(prefix) => u128::from_be_bytes(*prefix),
-            None => {
-                let mut prefix = [0; 16];
-                for (to, from) in prefix.iter_mut().zip(entry.key) {
-                    *to = *from;
-                }
-                u128::from_be_bytes(prefix)
-            }
-        };
+        let prefix = prefix_of(self.sources.get(source)?.1.entry()?.key);
         let prefix = match self.order {
             Order::Ascending => prefix,
             Order::Descending => !prefix,

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::chunk::{Chunk, ChunkCursor, Entries};
+use super::chunk::{Chunk, ChunkCursor, Entries, in_order};
 use super::disk::Disk;
 use super::entry::{Counts, KeyRange, Order};
 use super::error::StorageError;
@@ -72,7 +72,7 @@ impl Run {
             return Ok(());
         };
         let of = Of { disk, folder, identity: self.identity, length: self.length };
-        let hint = Hint::write(of, counts, merge_chunks(&chunks))?;
+        let hint = Hint::write(of, counts, in_order(&chunks))?;
         self.set_sorted(Sorted::Hint(Arc::new(hint)));
         Ok(())
     }
@@ -178,13 +178,4 @@ pub(super) fn merge(
     }
     sources.extend(chunks.iter().map(|chunk| in_memory(runs.len(), chunk)));
     Ok(Merge::new(sources, order))
-}
-
-/// The entries of one segment in memory.
-pub(super) fn merge_chunks(chunks: &[Arc<Chunk>]) -> Merge {
-    let cursor = |chunk: &Arc<Chunk>| {
-        let chunk = Arc::clone(chunk);
-        (0, Source::Chunk(ChunkCursor::at_start(chunk, &KeyRange::ALL, Order::Ascending)))
-    };
-    Merge::new(chunks.iter().map(cursor).collect(), Order::Ascending)
 }

@@ -194,11 +194,16 @@ impl Pipeline {
                         continue;
                     }
                     keys.insert(0, key);
-                    for found in engine.read_several(name, &keys, freshness).await {
+                    let found = engine.read_several(name, &keys, freshness).await;
+                    let none = keys.len().saturating_sub(found.len());
+                    let found = found
+                        .into_iter()
+                        .map(|found| found.map_or_else(Answer::from, Answer::Value));
+                    for answer in found.chain((0..none).map(|_| no_answer())) {
                         // What is read and not answered was not carried out, for all that anybody
                         // can tell.
                         if !answers.are_full() {
-                            answers.push(found.map_or_else(Answer::from, Answer::Value));
+                            answers.push(answer);
                         }
                     }
                     continue;

@@ -16,6 +16,7 @@ use kvsd::TableName;
 use super::partial::{partial_of, remove_partial, sync_parent};
 use super::{BACKUP_FILE, Contents, KIND, Pinned, SavedFile, SavedTable, check_groups};
 use crate::log::storage::catalog::{TABLES_FOLDER, table_folder};
+use crate::log::storage::chunk::in_order;
 use crate::log::storage::disk::{Disk, Lock, read_full};
 use crate::log::storage::envelope::{ReplaceError, replace, write_new};
 use crate::log::storage::error::StorageError;
@@ -23,7 +24,7 @@ use crate::log::storage::hint::{self, Hint, Of};
 use crate::log::storage::manifest::{MANIFEST_FILE, SegmentEntry};
 use crate::log::storage::random_u64;
 use crate::log::storage::segment::{SEGMENT_HEADER_BYTES, Segment, SegmentIdentity, file_name};
-use crate::log::storage::view::{Run, Sorted, merge_chunks};
+use crate::log::storage::view::{Run, Sorted};
 
 /// A backup that is being made. Whoever gives it up calls [`Building::abandon`].
 #[derive(Debug)]
@@ -191,7 +192,7 @@ impl Building {
             Sorted::Hint(_) => link(disk, &pinned.folder.join(&name), &folder.join(&name))?,
             Sorted::Chunks(chunks, counts) => {
                 let of = Of { disk, folder, identity: run.identity, length: run.length };
-                Hint::write(of, counts, merge_chunks(&chunks))?;
+                Hint::write(of, counts, in_order(&chunks))?;
                 true
             }
         };

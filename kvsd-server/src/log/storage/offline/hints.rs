@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::log::storage::chunk::Entries;
+use crate::log::storage::chunk::in_order;
 use crate::log::storage::entry::{KeyRange, Order};
 use crate::log::storage::hint::{BadHint, Hint, HintCursor, Of, file_name};
-use crate::log::storage::view::merge_chunks;
 
 /// A hint that is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,10 +49,9 @@ fn compare(of: Of<'_>, found: &Entries) -> Result<Says, BadHint> {
     }
     let order = Order::Ascending;
     let mut told = HintCursor::at_start(hint, &KeyRange::ALL, order)?;
-    let mut expected = merge_chunks(&found.chunks());
-    // Entries in memory cannot be bad.
-    while expected.next().map_err(|_| BadHint)? {
-        if told.entry() != expected.newest().map(|(_, entry)| entry) {
+    let chunks = found.chunks();
+    for expected in in_order(&chunks) {
+        if told.entry() != Some(expected) {
             return Ok(Says::SomethingElse);
         }
         told.step(order)?;
@@ -84,7 +83,7 @@ mod tests {
     }
 
     fn write(disk: &SimDisk, entries: &Entries) {
-        Hint::write(of(disk), entries.counts, merge_chunks(&entries.chunks())).unwrap();
+        Hint::write(of(disk), entries.counts, in_order(&entries.chunks())).unwrap();
     }
 
     const ENTRY: Entry<'_> =
