@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes, BytesMut};
 use kvsd::protocol::v2::part::{Cutter, MAX_PART_BYTES, Sender};
-use kvsd::protocol::v2::{Reply, RequestId};
+use kvsd::protocol::v2::{PipelineReplies, Reply, RequestId};
 use tokio::io::AsyncWrite;
 
 #[derive(Debug)]
@@ -63,8 +63,17 @@ impl Default for Output {
 impl Output {
     /// Takes an answer of version 2, which goes in parts if it is large.
     pub(super) fn answer(&mut self, id: RequestId, reply: &Reply<'_>) {
+        self.encode(id, |buffer| reply.encode(id, buffer));
+    }
+
+    /// As [`Output::answer`], to a pipeline.
+    pub(super) fn answer_all(&mut self, id: RequestId, replies: &PipelineReplies) {
+        self.encode(id, |buffer| replies.encode(id, buffer));
+    }
+
+    fn encode(&mut self, id: RequestId, encode: impl FnOnce(&mut BytesMut)) {
         let start = self.buffer().len();
-        reply.encode(id, &mut self.buffer);
+        encode(&mut self.buffer);
         if self.buffer.len() - start > MAX_PART_BYTES {
             self.peak = self.peak.max(self.buffer.len());
             let message = self.take_from(start);

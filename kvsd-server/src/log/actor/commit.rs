@@ -4,7 +4,8 @@
 //! The actor goes to a thread of the pool as a whole, carries out a batch there, syncs it and answers
 //! it, and stays for what comes next: from a session to this thread and back is one wake-up each way.
 //! It goes back to the runtime when nothing comes, when something else than writes does, and when it
-//! was away for a while.
+//! was away for a while. Where it has waited in vain it waits no more, until writes come that soon
+//! again.
 //!
 //! A group takes what is there, and waits for nobody: while it is synced the next one collects, and
 //! clients and sessions have the processors.
@@ -26,7 +27,9 @@ impl Actor {
         turn: &mut Turn,
         (mut batch, mut demand): (Submissions, Demand),
     ) -> Leftover {
-        let back_at = Instant::now() + STAY;
+        let came = Instant::now();
+        let back_at = came + STAY;
+        self.lingers |= came < self.left_at + LINGER;
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         let mut context = Context::from_waker(&waker);
         loop {
@@ -53,7 +56,10 @@ impl Actor {
                 return left;
             }
             if self.queue.is_empty() {
-                if !self.receive(&mut context, Instant::now() + LINGER) {
+                let now = Instant::now();
+                if !self.receive(&mut context, if self.lingers { now + LINGER } else { now }) {
+                    self.lingers = false;
+                    self.left_at = Instant::now();
                     return left;
                 }
                 self.sort_received();

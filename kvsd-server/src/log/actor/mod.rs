@@ -99,6 +99,9 @@ pub(super) struct Actor {
     armed: bool,
     /// Notified with every batch that readers see: one uncontended lock if nobody waits.
     published: Arc<Notify>,
+    /// Whether a thread that syncs waits for the next writes, and since when there is none.
+    lingers: bool,
+    left_at: std::time::Instant,
     lock: Arc<dyn Lock>,
 }
 
@@ -164,6 +167,8 @@ impl Actor {
                 alarm: Box::pin(sleep_until(now)),
                 armed: false,
                 published,
+                lingers: true,
+                left_at: std::time::Instant::now(),
                 lock,
             });
             let stopped = turn.stopped();

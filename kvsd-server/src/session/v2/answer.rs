@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use kvsd::protocol::v2::part::MAX_PART_BYTES;
 use kvsd::protocol::v2::{
-    self, FailCode, Lifetime, Names, News, NewsChange, Page, PageRecord, Reply, RequestId,
-    Statistics,
+    self, FailCode, Lifetime, Names, News, NewsChange, Page, PageRecord, PipelineReplies, Reply,
+    RequestId, Statistics,
 };
 use kvsd::{TableName, Version};
 
@@ -43,7 +43,7 @@ pub(super) enum Answer {
         version: Option<Version>,
         changed: Vec<v2::Changed>,
     },
-    Pipeline(Vec<Answer>),
+    Pipeline(PipelineReplies),
     Page {
         page: ScanPage,
         detail: ScanDetail,
@@ -113,30 +113,6 @@ impl Answer {
         }
     }
 
-    /// How many bytes of values and explanations it holds. What never stands in a pipeline is not
-    /// measured.
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Value(Some(record)) | Self::Written { before: Before::Record(record), .. } => {
-                record.value.len()
-            }
-            Self::Fail { message, .. } => message.len(),
-            Self::Value(None)
-            | Self::Flag(_)
-            | Self::Lifetime(_)
-            | Self::Counter { .. }
-            | Self::Written { before: Before::Absent | Before::Present, .. }
-            | Self::Conflict { .. }
-            | Self::Batch { .. }
-            | Self::Pipeline(_)
-            | Self::Page { .. }
-            | Self::News { .. }
-            | Self::Gap { .. }
-            | Self::Tables { .. }
-            | Self::Statistics(_) => 0,
-        }
-    }
-
     /// Answers the request with this id.
     pub(super) fn send(self, id: RequestId, output: &mut Output) {
         match self {
@@ -145,12 +121,16 @@ impl Answer {
                 let record = v2::Record { version, expires_at, value: &[] };
                 output.answer_with(id, &Reply::Value(Some(record)), value);
             }
-            answer => output.answer(id, &answer.reply()),
+            answer => match answer.reply() {
+                Ok(reply) => output.answer(id, &reply),
+                Err(replies) => output.answer_all(id, replies),
+            },
         }
     }
 
-    fn reply(&self) -> Reply<'_> {
-        match self {
+    /// The reply; of a pipeline its replies, which are encoded already.
+    pub(super) fn reply(&self) -> Result<Reply<'_>, &PipelineReplies> {
+        Ok(match self {
             Self::Value(record) => Reply::Value(record.as_ref().map(record_of)),
             Self::Flag(flag) => Reply::Flag(*flag),
             Self::Lifetime(lifetime) => Reply::Lifetime(*lifetime),
@@ -169,7 +149,7 @@ impl Answer {
             Self::Batch { version, changed } => {
                 Reply::Batch { version: *version, changed: changed.clone() }
             }
-            Self::Pipeline(answers) => Reply::Pipeline(answers.iter().map(Self::reply).collect()),
+            Self::Pipeline(replies) => return Err(replies),
             Self::Page { page, detail } => Reply::Page(page_of(page, *detail)),
             Self::News { page, until, select } => Reply::News(news_of(page, *until, select)),
             Self::Gap { now } => Reply::Gap { now: position_of(*now) },
@@ -181,7 +161,7 @@ impl Answer {
                 Reply::Statistics(statistics.as_ref().map(statistics_of))
             }
             Self::Fail { code, message } => Reply::Fail { code: *code, message },
-        }
+        })
     }
 }
 

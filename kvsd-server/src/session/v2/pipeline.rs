@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kvsd::TableName;
-use kvsd::protocol::v2::{ANSWER_BYTES, Expiry, Previous, Request};
+use kvsd::protocol::v2::{ANSWER_BYTES, Before, Expiry, PipelineReplies, Previous, Reply, Request};
 
 use super::access;
 use super::answer::Answer;
 use super::batches::no_answer;
 use super::in_flight::{Held, READ_BYTES};
-use super::points::{Point, PointKind, Room};
+use super::points::{Point, PointKind};
 use super::rules::{Rules, Single, begin};
 use crate::auth::Forbidden;
 use crate::engine::{Engine, Freshness, Write};
@@ -57,7 +57,8 @@ enum Step {
 /// The answers so far.
 #[derive(Debug, Default)]
 struct Answers {
-    all: Vec<Answer>,
+    replies: PipelineReplies,
+    /// Bytes of values and explanations in them.
     bytes: usize,
 }
 
@@ -82,21 +83,16 @@ impl Pipeline {
             at_once: rules.engine.description().reads_at_once,
             ..Self::default()
         };
-        let mut room = Room::new(scratch);
         for request in requests {
             if pipeline.steps.is_empty() {
                 if pipeline.answers.are_full() {
                     break;
                 }
-                let answer = match may(request) {
-                    Ok(()) => read_at_once(rules, request, &mut room),
-                    Err(forbidden) => Some(access::refusal(forbidden)),
-                };
-                if let Some(answer) = answer {
-                    pipeline.answers.push(answer);
-                    continue;
+                match may(request) {
+                    Ok(()) if pipeline.answers.read_at_once(rules, request, scratch) => {}
+                    Ok(()) => pipeline.take_in(rules, request),
+                    Err(forbidden) => pipeline.answers.push(&access::refusal(forbidden)),
                 }
-                pipeline.take_in(rules, request);
             } else if let Err(forbidden) = may(request) {
                 pipeline.steps.push(Step::Refused(access::refusal(forbidden)));
             } else {
@@ -152,7 +148,7 @@ impl Pipeline {
         let answers = (self.records * READ_BYTES).min(ANSWER_BYTES);
         let steps = self.bytes + self.steps.len() * STEP_BYTES;
         let records = self.records.min(self.at_once);
-        Held { bytes: self.answers.bytes + steps + answers, records }
+        Held { bytes: self.answers.replies.byte_len() + steps + answers, records }
     }
 
     /// Carries out what is left, until the answer is full.
@@ -160,21 +156,19 @@ impl Pipeline {
         let Self { mut answers, steps, tables, max_value_bytes, at_once, .. } = self;
         let mut steps = steps.into_iter().peekable();
         let mut scratch = Vec::new();
-        let mut room = Room::new(&mut scratch);
         while !answers.are_full() {
             let Some(step) = steps.next() else {
                 break;
             };
             let (table, write, previous) = match step {
                 Step::Refused(answer) => {
-                    answers.push(answer);
+                    answers.push(&answer);
                     continue;
                 }
                 Step::Read { kind, table, key, freshness } => {
                     let name = tables[table].as_str();
                     let point = Point { kind, table: name, key: &key, freshness };
-                    if let Some(answer) = point.read_now(&*engine, &mut room) {
-                        answers.push(answer);
+                    if answers.read_now(point, &*engine, &mut scratch) {
                         continue;
                     }
                     let follows = |step: &Step| {
@@ -190,7 +184,7 @@ impl Pipeline {
                         keys.push(key);
                     }
                     if keys.is_empty() {
-                        answers.push(point.read(&*engine).await);
+                        answers.push(&point.read(&*engine).await);
                         continue;
                     }
                     keys.insert(0, key);
@@ -203,7 +197,7 @@ impl Pipeline {
                         // What is read and not answered was not carried out, for all that anybody
                         // can tell.
                         if !answers.are_full() {
-                            answers.push(answer);
+                            answers.push(&answer);
                         }
                     }
                     continue;
@@ -212,7 +206,7 @@ impl Pipeline {
                     match begin(&*engine, tables[table].as_str(), &mut write, expiry) {
                         Ok(()) => (table, write, previous),
                         Err(why) => {
-                            answers.push(Answer::invalid(why));
+                            answers.push(&Answer::invalid(why));
                             continue;
                         }
                     }
@@ -245,24 +239,58 @@ impl Pipeline {
             let mut left = writes.len();
             for result in engine.write(&tables[table], writes).await {
                 left -= 1;
-                answers.push(Answer::of_write(result));
+                answers.push(&Answer::of_write(result));
             }
-            (0..left).for_each(|_| answers.push(no_answer()));
-            refused.into_iter().for_each(|answer| answers.push(answer));
+            (0..left).for_each(|_| answers.push(&no_answer()));
+            refused.iter().for_each(|answer| answers.push(answer));
         }
         answers.into_one()
     }
 }
 
 impl Answers {
-    fn push(&mut self, answer: Answer) {
-        self.bytes += answer.bytes();
-        self.all.push(answer);
+    fn push(&mut self, answer: &Answer) {
+        // None of a pipeline stands in another.
+        if let Ok(reply) = answer.reply() {
+            self.tell(&reply);
+        }
+    }
+
+    fn tell(&mut self, reply: &Reply<'_>) {
+        self.bytes += match reply {
+            Reply::Value(Some(record)) | Reply::Written { before: Before::Record(record), .. } => {
+                record.value.len()
+            }
+            Reply::Fail { message, .. } => message.len(),
+            _ => 0,
+        };
+        self.replies.push(reply);
+    }
+
+    /// Answers a read if the engine has the record at hand, or nothing is to be read. Says whether.
+    fn read_at_once(
+        &mut self,
+        rules: &Rules<'_>,
+        request: &Request<'_>,
+        scratch: &mut Vec<u8>,
+    ) -> bool {
+        match Point::of(request).map(Point::check) {
+            Some(Ok(point)) => self.read_now(point, rules.engine, scratch),
+            Some(Err(why)) => {
+                self.push(&Answer::invalid(why));
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn read_now(&mut self, point: Point<'_>, engine: &dyn Engine, scratch: &mut Vec<u8>) -> bool {
+        point.read_now(engine, scratch, |reply| self.tell(reply)).is_some()
     }
 
     /// How many more answers may be asked for at once, if they are as long as those before.
     fn fitting(&self) -> usize {
-        match self.all.len() {
+        match self.replies.len() {
             0 => FIRST_AT_ONCE,
             count => {
                 let room = ANSWER_BYTES.saturating_sub(self.bytes);
@@ -276,15 +304,7 @@ impl Answers {
     }
 
     fn into_one(self) -> Answer {
-        Answer::Pipeline(self.all)
-    }
-}
-
-/// The answer to a read that need not wait.
-fn read_at_once(rules: &Rules<'_>, request: &Request<'_>, room: &mut Room<'_>) -> Option<Answer> {
-    match Point::of(request)?.check() {
-        Ok(point) => point.read_now(rules.engine, room),
-        Err(why) => Some(Answer::invalid(why)),
+        Answer::Pipeline(self.replies)
     }
 }
 

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kvsd::UnixMillis;
 use kvsd::protocol::v2::{self, Lifetime, Reply, Request, RequestId};
 
 use super::answer::{Answer, found_of};
 use super::rules::check_place;
-use crate::engine::{Engine, Found, Freshness, Head, ReadNow, Record};
+use crate::engine::{Engine, Freshness, Head, ReadNow};
 use crate::metrics::Outcome;
+use crate::session::fail;
 use crate::session::output::Output;
 
 /// A read of one record.
@@ -78,44 +79,42 @@ impl<'a> Point<'a> {
         scratch: &mut Vec<u8>,
         output: &mut Output,
     ) -> Option<(Outcome, usize)> {
-        if self.kind != PointKind::Value {
-            let answer = self.read_now(engine, &mut Room::new(scratch))?;
-            let outcome = answer.outcome();
-            answer.send(id, output);
-            return Some((outcome, 0));
-        }
-        match engine.read_now(self.table, self.key, scratch) {
-            ReadNow::Ready(Ok(found)) => {
-                output.answer(id, &Reply::Value(found.map(found_of)));
-                Some((Outcome::Ok, found.map_or(0, |found| found.value.len())))
+        self.read_now(engine, scratch, |reply| {
+            output.answer(id, reply);
+            match reply {
+                Reply::Value(Some(record)) => (Outcome::Ok, record.value.len()),
+                Reply::Fail { code, .. } => (fail::outcome(*code), 0),
+                _ => (Outcome::Ok, 0),
             }
-            ReadNow::Ready(Err(error)) => {
-                let answer = Answer::from(error);
-                let outcome = answer.outcome();
-                answer.send(id, output);
-                Some((outcome, 0))
-            }
-            ReadNow::WouldBlock => None,
-        }
+        })
     }
 
-    /// The answer if the engine has the record at hand; `None` if only the disk knows.
-    pub(super) fn read_now(self, engine: &dyn Engine, room: &mut Room<'_>) -> Option<Answer> {
+    /// Tells the reply if the engine has the record at hand; `None` if only the disk knows.
+    pub(super) fn read_now<T>(
+        self,
+        engine: &dyn Engine,
+        scratch: &mut Vec<u8>,
+        tell: impl FnOnce(&Reply<'_>) -> T,
+    ) -> Option<T> {
         let Self { kind, table, key, freshness: _ } = self;
-        let Room { scratch, values } = room;
-        let answer = match kind {
+        let reply = match kind {
             PointKind::Value => match engine.read_now(table, key, scratch) {
-                ReadNow::Ready(found) => {
-                    found.map(|found| Answer::Value(found.map(|found| record_of(found, values))))
-                }
+                ReadNow::Ready(found) => found.map(|found| Reply::Value(found.map(found_of))),
                 ReadNow::WouldBlock => return None,
             },
-            PointKind::Presence => engine.find_now(table, key, scratch)?.map(presence),
-            PointKind::Lifetime => {
-                engine.find_now(table, key, scratch)?.map(|head| lifetime(head, engine, table))
+            PointKind::Presence => {
+                engine.find_now(table, key, scratch)?.map(|head| Reply::Flag(head.is_some()))
             }
+            PointKind::Lifetime => engine
+                .find_now(table, key, scratch)?
+                .map(|head| Reply::Lifetime(lifetime(head, engine, table))),
         };
-        Some(answer.unwrap_or_else(Answer::from))
+        Some(match reply {
+            Ok(reply) => tell(&reply),
+            Err(error) => {
+                tell(&Reply::Fail { code: fail::code(&error), message: &fail::message(&error) })
+            }
+        })
     }
 
     /// The answer, from the disk if need be.
@@ -123,10 +122,13 @@ impl<'a> Point<'a> {
         let Self { kind, table, key, freshness } = self;
         let answer = match kind {
             PointKind::Value => engine.read(table, key, freshness).await.map(Answer::Value),
-            PointKind::Presence => engine.find(table, key, freshness).await.map(presence),
+            PointKind::Presence => {
+                let found = engine.find(table, key, freshness).await;
+                found.map(|head| Answer::Flag(head.is_some()))
+            }
             PointKind::Lifetime => {
                 let found = engine.find(table, key, freshness).await;
-                found.map(|head| lifetime(head, engine, table))
+                found.map(|head| Answer::Lifetime(lifetime(head, engine, table)))
             }
         };
         answer.unwrap_or_else(Answer::from)
@@ -151,91 +153,15 @@ pub(super) fn freshness_of(freshness: v2::Freshness) -> Freshness {
     }
 }
 
-/// Where reads that are answered together put their values.
-#[derive(Debug)]
-pub(super) struct Room<'s> {
-    /// For the engine, one after the other.
-    scratch: &'s mut Vec<u8>,
-    /// All of them that are small: one allocation is for many.
-    values: Values,
-}
-
-#[derive(Debug)]
-struct Values {
-    room: BytesMut,
-    /// How much is allocated next: few values must not hold much.
-    next: usize,
-}
-
-impl<'s> Room<'s> {
-    pub(super) fn new(scratch: &'s mut Vec<u8>) -> Self {
-        let values = Values { room: BytesMut::new(), next: LARGEST_SHARED_BYTES };
-        Self { scratch, values }
-    }
-}
-
-/// A record whose value stood in a buffer that is wanted for more.
-fn record_of(found: Found<'_>, values: &mut Values) -> Record {
-    let Found { version, expires_at, value } = found;
-    if value.len() > LARGEST_SHARED_BYTES {
-        return Record { version, expires_at, value: Bytes::copy_from_slice(value) };
-    }
-    if values.room.capacity() < value.len() {
-        // What is full belongs to the values in it.
-        values.room = BytesMut::with_capacity(values.next);
-        values.next = (2 * values.next).min(SHARED_BYTES);
-    }
-    values.room.extend_from_slice(value);
-    Record { version, expires_at, value: values.room.split().freeze() }
-}
-
-/// How much is allocated for small values at a time, at first and at most, in bytes.
-const LARGEST_SHARED_BYTES: usize = 1024;
-const SHARED_BYTES: usize = 16 * 1024;
-
-fn presence(head: Option<Head>) -> Answer {
-    Answer::Flag(head.is_some())
-}
-
-fn lifetime(head: Option<Head>, engine: &dyn Engine, table: &str) -> Answer {
-    Answer::Lifetime(match head.map(|head| head.expires_at) {
+fn lifetime(head: Option<Head>, engine: &dyn Engine, table: &str) -> Lifetime {
+    match head.map(|head| head.expires_at) {
         None => Lifetime::Absent,
         Some(None) => Lifetime::Endless,
         Some(Some(end)) => left(end, engine.time(table)),
-    })
+    }
 }
 
 /// The record was there a moment ago, and so it has some time left.
 fn left(end: UnixMillis, now: UnixMillis) -> Lifetime {
     Lifetime::Left { millis: end.get().saturating_sub(now.get()).max(1) }
-}
-
-#[cfg(test)]
-mod tests {
-    use kvsd::Version;
-
-    use super::*;
-
-    #[test]
-    fn few_values_hold_little_and_many_share_what_they_hold() {
-        let mut scratch = Vec::new();
-        let mut room = Room::new(&mut scratch);
-        let version = Version::new(1).unwrap();
-        let mut keep = |value: &[u8]| {
-            record_of(Found { version, expires_at: None, value }, &mut room.values).value
-        };
-        let first = keep(b"one");
-        let records: Vec<_> = (0..200_u8).map(|byte| keep(&[byte; 100])).collect();
-        assert_eq!(first, "one");
-        for (byte, value) in (0..).zip(&records) {
-            assert_eq!(value[..], [byte; 100]);
-        }
-        let large = vec![7; LARGEST_SHARED_BYTES + 1];
-        assert_eq!(keep(&large), large);
-
-        let mut scratch = Vec::new();
-        let mut room = Room::new(&mut scratch);
-        record_of(Found { version, expires_at: None, value: b"one" }, &mut room.values);
-        assert!(room.values.room.capacity() <= LARGEST_SHARED_BYTES, "more than is counted");
-    }
 }

@@ -155,7 +155,7 @@ pub mod watch;
 pub use self::batch::{Action, Change, Changed};
 pub use self::hello::{Hello, Welcome};
 pub use self::options::{Condition, Expiry, Freshness, Previous};
-pub use self::reply::{Before, FailCode, Lifetime, Record, Reply};
+pub use self::reply::{Before, FailCode, Lifetime, PipelineReplies, Record, Reply};
 pub use self::request::Request;
 pub use self::scan::{Detail, Order, Page, PageRecord, Scan};
 pub use self::table::{Names, Statistics};

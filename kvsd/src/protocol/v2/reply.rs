@@ -399,12 +399,7 @@ impl<'a> Reply<'a> {
                 encode_version_or_null(frames, *version);
                 changed.iter().for_each(|changed| changed.encode(frames));
             }
-            Reply::Pipeline(replies) => {
-                for reply in replies {
-                    super::nest(reply.kind(), reply.frames(), frames);
-                    reply.encode_fields(frames);
-                }
-            }
+            Reply::Pipeline(replies) => replies.iter().for_each(|reply| reply.nest(frames)),
             Reply::Page(page) => page.encode(frames),
             Reply::News(news) => news.encode(frames),
             Reply::Gap { now } => now.encode(frames),
@@ -414,6 +409,12 @@ impl<'a> Reply<'a> {
                 frames.string(code.as_str()).string(cut_fail_message(message));
             }
         }
+    }
+
+    /// Writes the reply as a part of a Pipeline's.
+    fn nest(&self, frames: &mut FrameWriter<'_>) {
+        super::nest(self.kind(), self.frames(), frames);
+        self.encode_fields(frames);
     }
 
     /// Writes the Fail that ends a connection and answers no request in particular.
@@ -435,6 +436,111 @@ impl<'a> Reply<'a> {
     pub fn encode_last(code: FailCode, message: &str, out: &mut BytesMut) {
         let mut frames = FrameWriter::new(out);
         frames.message(4, FAIL).null().string(code.as_str()).string(cut_fail_message(message));
+    }
+}
+
+/// The replies to a [Pipeline](Reply::Pipeline), encoded as they come: what they say need not be
+/// kept until the last of them is there.
+///
+/// ```
+/// # use bytes::BytesMut;
+/// # use kvsd::protocol::v2::RequestId;
+/// use kvsd::protocol::v2::{PipelineReplies, Reply};
+///
+/// # let (mut wire, mut same) = (BytesMut::new(), BytesMut::new());
+/// let mut replies = PipelineReplies::default();
+/// replies.push(&Reply::Flag(true));
+/// replies.push(&Reply::Value(None));
+/// replies.encode(RequestId::ZERO, &mut wire);
+///
+/// let replies = Reply::Pipeline(vec![Reply::Flag(true), Reply::Value(None)]);
+/// replies.encode(RequestId::ZERO, &mut same);
+/// assert_eq!(wire, same);
+/// ```
+#[derive(Default)]
+pub struct PipelineReplies {
+    count: usize,
+    frames: usize,
+    encoded: BytesMut,
+}
+
+impl PipelineReplies {
+    /// Adds the reply to the next request. Only a reply to Get, Exists, Lifetime or a write of one
+    /// record may stand here.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::{PipelineReplies, Reply};
+    ///
+    /// let mut replies = PipelineReplies::default();
+    /// replies.push(&Reply::Flag(true));
+    /// assert_eq!(format!("{replies:?}"), "PipelineReplies(1 replies, 15 bytes)");
+    /// ```
+    pub fn push(&mut self, reply: &Reply<'_>) {
+        self.count += 1;
+        self.frames += super::NESTED_FRAMES + reply.frames();
+        reply.nest(&mut FrameWriter::new(&mut self.encoded));
+    }
+
+    /// How many replies there are.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::{PipelineReplies, Reply};
+    ///
+    /// let mut replies = PipelineReplies::default();
+    /// replies.push(&Reply::Flag(true));
+    /// assert_eq!(replies.len(), 1);
+    /// ```
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::PipelineReplies;
+    ///
+    /// assert!(PipelineReplies::default().is_empty());
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How many bytes they are so far.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::{PipelineReplies, Reply};
+    ///
+    /// let mut replies = PipelineReplies::default();
+    /// replies.push(&Reply::Flag(true));
+    /// assert_eq!(replies.byte_len(), ":2\r\n+e\r\n:1\r\n".len());
+    /// ```
+    pub fn byte_len(&self) -> usize {
+        self.encoded.len()
+    }
+
+    /// Writes the message behind what `out` holds.
+    ///
+    /// ```
+    /// # use bytes::BytesMut;
+    /// # use kvsd::protocol::v2::RequestId;
+    /// use kvsd::protocol::v2::{PipelineReplies, Reply};
+    ///
+    /// # let mut wire = BytesMut::new();
+    /// let mut replies = PipelineReplies::default();
+    /// replies.push(&Reply::Flag(true));
+    /// replies.encode(RequestId::ZERO, &mut wire);
+    /// assert_eq!(&wire[..], b"*5\r\n#l:0\r\n:2\r\n+e\r\n:1\r\n");
+    /// ```
+    pub fn encode(&self, id: RequestId, out: &mut BytesMut) {
+        FrameWriter::new(out).message(2 + self.frames, PIPELINE).integer(id.to_wire());
+        out.extend_from_slice(&self.encoded);
+    }
+}
+
+/// Shows how much it is; never what.
+impl std::fmt::Debug for PipelineReplies {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PipelineReplies({} replies, {} bytes)", self.count, self.encoded.len())
     }
 }
 
