@@ -96,10 +96,6 @@ impl LogEngine {
         let disk = PosixDisk::new(config.open_files);
         let options = TableOptions {
             retention: config.retention(),
-            room: match config.sync {
-                SyncPolicy::Always => Room::Zeroed,
-                SyncPolicy::Interval(_) | SyncPolicy::Never => Room::Reserved,
-            },
             cache: Arc::new(Cache::new(config.cache_bytes)),
             ..TableOptions::default()
         };
@@ -113,6 +109,11 @@ impl LogEngine {
     ) -> Result<Self, OpenError> {
         let runtime = Handle::current();
         let policy = config.sync;
+        let room = match policy {
+            SyncPolicy::Always => Room::Zeroed,
+            SyncPolicy::Interval(_) | SyncPolicy::Never => Room::Reserved,
+        };
+        let options = TableOptions { room, ..options };
         let cache = Arc::clone(&options.cache);
         let store = Store::open(Arc::clone(&disk), &config.data_dir, options)
             .map_err(|error| OpenError::from_store(error, config.data_dir.clone()))?;

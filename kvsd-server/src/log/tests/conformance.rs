@@ -18,7 +18,6 @@ use crate::log::storage::index::HashBits;
 use crate::log::storage::load::TableOptions;
 use crate::log::storage::rotation::{Limits, Retention};
 use crate::log::storage::sim::SimDisk;
-use crate::log::storage::writer::Room;
 use crate::log::{LogConfig, LogEngine, OpenError};
 
 mod on_a_folder {
@@ -104,9 +103,9 @@ impl Opened {
                 let options = TableOptions {
                     limits: Limits { bytes: 16 << 10, ..Limits::default() },
                     retention: Retention { bytes: history_bytes, millis: u64::MAX },
-                    room: Room::Zeroed,
                     hash_bits: HashBits::Eight,
                     cache: Arc::new(Cache::new(64 << 10)),
+                    ..TableOptions::default()
                 };
                 let config = config("/data".into(), "/backups".into());
                 LogEngine::open_on(Arc::new(disk.clone()), config, options)

@@ -10,18 +10,23 @@ use crate::log::storage::reader::Access;
 use crate::log::storage::rotation::{Demand, Limits};
 use crate::log::storage::sim::{Fault, SimDisk};
 use crate::log::storage::store::Store;
+use crate::log::storage::writer::Room;
 use crate::log::turn::{Taken, Turn};
 
-fn open(disk: &SimDisk) -> Store {
+fn open(disk: &SimDisk, room: Room) -> Store {
     let limits = Limits { records: 2, ..Limits::default() };
-    let options = TableOptions { limits, ..TableOptions::default() };
+    let options = TableOptions { limits, room, ..TableOptions::default() };
     Store::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap()
 }
 
 /// Does what the actor does with a write.
 fn write(turn: &mut Turn, key: u8) -> WriteResult {
-    let batch: Vec<Vec<Write>> = vec![vec![set(&[key], &[key])]];
-    let demand = Demand { bytes: 100, records: 1, key_bytes: 1 };
+    write_value(turn, key, &[key])
+}
+
+fn write_value(turn: &mut Turn, key: u8, value: &[u8]) -> WriteResult {
+    let batch: Vec<Vec<Write>> = vec![vec![set(&[key], value)]];
+    let demand = Demand { bytes: 100 + value.len() as u64, records: 1, key_bytes: 1 };
     let prepared = match turn.needs_preparation(&demand) {
         true => turn.prepare(&batch, &demand),
         false => Ok(()),
@@ -37,9 +42,9 @@ fn write(turn: &mut Turn, key: u8) -> WriteResult {
 
 /// What a write came to that met a fault at this call of the rotation that it needed; `None` if
 /// the rotation has fewer calls.
-fn rotate_with_fault_at(call: u64, fault: Fault) -> Option<WriteResult> {
+fn rotate_with_fault_at(call: u64, fault: Fault, room: Room) -> Option<WriteResult> {
     let disk = SimDisk::new(call);
-    let mut store = open(&disk);
+    let mut store = open(&disk, room);
     let (mut turn, _) = drops::create(&mut store, "a").unwrap();
     for key in 0..2 {
         write(&mut turn, key).unwrap();
@@ -58,7 +63,7 @@ fn rotate_with_fault_at(call: u64, fault: Fault) -> Option<WriteResult> {
     assert_eq!(last, is_refused, "{call}: {result:?}");
     drop((turn, store));
     disk.crash();
-    let store = open(&disk);
+    let store = open(&disk, room);
     let (writer, _) = store.open_table(&store.tables()[0]).unwrap();
     let has = |key: u8| writer.reader().find(&[key], &mut Vec::new(), Access::Wait).unwrap();
     assert!((0..2).chain(3..if is_refused { 8 } else { 3 }).all(|key| has(key).is_some()));
@@ -72,7 +77,8 @@ fn rotate_with_fault_at(call: u64, fault: Fault) -> Option<WriteResult> {
 
 #[test]
 fn a_segment_that_cannot_be_begun_refuses_the_write_and_the_next_one_tries_again() {
-    let results: Vec<_> = (1..).map_while(|call| rotate_with_fault_at(call, Fault::Io)).collect();
+    let with_fault_at = |call| rotate_with_fault_at(call, Fault::Io, Room::Reserved);
+    let results: Vec<_> = (1..).map_while(with_fault_at).collect();
     let is_refused = |result: &WriteResult| matches!(result, Err(EngineError::Io { .. }));
     // Removed, created, written, synced, and its folder: the new segment.
     assert!(results[..5].iter().all(is_refused), "{results:?}");
@@ -88,8 +94,31 @@ fn a_segment_that_cannot_be_begun_refuses_the_write_and_the_next_one_tries_again
 
 #[test]
 fn a_disk_that_is_full_at_any_call_of_a_rotation_loses_nothing() {
-    for fault in [Fault::Full, Fault::ShortWrite] {
-        let results: Vec<_> = (1..).map_while(|call| rotate_with_fault_at(call, fault)).collect();
-        assert!(results.len() > 5, "{results:?}");
+    for room in [Room::Reserved, Room::Zeroed] {
+        for fault in [Fault::Full, Fault::ShortWrite] {
+            let with_fault_at = |call| rotate_with_fault_at(call, fault, room);
+            let results: Vec<_> = (1..).map_while(with_fault_at).collect();
+            assert!(results.len() > 5, "{results:?}");
+        }
     }
+}
+
+#[test]
+fn zeros_are_written_ahead_for_many_groups_together() {
+    let calls_of = |room| {
+        let disk = SimDisk::new(1);
+        let options = TableOptions { room, ..TableOptions::default() };
+        let mut store = Store::open(Arc::new(disk.clone()), Path::new("/data"), options).unwrap();
+        let (mut turn, _) = drops::create(&mut store, "a").unwrap();
+        write(&mut turn, 0).unwrap();
+        let before = disk.calls();
+        for key in 0..200 {
+            write_value(&mut turn, key, &[key; 1000]).unwrap();
+        }
+        disk.calls() - before
+    };
+    // A call for each group and one for its sync; then those that reserve room, and write zeros.
+    let (reserving, zeroing) = (calls_of(Room::Reserved) - 400, calls_of(Room::Zeroed) - 400);
+    assert!(reserving < zeroing, "{reserving} calls, with zeros {zeroing}");
+    assert!(zeroing < 10, "{zeroing} calls beside 200 groups");
 }
