@@ -473,7 +473,7 @@ impl PipelineReplies {
     ///
     /// let mut replies = PipelineReplies::default();
     /// replies.push(&Reply::Flag(true));
-    /// assert_eq!(format!("{replies:?}"), "PipelineReplies(1 replies, 15 bytes)");
+    /// assert_eq!(format!("{replies:?}"), "PipelineReplies(1 replies, 12 bytes)");
     /// ```
     pub fn push(&mut self, reply: &Reply<'_>) {
         self.count += 1;
