@@ -6,13 +6,14 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, TxnOpResponse};
+use etcd_client::{Compare, CompareOp, GetOptions, TxnOp};
 use kvsd::{TableName, Version};
 use tokio::time::Instant;
 
 use super::error::Fault;
 use super::layout::{KeyRange, Layout, TableEntry};
 use super::link::{Ask, Failed, Link};
+use super::once::once;
 use super::reply;
 use crate::engine::{EngineError, Freshness, TableStatistics};
 
@@ -106,20 +107,9 @@ impl Directory {
             return Err(EngineError::TooManyTables { limit: self.max_tables });
         }
         let key = self.layout.table(name.as_str());
-        let id = random()?;
-        let txn = Txn::new()
-            .when([Compare::create_revision(key.as_slice(), CompareOp::Equal, 0)])
-            .and_then([TxnOp::put(key.as_slice(), TableEntry { id }.encode(), None)]);
-        if self.link.txn(deadline, &txn).await.map_err(outcome)?.succeeded() {
-            return Ok(true);
-        }
-        // An attempt whose answer was lost may have made it: then it has our id. Whoever cannot be
-        // asked now leaves that open.
-        let table = self
-            .look(name.as_str(), Freshness::Latest)
-            .await
-            .map_err(|failed| EngineError::UnknownOutcome { cause: failed.fault.to_string() })?;
-        Ok(table.is_some_and(|table| table.id == id))
+        let is_none = Compare::create_revision(key.as_slice(), CompareOp::Equal, 0);
+        let put = TxnOp::put(key, TableEntry { id: random()? }.encode(), None);
+        once(&self.link, &self.layout, deadline, vec![is_none], vec![put]).await.map_err(outcome)
     }
 
     /// As [`crate::engine::Engine::drop_table`]. The records go later.
@@ -130,24 +120,13 @@ impl Directory {
         let Some(table) = look.map_err(|failed| failed.fault)? else {
             return Ok(false);
         };
-        let (garbage, signature) = (self.layout.garbage(table.id), random()?.to_be_bytes());
-        let bound = Compare::create_revision(key.as_slice(), CompareOp::Equal, table.created);
-        let txn = Txn::new()
-            .when([bound])
-            .and_then([
-                TxnOp::delete(key, None),
-                TxnOp::put(garbage.as_slice(), signature.as_slice(), None),
-            ])
-            .or_else([TxnOp::get(garbage.as_slice(), None)]);
-        let answer = self.link.txn(deadline, &txn).await.map_err(outcome)?;
+        let is_same = Compare::create_revision(key.as_slice(), CompareOp::Equal, table.created);
+        let delete = TxnOp::delete(key, None);
+        let garbage = TxnOp::put(self.layout.garbage(table.id), "", None);
+        let (when, then) = (vec![is_same], vec![delete, garbage]);
+        let dropped = once(&self.link, &self.layout, deadline, when, then).await;
         self.forget(name.as_str());
-        // If the table is another one by now, who has dropped the one that was there has signed it:
-        // we, whose answer was lost, or somebody else meanwhile.
-        let is_ours = |response: TxnOpResponse| match response {
-            TxnOpResponse::Get(found) => found.kvs().iter().any(|kv| kv.value() == signature),
-            TxnOpResponse::Put(_) | TxnOpResponse::Delete(_) | TxnOpResponse::Txn(_) => false,
-        };
-        Ok(answer.succeeded() || answer.op_responses().into_iter().any(is_ours))
+        dropped.map_err(outcome)
     }
 
     /// As [`crate::engine::Engine::tables`].

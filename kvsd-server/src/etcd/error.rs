@@ -22,7 +22,8 @@ pub(crate) enum Fault {
     /// The member knows no leader: it is cut off, or the cluster has no quorum. Nothing was done.
     #[error("the member {endpoint} knows no leader: the cluster has no quorum, or it is cut off")]
     NoLeader { endpoint: String },
-    /// The store has reached its quota. Nothing was done.
+    /// The store has reached its quota. What was asked was done all the same if it is what has filled
+    /// the store: who asked for more than a read has to look.
     #[error(
         "etcd has reached its space quota: compact its history, run `etcdctl defrag`, raise \
          --quota-backend-bytes if need be, then `etcdctl alarm disarm`"
@@ -98,7 +99,7 @@ impl Fault {
         }
     }
 
-    /// Whether what was asked may have been done, or may still be.
+    /// Whether what was asked may have been done without our seeing it, or may still be.
     pub(crate) fn leaves_doubt(&self) -> bool {
         match self {
             Self::NoAnswer { .. } | Self::LongAnswer | Self::Other { .. } => true,

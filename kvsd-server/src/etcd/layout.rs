@@ -11,6 +11,7 @@
 //! | `e/` bucket (8) random (8) | `01` id (8), for each key its length (2) and it | records of one write, all of which have ended by the bucket's time if they were not written again |
 //! | `x/` id (8) | nothing | a table that was dropped, whose records have still to go |
 //! | `w/` front end (8) | group (16) | the last group of writes of a front end |
+//! | `w/` random (8) | `made` or `not made` | what came of a change of tables or users |
 //! | `f/` front end (8) | JSON | that a front end is there, under its lease |
 //! | `c` | front end (8) | who takes care of what no request does, under its lease |
 //! | `h/` time (8) | revision (8) | how far the store was at a time |

@@ -4,7 +4,7 @@
 //! or cut off. A call goes to the member that served last; when that fails in a way that another
 //! member may not, the next one is asked, until the call's time is over. So everything that goes
 //! through [`Link::call`] may be carried out more than once: it must be built so that this does no
-//! harm. Next file to read: `directory`.
+//! harm. Next file to read: `once`.
 
 use std::fmt;
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 //! | `config` | what it is opened with |
 //! | `layout` | keys and values as bytes |
 //! | `link` | calls to the members, their time, their faults |
+//! | `once` | changes that are made once, however often they are sent |
 //! | `directory` | tables and their names |
 //! | `read`, `reply` | point reads, together |
 //! | `scan` | pages |
@@ -34,6 +35,7 @@ mod layout;
 mod lease;
 mod link;
 mod migrate;
+mod once;
 mod presence;
 mod pulse;
 mod read;

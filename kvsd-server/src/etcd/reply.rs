@@ -57,8 +57,13 @@ pub(super) async fn read(
     if ranges.len() == count {
         return Ok(Found { revision, ranges });
     }
+    Err(Failed { fault: in_part(), in_doubt: false })
+}
+
+/// etcd has not answered all that was asked.
+pub(super) fn in_part() -> Fault {
     let cause = "a transaction was answered in part".to_owned();
-    Err(Failed { fault: Fault::Other { endpoint: "etcd".to_owned(), cause }, in_doubt: false })
+    Fault::Other { endpoint: "etcd".to_owned(), cause }
 }
 
 /// The table that stands at a table's key, if there is one.

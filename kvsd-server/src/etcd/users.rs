@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use etcd_client::{Compare, CompareOp, GetOptions, Txn, TxnOp, WatchOptions};
+use etcd_client::{Compare, CompareOp, GetOptions, TxnOp, WatchOptions};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
@@ -19,6 +19,7 @@ use super::config::EtcdConfig;
 use super::error::EtcdError;
 use super::layout::Layout;
 use super::link::{Ask, Door, Failed, Link};
+use super::once::once;
 use crate::users::{Change, Point, StoredUsers, User, UserStore, UserStoreError, Users};
 
 /// The users of one prefix.
@@ -74,12 +75,9 @@ impl EtcdUsers {
         Ok(Snapshot { users: Users::of(users), written, revision })
     }
 
-    /// Writes a change of what was seen, if the users that it changes are still what they were.
-    async fn commit(
-        &self,
-        seen: &Snapshot,
-        changes: &Changes,
-    ) -> Result<Committed, UserStoreError> {
+    /// Writes a change of what was seen, if the users that it changes are still what they were: the
+    /// answer is whether they are.
+    async fn commit(&self, seen: &Snapshot, changes: &Changes) -> Result<bool, UserStoreError> {
         let (mut compares, mut writes) = (Vec::new(), Vec::new());
         for (name, behind) in changes {
             let key = self.layout.user(name);
@@ -91,15 +89,14 @@ impl EtcdUsers {
                 None => TxnOp::delete(key, None),
             });
         }
-        let txn = Txn::new().when(compares).and_then(writes);
-        match self.link.txn(self.link.deadline(), &txn).await {
-            Ok(answer) if answer.succeeded() => Ok(Committed::Done),
-            Ok(_) => Ok(Committed::Other),
-            Err(Failed { fault, in_doubt: true }) => {
-                Err(UserStoreError::Unknown { reason: fault.to_string() })
+        let deadline = self.link.deadline();
+        let done = once(&self.link, &self.layout, deadline, compares, writes).await;
+        done.map_err(|failed| match failed {
+            Failed { fault, in_doubt: true } => {
+                UserStoreError::Unknown { reason: fault.to_string() }
             }
-            Err(failed) => Err(unavailable(failed)),
-        }
+            failed => unavailable(failed),
+        })
     }
 
     /// Waits for the next change behind a revision; an error is anything that ends the watch.
@@ -139,27 +136,18 @@ impl UserStore for EtcdUsers {
     }
 
     async fn edit(&self, change: &Change<'_>) -> Result<(), UserStoreError> {
-        let mut tried: Option<Changes> = None;
         let deadline = Instant::now() + LONGEST_EDIT;
         loop {
             let seen = self.snapshot().await?;
-            // An attempt whose answer was lost comes back as one of somebody else's.
-            if tried.is_some_and(|tried| stand_in(&tried, &seen.users)) {
-                return Ok(());
-            }
             let mut users = seen.users.clone();
             change(&mut users)?;
             let changes = changes(&seen.users, &users);
-            if changes.is_empty() {
+            if changes.is_empty() || self.commit(&seen, &changes).await? {
                 return Ok(());
             }
-            match self.commit(&seen, &changes).await? {
-                Committed::Done => return Ok(()),
-                Committed::Other if Instant::now() >= deadline => {
-                    let reason = "others change the same user all the time".to_owned();
-                    return Err(UserStoreError::Unavailable { reason });
-                }
-                Committed::Other => tried = Some(changes),
+            if Instant::now() >= deadline {
+                let reason = "others change the same user all the time".to_owned();
+                return Err(UserStoreError::Unavailable { reason });
             }
         }
     }
@@ -176,13 +164,6 @@ impl UserStore for EtcdUsers {
     }
 }
 
-/// What came of a transaction.
-enum Committed {
-    Done,
-    /// Nothing was written: a user is not what it was.
-    Other,
-}
-
 /// What is to stand behind names; nothing for those of users who go.
 type Changes = BTreeMap<String, Option<String>>;
 
@@ -195,14 +176,6 @@ fn changes(before: &Users, after: &Users) -> Changes {
     let gone: Vec<_> = gone.map(|name| (name.clone(), None)).collect();
     let new = after.into_iter().filter(|(name, behind)| before.get(name) != Some(behind));
     new.map(|(name, behind)| (name, Some(behind))).chain(gone).collect()
-}
-
-/// Whether everything is as a change was to make it.
-fn stand_in(changes: &Changes, users: &Users) -> bool {
-    changes.iter().all(|(name, behind)| {
-        let found = users.iter().find(|user| user.name.as_str() == name);
-        found.map(User::behind_name) == *behind
-    })
 }
 
 fn unavailable(failed: Failed) -> UserStoreError {
@@ -247,7 +220,6 @@ mod tests {
             ("new", Some(format!("{HASH}:"))),
         ];
         assert_eq!(changes, expected.map(|(name, behind)| (name.to_owned(), behind)).into());
-        assert!(stand_in(&changes, &after) && !stand_in(&changes, &before));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use etcd_client::{Compare, CompareOp, Txn};
 use kvsd::{TableName, UnixMillis};
 use tokio::time::Instant;
 
+use super::super::error::Fault;
 use super::plan::{self, Place, Plan, Scope};
 use super::prepare::Parts;
 use super::txn::{Guard, Reply, Step, Stood, gets, told};
@@ -56,7 +57,8 @@ pub(super) async fn delete(
                 Reply::Else(now) => Err(moved(&plan, &now)),
             }
         }
-        Err(failed) if failed.in_doubt => {
+        // Older versions of etcd delete, and then say that there is no room.
+        Err(failed) if failed.in_doubt || failed.fault == Fault::SpaceAlarm => {
             Err(EngineError::UnknownOutcome { cause: failed.fault.to_string() })
         }
         Err(failed) => Err(failed.fault.into()),

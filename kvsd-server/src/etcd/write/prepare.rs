@@ -141,7 +141,7 @@ fn plan(
             table: &pending.table,
             id: table.id,
             now,
-            hint: hint(parts.config.front_end, group.id, number),
+            hint: hint(group.id, number),
         };
         let seen = pending.seen.as_ref().filter(|_| table.known.is_some());
         let nothing = plan::nothing_seen(&pending.write);
@@ -170,11 +170,11 @@ fn table_of<'t>(tables: &'t [GroupTable], member: &Pending) -> Option<&'t GroupT
     tables.iter().find(|table| table.name == member.table)
 }
 
-/// What no other hint is called: a front end's number and a count.
-fn hint(front_end: u64, group: GroupId, member: u64) -> u64 {
-    let (_, count) = group.split_at(8);
-    let count = count.try_into().map_or(0, u64::from_be_bytes);
-    front_end.wrapping_add(count.wrapping_mul(64)).wrapping_add(member)
+/// What no other hint is called; a group has fewer than 64 members.
+fn hint(group: GroupId, member: u64) -> u64 {
+    let (count, random) = group.split_at(8);
+    let number = |half: &[u8]| half.try_into().map_or(0, u64::from_be_bytes);
+    (number(count) ^ number(random)).wrapping_mul(64).wrapping_add(member)
 }
 
 fn in_time() -> EngineError {

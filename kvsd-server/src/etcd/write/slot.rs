@@ -48,18 +48,31 @@ pub(super) enum Fate {
     Applied(i64),
 }
 
+impl Fate {
+    /// What became of a group that nothing is under way of any more, by what stands in the slot that
+    /// it was bound to; `None` if somebody else has moved it.
+    pub(super) fn of(group: GroupId, slot: &Guard, at: Option<&Stood>) -> Option<Self> {
+        match at {
+            Some(at) if at.value == group[..] => Some(Self::Applied(at.revision)),
+            Some(at) if at.revision == slot.revision => Some(Self::Void),
+            Some(_) | None => None,
+        }
+    }
+}
+
 impl Slot {
     pub(super) fn new(layout: &Layout, front_end: u64) -> Self {
         let key = layout.slot(front_end).into();
         Self { key, front_end, groups: 0, state: State::New }
     }
 
-    /// An id that no group has had.
+    /// An id that no group has had; half of it is random, for two copies of a machine's memory count
+    /// alike.
     pub(super) fn next_group(&mut self) -> GroupId {
         self.groups += 1;
         let mut id = [0; 16];
-        id[..8].copy_from_slice(&self.front_end.to_be_bytes());
-        id[8..].copy_from_slice(&self.groups.to_be_bytes());
+        id[..8].copy_from_slice(&self.front_end.wrapping_add(self.groups).to_be_bytes());
+        id[8..].copy_from_slice(&getrandom::u64().unwrap_or_default().to_be_bytes());
         id
     }
 
@@ -162,6 +175,7 @@ mod tests {
         assert!(slot.guard().is_none() && !slot.is_doubtful());
         let (one, other) = (slot.next_group(), slot.next_group());
         assert_ne!(one, other);
+        assert_ne!(one, Slot::new(&Layout::new("kvsd"), 7).next_group(), "a copy of the memory");
         let at = |revision, id: GroupId| Stood { revision, value: Bytes::copy_from_slice(&id) };
         assert_eq!(slot.fenced(&at(3, other), None), Fate::Void);
         assert_eq!(slot.guard().map(|guard| guard.revision), Some(3));

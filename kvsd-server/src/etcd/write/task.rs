@@ -96,26 +96,26 @@ impl Task {
         let txn = group.txn(&parts.layout, slot);
         let response = match self.queue.tend(parts.link.txn(until, &txn)).await {
             Ok(response) => response.0,
-            Err(failed) => return self.fail(group, failed, until).await,
+            Err(failed) => return self.fail(group, slot, failed, until).await,
         };
         match group.answer(response) {
             Some(Answer::Applied { revision, replies }) => {
                 self.slot.moved(revision);
                 self.finish(group, revision, replies);
             }
-            Some(Answer::Else { slot: Some(at), .. }) if at.value == group.id[..] => {
-                self.slot.moved(at.revision);
-                self.rebuild(group, at.revision, until).await;
-            }
-            Some(Answer::Else { slot: Some(at), tables }) if at.revision == slot.revision => {
-                for (table, now) in group.tables.iter().zip(tables) {
-                    parts.directory.learn(table.name.as_str(), now);
+            Some(Answer::Else { slot: at, tables }) => {
+                match Fate::of(group.id, slot, at.as_ref()) {
+                    Some(Fate::Applied(revision)) => self.rebuild(group, revision, until).await,
+                    Some(Fate::Void) => {
+                        for (table, now) in group.tables.iter().zip(tables) {
+                            parts.directory.learn(table.name.as_str(), now);
+                        }
+                        self.try_again(group, until).await;
+                    }
+                    None => self.give_up(group, TAKEN),
                 }
-                self.try_again(group, until).await;
             }
-            Some(Answer::Else { .. }) | None => {
-                self.give_up(group, "the front end's slot in etcd holds what it has not written");
-            }
+            None => self.give_up(group, "etcd's answer is none to what was asked"),
         }
     }
 
@@ -135,6 +135,7 @@ impl Task {
 
     /// The group was carried out at a revision, and its answer is lost: makes the answer again.
     async fn rebuild(&mut self, group: Group, revision: i64, until: Instant) {
+        self.slot.moved(revision);
         let link = Arc::clone(&self.parts.link);
         match self.queue.tend(snapshot(&link, &group, revision - 1, until)).await {
             Ok(before) => {
@@ -188,7 +189,7 @@ impl Task {
         self.queue.put_back(again.into_iter());
     }
 
-    async fn fail(&mut self, group: Group, failed: Failed, until: Instant) {
+    async fn fail(&mut self, group: Group, slot: &Guard, failed: Failed, until: Instant) {
         if failed.in_doubt {
             return self.give_up(group, &failed.fault.to_string());
         }
@@ -197,11 +198,27 @@ impl Task {
                 self.most = group.members.len() / 2;
                 self.put_back(group);
             }
-            Fault::SpaceAlarm => self.write_into_full(pending(group), until).await,
+            Fault::SpaceAlarm => self.refused(group, slot, until).await,
             fault => {
                 self.queue.trouble = Some(fault.to_string());
                 answer_all(pending(group), &fault.into());
             }
+        }
+    }
+
+    /// etcd says that there is no room: it does so before it carries a transaction out, and, when that
+    /// is what filled the store, also afterwards.
+    async fn refused(&mut self, group: Group, slot: &Guard, until: Instant) {
+        let link = Arc::clone(&self.parts.link);
+        let look = Txn::new().and_then([TxnOp::get(slot.key.to_vec(), None)]);
+        let at = match self.queue.tend(link.txn(until, &look)).await {
+            Ok(answer) => told(answer.0).and_then(|told| told.into_iter().next()).flatten(),
+            Err(failed) => return self.give_up(group, &failed.fault.to_string()),
+        };
+        match Fate::of(group.id, slot, at.as_ref()) {
+            Some(Fate::Applied(revision)) => self.rebuild(group, revision, until).await,
+            Some(Fate::Void) => self.write_into_full(pending(group), until).await,
+            None => self.give_up(group, TAKEN),
         }
     }
 
@@ -266,6 +283,8 @@ fn answer_unknown(group: Group, cause: &str) {
         member.pending.answer(Err(error.clone()));
     }
 }
+
+const TAKEN: &str = "the front end's slot in etcd holds what it has not written";
 
 fn answer_all(writes: Vec<Pending>, error: &EngineError) {
     for write in writes {

@@ -512,3 +512,61 @@ async fn a_group_of_many_tasks_is_answered_to_each() {
         task.await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_store_refuses_that_fills_up_was_not_done() {
+    for _ in 0..3 {
+        let options = Options::members(1).quota(8 * 1024 * 1024);
+        let Some(cluster) = Cluster::start_with(options).await else { return };
+        let mut tasks = Vec::new();
+        for front_end in 0..6 {
+            let store = Store::on(&cluster).await;
+            tasks.push(tokio::spawn(async move {
+                let (name, value) = (format!("n{front_end}"), "v".repeat(3_000));
+                let mut answered = 0;
+                let refused = loop {
+                    let writes =
+                        vec![add(&name, 1), set(&format!("{front_end}-{answered}"), &value)];
+                    match &store.writer.write(&table(), writes).await[0] {
+                        Err(error) => break error.clone(),
+                        done => answered = counter(done),
+                    }
+                };
+                assert!(matches!(refused, EngineError::StoreFull { .. }), "{refused}");
+                assert_eq!(store.stored(&name).await.unwrap().1, answered.to_string());
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_front_end_does_not_take_the_others_writes_for_its_own() {
+    let Some(cluster) = Cluster::start(1).await else { return };
+    let endpoint = cluster.endpoint(0);
+    let open = async || {
+        let mut store = Store::on(&cluster).await;
+        let mut config = EtcdConfig::new(vec![format!("http://{endpoint}")]);
+        config.timeout = Duration::from_secs(5);
+        let link = Arc::new(Link::open(&config).await.unwrap());
+        let directory = Arc::new(Directory::new(Arc::clone(&link), store.layout.clone(), 10));
+        let parts = WriterConfig {
+            front_end: 7,
+            timeout: config.timeout,
+            max_value_bytes: 1024,
+            max_tables: 10,
+            clock: Arc::new(SystemClock),
+        };
+        store.writer = Arc::new(Writer::start(link, store.layout.clone(), directory, parts));
+        store
+    };
+    let (one, copy) = (open().await, open().await);
+    for round in 0..10 {
+        for (store, key) in [(&one, format!("a{round}")), (&copy, format!("b{round}"))] {
+            let written = store.write(set(&key, "x")).await;
+            assert!(written.is_err() || store.stored(&key).await.is_some(), "{written:?}");
+        }
+    }
+}
