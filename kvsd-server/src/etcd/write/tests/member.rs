@@ -562,11 +562,13 @@ async fn a_copy_of_a_front_end_does_not_take_the_others_writes_for_its_own() {
         store.writer = Arc::new(Writer::start(link, store.layout.clone(), directory, parts));
         store
     };
-    let (one, copy) = (open().await, open().await);
     for round in 0..10 {
-        for (store, key) in [(&one, format!("a{round}")), (&copy, format!("b{round}"))] {
-            let written = store.write(set(&key, "x")).await;
-            assert!(written.is_err() || store.stored(&key).await.is_some(), "{written:?}");
+        let (one, copy) = (open().await, open().await);
+        let keys = [format!("a{round}"), format!("b{round}")];
+        let (first, second) =
+            tokio::join!(one.write(set(&keys[0], "x")), copy.write(set(&keys[1], "x")));
+        for (written, key) in [first, second].into_iter().zip(keys) {
+            assert!(written.is_err() || one.stored(&key).await.is_some(), "{key}: {written:?}");
         }
     }
 }
