@@ -72,6 +72,12 @@ impl ChangePage {
         Self { bytes, spans: Vec::with_capacity(changes), until }
     }
 
+    /// The same page, up to another name of its position.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn named(self, until: Position) -> Self {
+        Self { until, ..self }
+    }
+
     /// Adds the change whose key, and value if it was set, come next in the bytes.
     pub(crate) fn push_span(
         &mut self,

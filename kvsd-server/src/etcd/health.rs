@@ -3,6 +3,7 @@
 //! A task asks for something cheap whenever nothing else has been answered for a second, and each
 //! member from time to time how it is. Who asks for the health is told what was known last.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -48,12 +49,15 @@ pub(crate) struct MemberState {
     is_full: bool,
     /// The size of its database.
     bytes: u64,
+    /// The cluster that it belongs to.
+    cluster: u64,
 }
 
 /// What may be wrong, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Trouble {
     Silent,
+    Stranger,
     Full,
     Member,
     Clock,
@@ -96,7 +100,7 @@ impl Watchman {
     pub(crate) fn health(&self) -> Health {
         match self.shared.trouble() {
             None => Health::Ready,
-            Some((Trouble::Silent, reason)) => Health::NotReady { reason },
+            Some((Trouble::Silent | Trouble::Stranger, reason)) => Health::NotReady { reason },
             Some((Trouble::Full | Trouble::Member | Trouble::Clock, reason)) => {
                 Health::Degraded { reason }
             }
@@ -152,9 +156,19 @@ impl Shared {
         let surveying = async {
             let mut every = interval(SURVEY_EVERY);
             every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut outdated = HashSet::new();
             loop {
                 every.tick().await;
-                self.ask_members().await;
+                for (endpoint, version) in self.ask_members().await {
+                    if is_outdated(&version) && outdated.insert((endpoint.clone(), version.clone()))
+                    {
+                        warn!(
+                            endpoint,
+                            version,
+                            "this etcd refuses reads when it is full; use 3.4.23, 3.5.7 or later"
+                        );
+                    }
+                }
             }
         };
         tokio::join!(watching, surveying);
@@ -171,15 +185,22 @@ impl Shared {
         let _ = self.link.call(Instant::now() + PROBE_TIME, Ask::Led, get).await;
     }
 
-    async fn ask_members(&self) {
+    /// Asks each member how it is; the answer is which versions they have.
+    async fn ask_members(&self) -> Vec<(String, String)> {
         let begun = Instant::now();
         let ask = |member| {
             let status = |door: Arc<Door>| async move { door.client().status().await };
             self.link.call_member(member, begun + SURVEY_TIME, Ask::Any, status)
         };
         let answers = join_all((0..self.link.members()).map(ask)).await;
+        let versions = answers.iter().enumerate().filter_map(|(member, answer)| {
+            let version = answer.as_ref().ok()?.version().to_owned();
+            Some((self.link.endpoint(member).to_owned(), version))
+        });
+        let versions = versions.collect();
         let members = answers.into_iter().map(|answer| {
             answer.map(|status| MemberState {
+                cluster: status.header().map_or(0, etcd_client::ResponseHeader::cluster_id),
                 knows_leader: status.leader() != 0,
                 is_full: status.errors().iter().any(|error| error.contains("NOSPACE")),
                 bytes: u64::try_from(status.db_size()).unwrap_or_default(),
@@ -187,6 +208,7 @@ impl Shared {
         });
         let members = members.collect();
         *self.survey() = Survey { at: Some(begun), members };
+        versions
     }
 
     /// What is wrong, the worst of it, and what to do.
@@ -201,6 +223,17 @@ impl Shared {
                 silence.as_secs()
             );
             return Some((Trouble::Silent, reason));
+        }
+        for (member, state) in survey.members.iter().enumerate() {
+            if state.as_ref().is_ok_and(|state| state.cluster != self.link.cluster()) {
+                let reason = format!(
+                    "the etcd member {} is of another cluster than the one that this server has \
+                     begun with: restart it if the cluster was restored, and correct etcd_endpoints \
+                     if not",
+                    self.link.endpoint(member)
+                );
+                return Some((Trouble::Stranger, reason));
+            }
         }
         let is_full = survey.members.iter().flatten().any(|member| member.is_full);
         if is_full || self.link.pulse().is_full_since(survey.at) {
@@ -230,6 +263,17 @@ impl Shared {
     }
 }
 
+/// Whether a version is older than those that read in a full store, and take a read that is given up.
+fn is_outdated(version: &str) -> bool {
+    let numbers: Option<Vec<u32>> = version.split('.').map(|part| part.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some([3, 4, patch]) => *patch < 23,
+        Some([3, 5, patch]) => *patch < 7,
+        Some([major, minor, _]) => (*major, *minor) < (3, 4),
+        _ => false,
+    }
+}
+
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_TIME: Duration = Duration::from_millis(1500);
 const SURVEY_EVERY: Duration = Duration::from_secs(3);
@@ -243,6 +287,7 @@ mod tests {
     use tokio::time::{sleep, timeout};
 
     use super::*;
+    use crate::etcd::EtcdConfig;
     use crate::etcd::changes::tests::fixture::{PATIENCE, Store};
     use crate::etcd::cluster::{Cluster, Options};
 
@@ -281,6 +326,30 @@ mod tests {
         store.cluster.restart(0).await;
         store.cluster.ready().await;
         until(&watchman, |health| *health == Health::Ready).await;
+    }
+
+    #[test]
+    fn versions_that_do_not_read_in_a_full_store_are_outdated() {
+        for old in ["3.4.22", "3.5.0", "3.5.6", "3.3.27", "2.3.8"] {
+            assert!(is_outdated(old), "{old}");
+        }
+        for fine in ["3.4.23", "3.4.30", "3.5.7", "3.6.0", "4.0.0", "3.6.0-rc.1", "", "new"] {
+            assert!(!is_outdated(fine), "{fine}");
+        }
+    }
+
+    #[tokio::test]
+    async fn members_of_two_clusters_are_not_ready() {
+        let Some(cluster) = Cluster::start(1).await else { return };
+        let Some(other) = Cluster::start(1).await else { return };
+        let endpoints = [&cluster, &other].map(|one| format!("http://{}", one.endpoint(0)));
+        let config = EtcdConfig::new(endpoints.into());
+        let link = Arc::new(Link::open(&config).await.unwrap());
+        let watchman = Watchman::start(link, Layout::new("kvsd"), Arc::default());
+        let health = until(&watchman, |health| *health != Health::Ready).await;
+        let Health::NotReady { reason } = health else { panic!("{health:?}") };
+        let named = other.endpoint(0);
+        assert!(reason.contains(&named) && reason.contains("another cluster"), "{reason}");
     }
 
     #[tokio::test]

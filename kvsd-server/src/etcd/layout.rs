@@ -6,9 +6,9 @@
 //! | key | value | what |
 //! |---|---|---|
 //! | `t/` name | `01` id (8) | a table; its create revision is what writes to it are bound to |
-//! | `d/` id (8) `00` | nothing that matters | written with every sweep of the table: the deletes of such a revision are no changes |
+//! | `d/` id (8) `00` | nothing, or a time (8) | written with every sweep of the table: the deletes of such a revision are no changes; with a time by other deletes: those of what had ended then are none |
 //! | `d/` id (8) `01` key | `01` value, or `02` end (8) value | a record; end: milliseconds since 1970 |
-//! | `e/` bucket (8) random (8) | `01` id (8), for each key its length (2) and it | records of one write, all of which have ended by the bucket's time if they were not written again |
+//! | `e/` bucket (8) random (8) | `01` id (8), for each key its end (8), its length (2) and it | records of one write, the first of which has ended by the bucket's time if it was not written again |
 //! | `x/` id (8) | nothing | a table that was dropped, whose records have still to go |
 //! | `w/` front end (8) | group (16) | the last group of writes of a front end |
 //! | `w/` random (8) | `made` or `not made` | what came of a change of tables or users |
@@ -101,6 +101,11 @@ impl Layout {
 
     pub(crate) fn hint(&self, bucket: UnixMillis, random: u64) -> Vec<u8> {
         self.key(b"e/", &[&bucket.get().to_be_bytes(), &random.to_be_bytes()])
+    }
+
+    /// The random part of a hint's key.
+    pub(crate) fn hint_of(&self, key: &[u8]) -> Option<u64> {
+        number(self.behind(b"e/", key)?.get(8..)?)
     }
 
     /// The hints of all buckets up to a time.
@@ -271,13 +276,13 @@ impl StoredRecord {
     }
 }
 
-/// Which records may have ended by a bucket's time.
+/// Which records may have ended when.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Hint {
     /// The table.
     pub(crate) id: u64,
-    /// The users' keys.
-    pub(crate) keys: Vec<Bytes>,
+    /// The ends, and the users' keys.
+    pub(crate) keys: Vec<(UnixMillis, Bytes)>,
 }
 
 /// Never shows a key.
@@ -294,10 +299,16 @@ impl Hint {
         UnixMillis::new(rounded).unwrap_or(end)
     }
 
+    /// The bucket of the first that ends, where the hint is filed; `None` if there is none.
+    pub(crate) fn first_bucket(&self) -> Option<UnixMillis> {
+        self.keys.iter().map(|(end, _)| *end).min().map(Self::bucket)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![HINT_FORMAT];
         bytes.extend_from_slice(&self.id.to_be_bytes());
-        for key in &self.keys {
+        for (end, key) in &self.keys {
+            bytes.extend_from_slice(&end.get().to_be_bytes());
             let length = u16::try_from(key.len()).expect("a key has at most 1024 bytes");
             bytes.extend_from_slice(&length.to_be_bytes());
             bytes.extend_from_slice(key);
@@ -310,9 +321,11 @@ impl Hint {
         let (id, mut rest) = rest.split_first_chunk()?;
         let mut keys = Vec::new();
         while !rest.is_empty() {
-            let (length, behind) = rest.split_first_chunk()?;
+            let (end, behind) = rest.split_first_chunk()?;
+            let end = UnixMillis::new(u64::from_be_bytes(*end))?;
+            let (length, behind) = behind.split_first_chunk()?;
             let (key, behind) = behind.split_at_checked(u16::from_be_bytes(*length).into())?;
-            keys.push(Bytes::copy_from_slice(key));
+            keys.push((end, Bytes::copy_from_slice(key)));
             rest = behind;
         }
         Some(Self { id: u64::from_be_bytes(*id), keys })
@@ -368,8 +381,13 @@ mod tests {
             StoredRecord::encode(Some(time(0x0102)), b"v"),
             *b"\x02\x00\x00\x00\x00\x00\x00\x01\x02v"
         );
-        let hint = Hint { id, keys: vec![Bytes::from_static(b"ab"), Bytes::new()] };
-        assert_eq!(hint.encode(), *b"\x01\x01\x02\x03\x04\x05\x06\x07\x08\0\x02ab\0\0");
+        let keys = vec![(time(0x0102), Bytes::from_static(b"ab")), (time(3), Bytes::new())];
+        let hint = Hint { id, keys };
+        let ends = [&[0, 0, 0, 0, 0, 0, 1, 2][..], &[0, 0, 0, 0, 0, 0, 0, 3]];
+        let expected = [&[1, 1, 2, 3, 4, 5, 6, 7, 8], ends[0], b"\0\x02ab", ends[1], b"\0\0"];
+        assert_eq!(hint.encode(), expected.concat());
+        assert_eq!(hint.first_bucket(), Some(time(10_000)));
+        assert_eq!(layout.hint_of(&layout.hint(time(5), 9)), Some(9));
     }
 
     #[test]
@@ -469,9 +487,10 @@ mod tests {
 
         #[test]
         fn hints_come_back(id: u64, keys in prop::collection::vec(
-            prop::collection::vec(any::<u8>(), 0..1024), 0..8,
+            (0..1_u64 << 50, prop::collection::vec(any::<u8>(), 0..1024)), 0..8,
         )) {
-            let hint = Hint { id, keys: keys.into_iter().map(Bytes::from).collect() };
+            let keys = keys.into_iter().map(|(end, key)| (time(end), Bytes::from(key)));
+            let hint = Hint { id, keys: keys.collect() };
             prop_assert_eq!(Hint::parse(&hint.encode()), Some(hint));
         }
     }

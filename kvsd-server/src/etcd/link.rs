@@ -26,6 +26,8 @@ use super::pulse::Pulse;
 /// The members of a cluster.
 pub(crate) struct Link {
     members: Vec<Member>,
+    /// Which cluster it is: another one after a restore under a new token.
+    cluster: u64,
     /// The member that has served last.
     preferred: AtomicUsize,
     timeout: Duration,
@@ -94,7 +96,8 @@ impl Link {
             led: Lazy::new(options.clone().with_require_leader(true)),
             any: Lazy::new(options.clone()),
         };
-        let link = Self {
+        let mut link = Self {
+            cluster: 0,
             members: config.endpoints.iter().map(member).collect(),
             preferred: AtomicUsize::new(0),
             timeout: config.timeout,
@@ -111,7 +114,10 @@ impl Link {
             async move { door.kv().get(key, None).await }
         });
         match asked.await {
-            Ok(_) => Ok(link),
+            Ok(answer) => {
+                link.cluster = answer.header().map_or(0, etcd_client::ResponseHeader::cluster_id);
+                Ok(link)
+            }
             Err(Failed { fault: Fault::Denied { cause }, .. }) => {
                 Err(EtcdError::Denied { prefix: config.prefix.clone(), cause })
             }
@@ -130,6 +136,11 @@ impl Link {
     /// How calls went.
     pub(crate) fn pulse(&self) -> &Pulse {
         &self.pulse
+    }
+
+    /// The number of the cluster that was there when the link was opened.
+    pub(crate) fn cluster(&self) -> u64 {
+        self.cluster
     }
 
     /// How many members there are.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp};
-use kvsd::{TableName, UnixMillis};
+use kvsd::{TableName, UnixMillis, Version};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -20,6 +20,7 @@ use super::directory::TableRef;
 use super::error::{EtcdError, Fault};
 use super::layout::{Hint, KeyRange, Layout, StoredRecord, TableEntry};
 use super::link::{Ask, Failed, Link};
+use super::once::once;
 use crate::engine::{
     Engine, EngineError, Freshness, Order, PageLimits, Scan, ScanDetail, ScanPage,
 };
@@ -74,7 +75,7 @@ pub enum MigrateError {
     #[error(
         "table {table} was copied, but differs: {from_records} records with checksum \
          {from_checksum:08x} here, {to_records} with {to_checksum:08x} in etcd; somebody has \
-         written to one of them meanwhile"
+         written to one of them meanwhile: drop the table in etcd, and run the same command again"
     )]
     Differs {
         /// The table.
@@ -87,6 +88,15 @@ pub enum MigrateError {
         to_records: u64,
         /// Their checksum.
         to_checksum: u32,
+    },
+    /// The source was written to after it had been migrated.
+    #[error(
+        "table {table} was migrated before, and written to here since; drop it in etcd and run the \
+         same command again, or migrate to another etcd_prefix"
+    )]
+    SourceMoved {
+        /// The table.
+        table: TableName,
     },
     /// Something in etcd is not what this migration has put there.
     #[error("what stands in etcd of this migration is not to be read: {what}")]
@@ -187,16 +197,31 @@ struct State {
 struct Verified {
     records: u64,
     checksum: u32,
+    /// The last version that had been written to the source.
+    source_version: u64,
+}
+
+/// A migration that goes on.
+struct Begun {
+    state: State,
+    /// The revision that has written the state.
+    seen: i64,
+    table: TableRef,
 }
 
 impl TableMigration<'_> {
     async fn run(&self) -> Result<MigratedTable, MigrateError> {
-        let (mut state, mut seen) = self.begin().await?;
+        let Begun { mut state, mut seen, table } = self.begin().await?;
         self.progress.done.fetch_add(state.records, Ordering::Relaxed);
-        if let Some(Verified { records, checksum }) = state.verified {
-            return Ok(MigratedTable { name: self.name.clone(), records, checksum });
+        let source_version = self.source_version().await?;
+        match state.verified {
+            Some(verified) if verified.source_version == source_version => {
+                let Verified { records, checksum, .. } = verified;
+                return Ok(MigratedTable { name: self.name.clone(), records, checksum });
+            }
+            Some(_) => return Err(MigrateError::SourceMoved { table: self.name.clone() }),
+            None => {}
         }
-        let table = self.table(state.id).await?;
         loop {
             let from = match &state.last {
                 None => Bound::Unbounded,
@@ -211,49 +236,56 @@ impl TableMigration<'_> {
             seen = self.put(table, &page, &state, seen).await?;
             self.progress.done.fetch_add(page.len() as u64, Ordering::Relaxed);
         }
-        let verified = self.compare(state.id).await?;
-        state.verified = Some(verified);
+        let Sum { records, checksum } = self.compare(state.id).await?;
+        state.verified = Some(Verified { records, checksum, source_version });
         self.put(table, &ScanPage::default(), &state, seen).await?;
-        let Verified { records, checksum } = verified;
         Ok(MigratedTable { name: self.name.clone(), records, checksum })
     }
 
-    /// The state as it stands in etcd, with its mod revision; of a new one with a new table.
-    async fn begin(&self) -> Result<(State, i64), MigrateError> {
-        if let Some(found) = self.get(&self.state).await? {
-            let state = serde_json::from_slice(found.value()).map_err(|_| foreign())?;
-            return Ok((state, found.mod_revision()));
+    /// Where it is, or begins: the first time, and when the table was dropped in etcd since.
+    async fn begin(&self) -> Result<Begun, MigrateError> {
+        let table = self.layout.table(self.name.as_str());
+        let (before, stands) = (self.get(&self.state).await?, self.get(&table).await?);
+        let seen = before.as_ref().map_or(0, KeyValue::mod_revision);
+        match (before, stands) {
+            (Some(before), Some(stands)) => {
+                let state: State = serde_json::from_slice(before.value()).map_err(|_| foreign())?;
+                let is_ours =
+                    TableEntry::parse(stands.value()) == Some(TableEntry { id: state.id });
+                if !is_ours {
+                    return Err(self.table_exists());
+                }
+                let table = TableRef { id: state.id, created: stands.create_revision() };
+                return Ok(Begun { state, seen, table });
+            }
+            (None, Some(_)) => return Err(self.table_exists()),
+            (_, None) => {}
         }
         let id =
             getrandom::u64().map_err(|error| MigrateError::Etcd { cause: error.to_string() })?;
         let state = State { id, last: None, records: 0, verified: None };
-        let table = self.layout.table(self.name.as_str());
-        let txn = Txn::new()
-            .when([
-                Compare::create_revision(self.state.as_slice(), CompareOp::Equal, 0),
-                Compare::create_revision(table.as_slice(), CompareOp::Equal, 0),
-            ])
-            .and_then([
-                TxnOp::put(table, TableEntry { id }.encode(), None),
-                TxnOp::put(self.state.as_slice(), encode(&state), None),
-            ]);
-        self.link.txn(self.link.deadline(), &txn).await.map_err(failed)?;
-        // Whether it was this one or one before it whose answer was lost.
-        let found = self.get(&self.state).await?.ok_or_else(|| self.table_exists())?;
-        match serde_json::from_slice(found.value()) {
-            Ok(found_state) if state == found_state => Ok((state, found.mod_revision())),
-            _ => Err(self.disturbed()),
+        let when = vec![
+            Compare::mod_revision(self.state.as_slice(), CompareOp::Equal, seen),
+            Compare::create_revision(table.as_slice(), CompareOp::Equal, 0),
+        ];
+        let then = vec![
+            TxnOp::put(table, TableEntry { id }.encode(), None),
+            TxnOp::put(self.state.as_slice(), encode(&state), None),
+        ];
+        let made = once(self.link, self.layout, self.link.deadline(), when, then).await;
+        if !made.map_err(failed)? {
+            return Err(self.disturbed());
         }
+        let found = self.get(&self.state).await?.filter(|found| found.value() == encode(&state));
+        let seen = found.ok_or_else(|| self.disturbed())?.mod_revision();
+        Ok(Begun { state, seen, table: TableRef { id, created: seen } })
     }
 
-    /// The table in etcd, if it is still the one that was made.
-    async fn table(&self, id: u64) -> Result<TableRef, MigrateError> {
-        let found = self.get(&self.layout.table(self.name.as_str())).await?;
-        let found = found.ok_or_else(|| self.disturbed())?;
-        match TableEntry::parse(found.value()) {
-            Some(entry) if entry.id == id => Ok(TableRef { id, created: found.create_revision() }),
-            _ => Err(self.disturbed()),
-        }
+    /// The last version that was written to the source.
+    async fn source_version(&self) -> Result<u64, MigrateError> {
+        let statistics = self.from.table_statistics(self.name.as_str()).await;
+        let statistics = statistics.map_err(MigrateError::Source)?;
+        Ok(statistics.and_then(|of| of.last_version).map_or(0, Version::get))
     }
 
     async fn source_page(
@@ -284,23 +316,20 @@ impl TableMigration<'_> {
     ) -> Result<i64, MigrateError> {
         let name = self.layout.table(self.name.as_str());
         let mut puts = vec![TxnOp::put(self.state.as_slice(), encode(state), None)];
-        let mut ending: Vec<Bytes> = Vec::new();
-        let mut last_end: Option<UnixMillis> = None;
+        let mut ending = Hint { id: table.id, keys: Vec::new() };
         for record in page.iter() {
             self.check(record.key, record.value)?;
             let key = self.layout.record(table.id, record.key);
             puts.push(TxnOp::put(key, StoredRecord::encode(record.expires_at, record.value), None));
             if let Some(end) = record.expires_at {
-                ending.push(Bytes::copy_from_slice(record.key));
-                last_end = last_end.max(Some(end));
+                ending.keys.push((end, Bytes::copy_from_slice(record.key)));
             }
         }
-        if let Some(end) = last_end {
+        if let Some(bucket) = ending.first_bucket() {
             // Random, but the same whenever this transaction is sent.
             let random = getrandom::u64()
                 .map_err(|error| MigrateError::Etcd { cause: error.to_string() })?;
-            let hint = Hint { id: table.id, keys: ending }.encode();
-            puts.push(TxnOp::put(self.layout.hint(Hint::bucket(end), random), hint, None));
+            puts.push(TxnOp::put(self.layout.hint(bucket, random), ending.encode(), None));
         }
         let txn = Txn::new()
             .when([
@@ -337,8 +366,8 @@ impl TableMigration<'_> {
         })
     }
 
-    /// Reads both sides through.
-    async fn compare(&self, id: u64) -> Result<Verified, MigrateError> {
+    /// Reads both sides through: what they both hold.
+    async fn compare(&self, id: u64) -> Result<Sum, MigrateError> {
         // What ends meanwhile may be swept from one side before it is read.
         let now = self.from.time(self.name.as_str()).get();
         let until = UnixMillis::new(now.saturating_add(SOON_MILLIS)).ok_or_else(foreign)?;
@@ -395,7 +424,7 @@ impl TableMigration<'_> {
                 to_checksum: target.checksum,
             });
         }
-        Ok(Verified { records: target.records, checksum: target.checksum })
+        Ok(target)
     }
 
     async fn get(&self, key: &[u8]) -> Result<Option<KeyValue>, MigrateError> {

@@ -109,12 +109,8 @@ impl EtcdEngine {
             directory: Arc::clone(&directory),
             clock: Arc::clone(&config.clock),
         };
-        let followers = Followers::new(
-            Arc::clone(&link),
-            layout.clone(),
-            Arc::clone(&config.clock),
-            FollowerLimits::default(),
-        );
+        let followers =
+            Followers::new(Arc::clone(&link), layout.clone(), FollowerLimits::default());
         let front_end = getrandom::u64().map_err(|_| EtcdError::NoRandomNumbers)?;
         let caretaker = Caretaker::start(caretaker::Parts {
             link: Arc::clone(&link),
@@ -161,6 +157,13 @@ impl EtcdEngine {
     /// That the engine is not closed.
     fn admit(&self) -> Result<(), EngineError> {
         if self.closed.load(Ordering::Acquire) { Err(EngineError::Closed) } else { Ok(()) }
+    }
+
+    /// A position as it is told outside, of one from here, and the other way round: with the cluster
+    /// in it, for the revisions of a restored one come again.
+    fn beyond(&self, position: Position) -> Position {
+        let incarnation = position.incarnation.map(|id| id ^ self.link.cluster());
+        Position { incarnation, ..position }
     }
 
     /// Who may log in.
@@ -247,11 +250,18 @@ impl Engine for EtcdEngine {
         limits: PageLimits,
     ) -> Result<Changes, EngineError> {
         self.admit()?;
-        self.followers.changes(table, since, limits).await
+        let since = self.beyond(since);
+        Ok(match self.followers.changes(table, since, limits).await? {
+            Changes::Page(page) => {
+                let until = self.beyond(page.until());
+                Changes::Page(page.named(until))
+            }
+            Changes::Gap { now } => Changes::Gap { now: self.beyond(now) },
+        })
     }
 
     async fn changed(&self, table: &str, since: Position) {
-        self.followers.changed(table, since).await;
+        self.followers.changed(table, self.beyond(since)).await;
     }
 
     async fn write(&self, table: &TableName, writes: Vec<Write>) -> Vec<WriteResult> {
@@ -275,7 +285,9 @@ impl Engine for EtcdEngine {
 
     async fn table_statistics(&self, table: &str) -> Result<Option<TableStatistics>, EngineError> {
         self.admit()?;
-        self.directory.statistics(table).await
+        let statistics = self.directory.statistics(table).await?;
+        Ok(statistics
+            .map(|of| TableStatistics { incarnation: of.incarnation ^ self.link.cluster(), ..of }))
     }
 
     fn figures(&self) -> Figures {
@@ -317,5 +329,38 @@ impl Engine for EtcdEngine {
         self.watchman.close();
         tokio::join!(self.caretaker.close(), self.presence.close());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::changes::tests::fixture::{NO_LIMITS, Store, gap, page};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_position_of_another_cluster_is_a_gap_although_its_revision_was_passed() {
+        let mut before: Option<Position> = None;
+        for writes in [1, 5] {
+            let Some(mut store) = Store::start().await else { return };
+            // As in a restored cluster, the table has the same id.
+            store.make_table("t", 7).await;
+            for _ in 0..writes {
+                store.set(7, "k", b"v").await;
+            }
+            let endpoint = format!("http://{}", store.cluster.endpoint(0));
+            let engine = EtcdEngine::open(EtcdConfig::new(vec![endpoint])).await.unwrap();
+            let start = Position { incarnation: None, version: 0 };
+            let here = page(engine.changes("t", start, NO_LIMITS).await.unwrap()).until();
+            let incarnation = engine.table_statistics("t").await.unwrap().unwrap().incarnation;
+            assert_eq!(here.incarnation, Some(incarnation));
+            let next = page(engine.changes("t", here, NO_LIMITS).await.unwrap()).until();
+            assert_eq!(next.incarnation, here.incarnation);
+            if let Some(before) = before {
+                assert!(before.version < here.version && before.incarnation != here.incarnation);
+                let now = gap(engine.changes("t", before, NO_LIMITS).await.unwrap());
+                assert_eq!(now.incarnation, here.incarnation);
+            }
+            before = Some(here);
+        }
     }
 }

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use kvsd::{TableName, UnixMillis};
 
 use super::cluster::{Cluster, within};
-use super::layout::{Layout, StoredRecord};
+use super::layout::{Layout, StoredRecord, TableEntry};
 use super::{EtcdConfig, EtcdEngine};
 use crate::engine::{
     Engine, EngineError, Freshness, Order, PageLimits, Scan, ScanDetail, ScanPage,
@@ -32,7 +32,8 @@ impl Store {
 
     async fn make(&self) -> u64 {
         assert!(self.engine.create_table(&table()).await.unwrap());
-        self.engine.table_statistics("t").await.unwrap().unwrap().incarnation
+        let found = self.client.kv_client().get(self.layout.table("t"), None).await.unwrap();
+        TableEntry::parse(found.kvs()[0].value()).unwrap().id
     }
 
     async fn put(&self, id: u64, key: &str, value: &[u8], end: Option<u64>) {

@@ -151,6 +151,8 @@ impl Cluster {
                     format!("--advertise-client-urls={scheme}://127.0.0.1:{client}"),
                     format!("--listen-metrics-urls=http://127.0.0.1:{metrics}"),
                     format!("--initial-cluster={}", initial.join(",")),
+                    // Another one for each cluster, and so another number of the cluster.
+                    format!("--initial-cluster-token={}", folder.path().display()),
                     "--logger=zap".into(),
                     format!("--heartbeat-interval={}", HEARTBEAT.as_millis()),
                     format!("--election-timeout={}", ELECTION.as_millis()),

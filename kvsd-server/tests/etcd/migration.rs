@@ -64,6 +64,34 @@ async fn tables_move_whole_and_a_second_run_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_was_written_since_is_not_said_to_be_there_and_a_dropped_table_is_migrated_anew() {
+    let Some(cluster) = Cluster::start(1).await else { return };
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join("before");
+    let write = async |key: &str| {
+        let server = Embedded::open(&folder).await.unwrap();
+        server.client().await.unwrap().set(key, "v").await.unwrap();
+        server.close().await.unwrap();
+    };
+    write("then").await;
+    assert!(migrate(&folder, &cluster).status.success());
+    write("later").await;
+    let refused = migrate(&folder, &cluster);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("default was migrated before, and written to here since; drop"),
+        "{said}"
+    );
+    let front_end = FrontEnd::start(&cluster).await;
+    let client = Client::connect(&format!("kvsd://{}", front_end.address())).await.unwrap();
+    client.drop_table("default").await.unwrap();
+    let moved = migrate(&folder, &cluster);
+    assert!(String::from_utf8_lossy(&moved.stdout).contains("default\t2 records"), "{moved:?}");
+    assert!(client.exists("later").await.unwrap() && client.exists("then").await.unwrap());
+}
+
+#[tokio::test]
 async fn a_table_that_is_there_is_left_alone() {
     let Some(cluster) = Cluster::start(1).await else { return };
     let front_end = FrontEnd::start(&cluster).await;

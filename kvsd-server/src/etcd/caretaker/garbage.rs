@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use etcd_client::{Compare, CompareOp, DeleteOptions, GetOptions, Txn, TxnOp};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::term::{Halt, Left, Term};
+use super::term::{Halt, Left, Room, Term};
 
 impl Term {
     /// Removes some records of a table that was dropped.
@@ -19,7 +19,11 @@ impl Term {
         let options = GetOptions::new().with_range(garbages.end).with_keys_only().with_limit(1);
         let found = self.read(vec![TxnOp::get(garbages.start, Some(options))]).await?;
         let Some(kv) = found.into_iter().flatten().next() else { return Ok(Left::None) };
-        let Some(id) = layout.garbage_of(kv.key()) else { return Ok(Left::None) };
+        let Some(id) = layout.garbage_of(kv.key()) else {
+            warn!("what names a dropped table was not written by this version, and is removed");
+            self.txn(vec![TxnOp::delete(kv.key(), None)]).await?;
+            return Ok(Left::Some);
+        };
 
         let records = layout.records(id, Bound::Unbounded, Bound::Unbounded);
         let options = GetOptions::new().with_range(records.end).with_keys_only().with_limit(PAGE);
@@ -34,10 +38,14 @@ impl Term {
             return Ok(Left::Some);
         };
         let behind = [last.key(), &[0]].concat();
-        let deletes = TxnOp::delete(records.start, Some(DeleteOptions::new().with_range(behind)));
-        // For whoever watched the table and has not seen yet that it is gone: these are no changes.
-        let mark = TxnOp::put(layout.sweep(id), "", None);
-        self.txn(vec![deletes, mark]).await?;
+        let ops = |room| {
+            let page = DeleteOptions::new().with_range(behind.as_slice());
+            let deletes = TxnOp::delete(records.start.as_slice(), Some(page));
+            // For whoever watched the table and has not seen yet that it is gone: these are no changes.
+            let mark = (room == Room::Some).then(|| TxnOp::put(layout.sweep(id), "", None));
+            std::iter::once(deletes).chain(mark).collect()
+        };
+        self.free(ops).await?;
         self.counts.cleared.fetch_add(page.len() as u64, Ordering::Relaxed);
         Ok(Left::Some)
     }

@@ -1,23 +1,63 @@
 //! Removes records that have ended.
 //!
 //! Hints say where to look; what stands there says whether it has ended. Each write that gives a
-//! record an end files a hint of its own, so one whose records end later, or are gone, is forgotten.
-//! A record is removed only as it was seen; if it was written to meanwhile, its hint stays and is
-//! looked at again. Next file to read: [`super::garbage`].
+//! record an end files a hint of its own, so one whose records end later, or are gone, is forgotten;
+//! those of its records whose turn comes later are filed anew. A record is removed only as it was
+//! seen; if it was written to meanwhile, its hint stays and is looked at again. Next file to read:
+//! [`super::garbage`].
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use etcd_client::{Compare, CompareOp, GetOptions, KeyValue, Txn, TxnOp, TxnOpResponse};
+use kvsd::UnixMillis;
 use tracing::warn;
 
-use super::super::layout::{Hint, StoredRecord};
-use super::term::{Halt, Left, Term};
+use super::super::layout::{Hint, Layout, StoredRecord};
+use super::term::{Halt, Left, Room, Term};
 
-/// A hint and where it stands.
+/// A hint whose time has come.
 struct Due {
+    /// Where it stands.
     key: Vec<u8>,
-    hint: Hint,
+    id: u64,
+    /// The users' keys that are to be looked at.
+    keys: Vec<Bytes>,
+    /// The others, and where they are filed anew.
+    later: Option<(Vec<u8>, Hint)>,
+    /// What has ended.
+    ended: Vec<KeyValue>,
+}
+
+impl Due {
+    fn of(layout: &Layout, key: Vec<u8>, hint: Hint, now: UnixMillis) -> Self {
+        let (due, later): (Vec<_>, Vec<_>) =
+            hint.keys.into_iter().partition(|(end, _)| *end <= now);
+        let later = Hint { id: hint.id, keys: later };
+        let place = layout.hint_of(&key).zip(later.first_bucket());
+        let later = place.map(|(random, bucket)| (layout.hint(bucket, random), later));
+        let keys = due.into_iter().map(|(_, key)| key).collect();
+        Self { key, id: hint.id, keys, later, ended: Vec::new() }
+    }
+
+    /// Removes what has ended as it was seen, and the hint.
+    fn txn(&self, room: Room) -> Txn {
+        let as_seen = self
+            .ended
+            .iter()
+            .map(|kv| Compare::mod_revision(kv.key(), CompareOp::Equal, kv.mod_revision()));
+        let mut done: Vec<_> = self.ended.iter().map(|kv| TxnOp::delete(kv.key(), None)).collect();
+        match (&self.later, room) {
+            (Some(_), Room::None) => {}
+            (Some((key, hint)), Room::Some) => {
+                done.push(TxnOp::put(key.as_slice(), hint.encode(), None));
+                done.push(TxnOp::delete(self.key.as_slice(), None));
+            }
+            (None, _) => done.push(TxnOp::delete(self.key.as_slice(), None)),
+        }
+        Txn::new().when(as_seen.collect::<Vec<_>>()).and_then(done)
+    }
 }
 
 impl Term {
@@ -39,51 +79,44 @@ impl Term {
                 Some(hint) if records + hint.keys.len() > MOST_RECORDS => break,
                 Some(hint) => {
                     records += hint.keys.len();
-                    due.push(Due { key, hint });
+                    due.push(Due::of(layout, key, hint, now));
                 }
                 None => {
                     warn!("a hint of expiry was not written by this version, and is removed");
-                    foreign.push(TxnOp::delete(key, None));
+                    foreign.push(key);
                 }
             }
         }
         let gets = due.iter().flat_map(|due| {
-            due.hint.keys.iter().map(|key| TxnOp::get(layout.record(due.hint.id, key), None))
+            due.keys.iter().map(|key| TxnOp::get(layout.record(due.id, key), None))
         });
         let gets: Vec<_> = gets.collect();
         let seen = if gets.is_empty() { Vec::new() } else { self.read(gets).await? };
         let mut seen = seen.into_iter().map(|mut found| found.pop());
-
-        let mut ops = foreign;
-        let (mut marks, mut removed) = (BTreeSet::new(), Vec::new());
-        for Due { key, hint } in due {
-            let records = seen.by_ref().take(hint.keys.len()).flatten();
-            let ended: Vec<KeyValue> = records
-                .filter(|kv| {
-                    let record = StoredRecord::parse(kv.value().to_vec());
-                    record.is_some_and(|record| record.has_ended(now))
-                })
-                .collect();
-            if !ended.is_empty() {
-                marks.insert(hint.id);
-            }
-            let as_seen = ended
-                .iter()
-                .map(|kv| Compare::mod_revision(kv.key(), CompareOp::Equal, kv.mod_revision()));
-            let deletes = ended.iter().map(|kv| TxnOp::delete(kv.key(), None));
-            let done = deletes.chain([TxnOp::delete(key, None)]);
-            let txn =
-                Txn::new().when(as_seen.collect::<Vec<_>>()).and_then(done.collect::<Vec<_>>());
-            ops.push(TxnOp::txn(txn));
-            removed.push((ended.len() as u64, ops.len() - 1));
+        let has_ended = |kv: &KeyValue| {
+            let record = StoredRecord::parse(kv.value().to_vec());
+            record.is_some_and(|record| record.has_ended(now))
+        };
+        for due in &mut due {
+            due.ended = seen.by_ref().take(due.keys.len()).flatten().filter(has_ended).collect();
         }
-        ops.extend(marks.into_iter().map(|id| TxnOp::put(layout.sweep(id), "", None)));
-        let done: Vec<_> = self.txn(ops).await?.op_responses();
-        let count = removed.into_iter().filter(
-            |(_, at)| matches!(done.get(*at), Some(TxnOpResponse::Txn(txn)) if txn.succeeded()),
-        );
-        self.counts.swept.fetch_add(count.map(|(records, _)| records).sum(), Ordering::Relaxed);
-        Ok(Left::Some)
+        let marks: BTreeSet<_> =
+            due.iter().filter(|due| !due.ended.is_empty()).map(|due| due.id).collect();
+        let ops = |room| {
+            let foreign = foreign.iter().map(|key| TxnOp::delete(key.as_slice(), None));
+            let marks = marks.iter().filter(|_| room == Room::Some);
+            let marks = marks.map(|id| TxnOp::put(layout.sweep(*id), "", None));
+            foreign.chain(due.iter().map(|due| TxnOp::txn(due.txn(room)))).chain(marks).collect()
+        };
+        let (done, room) = self.free(ops).await?;
+        let done = done.op_responses().into_iter().skip(foreign.len());
+        let count = due.iter().zip(done).filter_map(|(due, done)| match done {
+            TxnOpResponse::Txn(txn) if txn.succeeded() => Some(due.ended.len() as u64),
+            _ => None,
+        });
+        self.counts.swept.fetch_add(count.sum(), Ordering::Relaxed);
+        let stays = |due: &Due| room == Room::None && due.later.is_some();
+        Ok(if due.iter().all(stays) && foreign.is_empty() { Left::None } else { Left::Some })
     }
 
     /// What some gets find.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::super::error::Fault;
 use super::super::lease::Lease;
 use super::super::link::{Ask, Door, Failed};
 use super::{Counts, Parts, rest};
@@ -52,6 +53,13 @@ impl From<Failed> for Halt {
 /// Whether there is more to do of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Left {
+    Some,
+    None,
+}
+
+/// Whether etcd takes more than deletes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
     Some,
     None,
 }
@@ -145,11 +153,15 @@ impl Term {
     }
 
     /// Some of everything that is to be done now.
-    async fn step(&mut self, minute: Option<()>) -> Result<Left, Halt> {
+    pub(super) async fn step(&mut self, minute: Option<()>) -> Result<Left, Halt> {
         if minute.is_some() {
-            self.note_moment().await?;
             self.compact().await?;
             self.forget_front_ends().await?;
+            match self.note_moment().await {
+                // What frees room is done all the same.
+                Err(Halt::Failed(Failed { fault: Fault::SpaceAlarm, .. })) => {}
+                noted => noted?,
+            }
         }
         let swept = self.sweep().await?;
         let cleared = self.clear().await?;
@@ -180,6 +192,19 @@ impl Term {
         let txn = Txn::new().when([is_us]).and_then(ops);
         let answer = self.parts.link.txn(self.deadline(), &txn).await?;
         if answer.succeeded() { Ok(answer) } else { Err(Halt::Lost) }
+    }
+
+    /// Carries out operations that free room; if etcd takes no more than deletes, those alone.
+    pub(super) async fn free(
+        &self,
+        ops: impl Fn(Room) -> Vec<TxnOp>,
+    ) -> Result<(TxnResponse, Room), Halt> {
+        match self.txn(ops(Room::Some)).await {
+            Err(Halt::Failed(Failed { fault: Fault::SpaceAlarm, .. })) => {
+                Ok((self.txn(ops(Room::None)).await?, Room::None))
+            }
+            done => Ok((done?, Room::Some)),
+        }
     }
 
     /// A step that takes longer would cost the lease.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use etcd_client::{GetOptions, TxnOp};
+use etcd_client::{AlarmAction, AlarmType, GetOptions, TxnOp};
 use kvsd::UnixMillis;
 use tokio::time::timeout;
 
@@ -32,11 +32,18 @@ async fn term(store: &Store, front_end: u64) -> Option<Term> {
 impl Store {
     /// Sets records that end, with a hint as a write files it.
     async fn set_until(&mut self, id: u64, keys: &[&str], end: u64) {
-        let bucket = Hint::bucket(UnixMillis::new(end).unwrap());
-        let users_keys = keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes()));
-        let hint = Hint { id, keys: users_keys.collect() };
-        let hint = TxnOp::put(self.layout.hint(bucket, end), hint.encode(), None);
-        let puts = keys.iter().map(|key| self.put(id, key, b"v", Some(end)));
+        let records: Vec<_> = keys.iter().map(|key| (*key, end)).collect();
+        self.set_until_each(id, &records).await;
+    }
+
+    async fn set_until_each(&mut self, id: u64, records: &[(&str, u64)]) {
+        let entry = |(key, end): &(&str, u64)| {
+            (UnixMillis::new(*end).unwrap(), Bytes::copy_from_slice(key.as_bytes()))
+        };
+        let hint = Hint { id, keys: records.iter().map(entry).collect() };
+        let key = self.layout.hint(hint.first_bucket().unwrap(), records[0].1);
+        let hint = TxnOp::put(key, hint.encode(), None);
+        let puts = records.iter().map(|(key, end)| self.put(id, key, b"v", Some(*end)));
         let ops: Vec<_> = puts.chain([hint]).collect();
         self.write(ops).await;
     }
@@ -84,6 +91,74 @@ async fn ended_records_go_and_later_ones_stay_also_when_they_were_replaced() {
     assert!(!store.has(7, "prolonged").await && !store.has(7, "later").await);
     assert!(store.has(7, "replaced").await);
     assert_eq!(store.hints().await, 0);
+}
+
+#[tokio::test]
+async fn what_of_a_write_ends_earlier_goes_earlier() {
+    let Some(mut store) = Store::start().await else { return };
+    let term = term(&store, 1).await.unwrap();
+    let records = [("late", 9_000_000), ("early", 1_005_000), ("middle", 2_000_000)];
+    store.set_until_each(7, &records).await;
+    for (now, gone, left) in
+        [(1_010_000, "early", 2), (2_000_000, "middle", 1), (9_000_000, "late", 0)]
+    {
+        assert!(store.has(7, gone).await);
+        store.clock.set(now);
+        sweep_all(&term).await;
+        let stand =
+            [store.has(7, "early").await, store.has(7, "middle").await, store.has(7, "late").await];
+        assert_eq!(stand.iter().filter(|stands| **stands).count(), left, "at {now}");
+        assert!(!store.has(7, gone).await);
+        assert_eq!(store.hints().await, i64::from(left > 0));
+    }
+}
+
+#[tokio::test]
+async fn in_a_full_store_what_frees_room_is_done() {
+    let Some(mut store) = Store::start().await else { return };
+    let mut term = term(&store, 1).await.unwrap();
+    let old = store.set(7, "key", b"old").await;
+    store.set(7, "key", b"young").await;
+    term.step(Some(())).await.unwrap();
+    store.set_until(7, &["ended"], 1_000_001).await;
+    store.set_until_each(7, &[("also", 1_000_002), ("later", 9_000_000)]).await;
+    store.set(8, "dropped", b"v").await;
+    let garbage = store.layout.garbage(8);
+    store.txn([TxnOp::put(garbage, "", None)]).await;
+    store.client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await.unwrap();
+    store.clock.set(1_000_000 + 600_001);
+    while term.step(Some(())).await.unwrap() == Left::Some {}
+    let stand = async |store: &mut Store, names: [&str; 3]| {
+        let mut stand = Vec::new();
+        for name in names {
+            stand.push(store.has(7, name).await);
+        }
+        stand
+    };
+    assert_eq!(stand(&mut store, ["ended", "also", "later"]).await, [false, false, true]);
+    assert!(!store.has(8, "dropped").await);
+    let at = GetOptions::new().with_revision(old.try_into().unwrap());
+    assert!(store.client.get("key", Some(at)).await.is_err(), "nothing was compacted");
+    store.client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await.unwrap();
+    while term.step(Some(())).await.unwrap() == Left::Some {}
+    assert_eq!(store.hints().await, 1, "of the one that ends later");
+    store.clock.set(9_000_000);
+    sweep_all(&term).await;
+    assert!(!store.has(7, "later").await);
+}
+
+#[tokio::test]
+async fn a_foreign_key_among_the_dropped_tables_does_not_hold_up_the_others() {
+    let Some(mut store) = Store::start().await else { return };
+    let term = term(&store, 1).await.unwrap();
+    store.set(7, "dropped", b"v").await;
+    let (foreign, garbage) =
+        ([&store.layout.garbages().start[..], b"!"].concat(), store.layout.garbage(7));
+    store.txn([foreign, garbage].map(|key| TxnOp::put(key, "", None))).await;
+    while term.clear().await.unwrap() == Left::Some {}
+    let garbages = store.layout.garbages();
+    assert_eq!(store.count(garbages).await, 0);
+    assert!(!store.has(7, "dropped").await);
 }
 
 #[tokio::test]

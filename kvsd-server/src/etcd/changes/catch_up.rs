@@ -90,9 +90,8 @@ impl Shared {
                 Message::Compacted => return Ok(Some(Past::Gone)),
                 Message::Progress(_) | Message::Name | Message::Other => continue,
             };
-            let now = self.clock.now();
             let mut steps: Vec<_> =
-                events.into_iter().filter_map(|event| gatherer.push(event, now)).collect();
+                events.into_iter().filter_map(|event| gatherer.push(event)).collect();
             if rest == Rest::IsNone {
                 steps.extend(gatherer.end());
             }

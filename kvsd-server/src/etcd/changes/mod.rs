@@ -39,7 +39,6 @@ use super::error::Fault;
 use super::layout::Layout;
 use super::link::{Failed, Link};
 use crate::engine::{ChangePage, Changes, EngineError, PageLimits, Position};
-use crate::log::Clock;
 use catch_up::{Marked, Past};
 use follower::{Follower, Known};
 use ring::{Answer, News, Room};
@@ -53,7 +52,6 @@ pub(crate) struct Followers {
 struct Shared {
     link: Arc<Link>,
     layout: Layout,
-    clock: Arc<dyn Clock>,
     runtime: Handle,
     limits: FollowerLimits,
     room: Arc<Room>,
@@ -89,16 +87,10 @@ impl Default for FollowerLimits {
 
 impl Followers {
     /// Followers on a cluster. Their tasks belong to the runtime that this is called in.
-    pub(crate) fn new(
-        link: Arc<Link>,
-        layout: Layout,
-        clock: Arc<dyn Clock>,
-        limits: FollowerLimits,
-    ) -> Self {
+    pub(crate) fn new(link: Arc<Link>, layout: Layout, limits: FollowerLimits) -> Self {
         let shared = Shared {
             link,
             layout,
-            clock,
             runtime: Handle::current(),
             limits,
             room: Arc::new(Room::new(limits.ring_bytes, limits.all_bytes)),

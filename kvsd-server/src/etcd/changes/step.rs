@@ -2,12 +2,14 @@
 //!
 //! etcd tells of a revision as a whole, but may cut what it says into messages; events of one
 //! revision follow each other. What is no change for who watches is left out here: what a sweep has
-//! removed, and deletes of records that are over. Next file to read: [`super::ring`].
+//! removed, and deletes of what had ended by then. Next file to read: [`super::ring`].
+
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use kvsd::UnixMillis;
 
-use super::super::layout::{DataKey, Layout, StoredRecord};
+use super::super::layout::{DataKey, Layout, StoredRecord, number};
 
 /// An event of a watch.
 pub(super) struct Event {
@@ -82,6 +84,10 @@ pub(super) struct Gatherer {
 struct Open {
     step: Step,
     is_sweep: bool,
+    /// The time that its deletes went by.
+    time: Option<UnixMillis>,
+    /// When what was deleted would have ended, or has.
+    ends: HashMap<Bytes, UnixMillis>,
 }
 
 impl Gatherer {
@@ -90,15 +96,22 @@ impl Gatherer {
     }
 
     /// Takes an event; the revision before it, if that is complete now.
-    pub(super) fn push(&mut self, event: Event, now: UnixMillis) -> Option<Step> {
+    pub(super) fn push(&mut self, event: Event) -> Option<Step> {
         let version = event.revision;
         let is_next = self.open.as_ref().is_none_or(|open| open.step.version != version);
         let complete = if is_next { self.end() } else { None };
-        let empty = || Step { version, changes: Vec::new(), kind: StepKind::Sound };
-        let open = self.open.get_or_insert_with(|| Open { step: empty(), is_sweep: false });
+        let open = self.open.get_or_insert_with(|| Open {
+            step: Step { version, changes: Vec::new(), kind: StepKind::Sound },
+            is_sweep: false,
+            time: None,
+            ends: HashMap::new(),
+        });
         let change = match self.layout.data_of(self.id, &event.key) {
             Some(DataKey::Sweep) => {
-                open.is_sweep = true;
+                match event.value.as_deref().and_then(number).and_then(UnixMillis::new) {
+                    Some(time) => open.time = Some(time),
+                    None => open.is_sweep = true,
+                }
                 return complete;
             }
             Some(DataKey::Record(key)) => {
@@ -109,10 +122,11 @@ impl Gatherer {
             }
             None => None,
         };
-        let previous = event.previous.and_then(StoredRecord::parse);
+        let end = event.previous.and_then(StoredRecord::parse).and_then(|record| record.expires_at);
+        if let (Some(StepChange { key, record: None }), Some(end)) = (&change, end) {
+            open.ends.insert(key.clone(), end);
+        }
         match change {
-            Some(StepChange { record: None, .. })
-                if previous.is_some_and(|record| record.has_ended(now)) => {}
             Some(change) => open.step.changes.push(change),
             None => open.step.kind = StepKind::Foreign,
         }
@@ -121,10 +135,11 @@ impl Gatherer {
 
     /// The revision whose events came last: there are no more of it.
     pub(super) fn end(&mut self) -> Option<Step> {
-        let Open { mut step, is_sweep } = self.open.take()?;
-        if is_sweep {
-            step.changes.retain(|change| change.record.is_some());
-        }
+        let Open { mut step, is_sweep, time, ends } = self.open.take()?;
+        let had_ended =
+            |key: &Bytes| ends.get(key).zip(time).is_some_and(|(end, time)| *end <= time);
+        step.changes
+            .retain(|change| change.record.is_some() || !(is_sweep || had_ended(&change.key)));
         step.changes.sort_by(|a, b| a.key.cmp(&b.key));
         Some(step)
     }

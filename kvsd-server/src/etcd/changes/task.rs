@@ -104,9 +104,8 @@ impl Shared {
         events: Vec<super::step::Event>,
         rest: Rest,
     ) {
-        let now = self.clock.now();
         let mut steps: Vec<_> =
-            events.into_iter().filter_map(|event| gatherer.push(event, now)).collect();
+            events.into_iter().filter_map(|event| gatherer.push(event)).collect();
         if rest == Rest::IsNone {
             steps.extend(gatherer.end());
         }

@@ -81,7 +81,8 @@ pub(super) fn choose(waiting: &VecDeque<Pending>, most: usize) -> Vec<usize> {
         let bound = before.filter(|before| pending.follows(before)).map(guards).sum::<usize>();
         let is_bound = bound > 0;
         let nested = (bound + guards(pending)).max(size + 1);
-        let lists = 2 + chosen.len() + tables.len() + usize::from(!tables.contains(table));
+        let tables_then = tables.len() + usize::from(!tables.contains(table));
+        let lists = 2 + chosen.len() + 2 * tables_then;
         if (is_bound && bound + guards(pending) > MOST_GUARDS)
             || own_keys().any(|key| keys.contains(&key))
             || (!chosen.is_empty() && lists + nested.max(operations) > MOST_OPERATIONS)
@@ -147,15 +148,21 @@ impl Group {
             .filter(|table| table.is_made)
             .map(|table| TxnOp::put(key(table), TableEntry { id: table.id }.encode(), None));
         let writes = self.members.iter().map(|member| TxnOp::txn(member.plan.nested.txn()));
+        // Whoever watches has to know whether what was deleted had ended.
+        let times = self.tables.iter().filter_map(|table| {
+            let is_of = |one: &&Member| one.pending.table == table.name;
+            let mut members = self.members.iter().filter(is_of);
+            let now = members.find(|one| one.plan.deletes_unseen())?.plan.now();
+            Some(TxnOp::put(layout.sweep(table.id), now.get().to_be_bytes(), None))
+        });
         let slot_key = || slot.key.to_vec();
         let compares = std::iter::once(slot.compare()).chain(self.tables.iter().map(is_same));
-        let steps =
-            std::iter::once(TxnOp::put(slot_key(), self.id, None)).chain(made).chain(writes);
+        let steps = std::iter::once(TxnOp::put(slot_key(), self.id, None)).chain(made).chain(times);
         let gets = std::iter::once(TxnOp::get(slot_key(), None))
             .chain(self.tables.iter().map(|table| TxnOp::get(key(table), None)));
         Txn::new()
             .when(compares.collect::<Vec<_>>())
-            .and_then(steps.collect::<Vec<_>>())
+            .and_then(steps.chain(writes).collect::<Vec<_>>())
             .or_else(gets.collect::<Vec<_>>())
     }
 
@@ -173,8 +180,8 @@ impl Group {
             });
             return Some(Answer::Else { slot, tables: tables.collect() });
         }
-        let made = self.tables.iter().filter(|table| table.is_made).count();
-        let nested = response.responses.into_iter().skip(1 + made);
+        let others = response.responses.len().checked_sub(self.members.len())?;
+        let nested = response.responses.into_iter().skip(others);
         let replies = self.members.iter().zip(nested).map(|(member, op)| match op.response? {
             PbTxnOpResponse::ResponseTxn(nested) => member.plan.nested.reply(nested),
             PbTxnOpResponse::ResponsePut(_)
@@ -305,17 +312,21 @@ mod tests {
         #[test]
         fn etcd_takes_every_group(
             writes in prop::collection::vec(
-                (0..3_usize, 0..70_usize, 1..65_usize, any::<bool>(), any::<bool>()), 1..100,
+                (0..3_usize, 0..70_usize, 1..65_usize, 0..3_u8, any::<bool>()), 1..100,
             ),
             there: bool,
         ) {
             let (tasks, layout) = (tasks(), Layout::new("kvsd"));
             let mut next = 0;
             let mut waiting: VecDeque<_> = writes.iter().map(|write| {
-                let (task, table, size, adds, is_single) = *write;
+                let (task, table, size, kind, is_single) = *write;
                 let size = if is_single { 1 } else { size };
                 next += size;
-                let action = if adds { Action::Increment { by: 1 } } else { set(1) };
+                let action = match kind {
+                    0 => Action::Increment { by: 1 },
+                    1 => Action::Delete,
+                    _ => set(1),
+                };
                 pending(tasks[task], &format!("t{table}"), &keys(next - size..next), &action)
             }).collect();
             while !waiting.is_empty() {

@@ -140,6 +140,12 @@ impl Plan {
         self.nested.steps.iter().any(|step| matches!(step, Step::Put { .. }))
     }
 
+    /// Whether it deletes what nobody has looked at: that may have ended.
+    pub(super) fn deletes_unseen(&self) -> bool {
+        let is_unseen = |step: &Step| matches!(step, Step::Delete { tells: Tells::Before, .. });
+        self.nested.steps.iter().any(is_unseen)
+    }
+
     /// Answers an error instead of doing anything, as long as the guards hold.
     pub(super) fn refuse(&mut self, error: EngineError) {
         self.nested.steps.clear();
@@ -395,21 +401,18 @@ pub(super) fn version(revision: i64) -> Option<Version> {
 /// What of a write ends.
 #[derive(Default)]
 struct Ends {
-    latest: Option<UnixMillis>,
-    keys: Vec<Bytes>,
+    keys: Vec<(UnixMillis, Bytes)>,
 }
 
 impl Ends {
     fn add(&mut self, end: UnixMillis, key: &Bytes) {
-        self.latest = self.latest.max(Some(end));
-        self.keys.push(key.clone());
+        self.keys.push((end, key.clone()));
     }
 
-    /// One hint for the whole write, at its latest end: until then nobody is shown what has ended
-    /// before, and then all of it can go.
+    /// One hint for the whole write.
     fn step(self, place: &Place<'_>) -> Option<Step> {
-        let bucket = Hint::bucket(self.latest?);
         let hint = Hint { id: place.id, keys: self.keys };
+        let bucket = hint.first_bucket()?;
         Some(Step::Put {
             key: place.layout.hint(bucket, place.hint).into(),
             value: hint.encode().into(),

@@ -238,12 +238,12 @@ proptest! {
             let version = plan::version(etcd.revision).unwrap();
             prop_assert_eq!(result, promised.write(&write, time(now), version));
         }
-        let mut hinted: Vec<Vec<u8>> = Vec::new();
+        let mut hinted: Vec<(UnixMillis, Bytes)> = Vec::new();
         for (key, (_, value)) in &etcd.keys {
             if let Some(hint) = Hint::parse(value)
                 && layout.data_of(7, key).is_none()
             {
-                hinted.extend(hint.keys.iter().map(|key| key.to_vec()));
+                hinted.extend(hint.keys);
             }
         }
         let live = |record: &Record| record.expires_at.is_none_or(|end| end > time(now));
@@ -252,7 +252,8 @@ proptest! {
         for (key, (revision, value)) in &etcd.keys {
             let Some(DataKey::Record(key)) = layout.data_of(7, key) else { continue };
             let stored = StoredRecord::parse(value.clone()).unwrap();
-            prop_assert!(stored.expires_at.is_none() || hinted.contains(&key.to_vec()));
+            let entry = stored.expires_at.map(|end| (end, Bytes::copy_from_slice(key)));
+            prop_assert!(entry.is_none_or(|entry| hinted.contains(&entry)));
             if !stored.has_ended(time(now)) {
                 let record = left.remove(key).expect("nothing stands there that should not");
                 prop_assert_eq!(record.version, plan::version(*revision).unwrap());
