@@ -229,6 +229,37 @@ impl Cluster {
         self.members[member].process = Some(spawned.await.unwrap().unwrap());
     }
 
+    /// Sets a killed lone member back to a snapshot, as a cluster of another name.
+    ///
+    /// # Panics
+    ///
+    /// If `etcdctl` does not do it.
+    pub(crate) fn restore(&mut self, snapshot: &Path) {
+        assert!(self.len() == 1 && self.members[0].process.is_none(), "one member, killed");
+        let data = self.folder.path().join(name(0));
+        fs::remove_dir_all(&data).unwrap();
+        let options = [
+            format!("--name={}", name(0)),
+            format!("--data-dir={}", data.display()),
+            format!("--initial-cluster={}={}", name(0), advertised(0)),
+            format!("--initial-advertise-peer-urls={}", advertised(0)),
+            "--initial-cluster-token=restored".into(),
+        ];
+        etcdctl(&["snapshot", "restore", &snapshot.display().to_string()], &options);
+    }
+
+    /// Writes a snapshot of a member into the folder; `None` where `etcdctl` is not installed.
+    pub(crate) fn snapshot(&self, member: usize) -> Option<PathBuf> {
+        if Command::new("etcdctl").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err() {
+            eprintln!("skipped: `etcdctl` is not installed (Debian package etcd-client)");
+            return None;
+        }
+        let file = self.folder.path().join("snapshot");
+        let endpoint = format!("--endpoints=http://{}", self.endpoint(member));
+        etcdctl(&["snapshot", "save", &file.display().to_string()], &[endpoint]);
+        Some(file)
+    }
+
     /// Stops a member where it is, with SIGSTOP: its connections stay, and nothing answers.
     pub(crate) fn pause(&self, member: usize) {
         self.signal(member, Signal::STOP);
@@ -491,6 +522,13 @@ pub(crate) fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+fn etcdctl(arguments: &[&str], options: &[String]) {
+    let mut command = Command::new("etcdctl");
+    command.env("ETCDCTL_API", "3").args(arguments).args(options);
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
 fn name(member: usize) -> String {

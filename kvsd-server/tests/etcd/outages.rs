@@ -120,6 +120,37 @@ async fn a_watch_whose_history_is_compacted_away_says_so_and_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watch_from_before_a_restore_says_so_though_its_revision_has_passed() {
+    let Some(mut cluster) = Cluster::start(1).await else { return };
+    let mut front_end = FrontEnd::start(&cluster).await;
+    let client = connect(&front_end).await;
+    let mut watch = client.watch::<u64>("k/");
+    watch.begin().await.unwrap();
+    client.set(key(0), 0_u64).await.unwrap();
+    let Some(snapshot) = cluster.snapshot(0) else { return };
+    // What the restored cluster knows nothing of.
+    let lost = client.set(key(0), 1_u64).await.unwrap();
+    while !matches!(watch.next().await.unwrap().unwrap(), Event::Set(it) if it.version == lost) {}
+    let token = watch.token().unwrap();
+
+    front_end.kill();
+    cluster.kill(0);
+    cluster.restore(&snapshot);
+    cluster.restart(0).await;
+    cluster.ready().await;
+    front_end.restart().await;
+    let client = connect(&front_end).await;
+    while client.set(key(0), 2_u64).await.unwrap() <= lost {}
+
+    let mut watch = client.watch::<u64>("k/").after(token);
+    let event = timeout(PATIENCE, watch.next()).await.unwrap().unwrap().unwrap();
+    assert!(matches!(event, Event::Gap { .. }), "{event:?}");
+    let version = client.set(key(9), 9_u64).await.unwrap();
+    let event = timeout(PATIENCE, watch.next()).await.unwrap().unwrap().unwrap();
+    assert!(matches!(&event, Event::Set(entry) if entry.version == version), "{event:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thirty_seconds_without_etcd_are_errors_in_time_and_then_everything_goes_on() {
     let Some(mut cluster) = Cluster::start(3).await else { return };
     let front_end = FrontEnd::start(&cluster).await;
