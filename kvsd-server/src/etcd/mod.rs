@@ -34,6 +34,8 @@ mod health;
 mod layout;
 mod lease;
 mod link;
+#[cfg(test)]
+mod lossy;
 mod migrate;
 mod once;
 mod presence;

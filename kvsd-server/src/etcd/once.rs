@@ -65,88 +65,22 @@ const NOT_MADE: &[u8] = b"not made";
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
     use kvsd::TableName;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tokio::net::{TcpListener, TcpStream};
-    use tokio::sync::watch;
 
     use super::super::cluster::Cluster;
+    use super::super::lossy::Lossy;
     use super::super::{EtcdConfig, EtcdEngine};
     use crate::engine::Engine;
     use crate::users::{Grants, StoredHash, UserName, UserStore, Users};
 
-    /// A way to a member that loses the answer to a request.
-    struct Lossy {
-        endpoint: String,
-        /// Whether it loses the answer to the next request that names the key twice: a change of it.
-        is_armed: Arc<AtomicBool>,
-        /// Breaks the connections, after which the request is sent again.
-        cut: watch::Sender<()>,
-    }
-
-    impl Lossy {
-        async fn to(member: String, key: &'static [u8]) -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let endpoint = listener.local_addr().unwrap().to_string();
-            let is_armed = Arc::new(AtomicBool::new(true));
-            let (cut, cuts) = watch::channel(());
-            let armed = Arc::clone(&is_armed);
-            tokio::spawn(async move {
-                while let Ok((client, _)) = listener.accept().await {
-                    let server = TcpStream::connect(&member).await.unwrap();
-                    let (armed, mut cuts) = (Arc::clone(&armed), cuts.clone());
-                    cuts.mark_unchanged();
-                    tokio::spawn(async move {
-                        tokio::select! {
-                            () = pass(client, server, key, &armed) => {}
-                            _ = cuts.changed() => {}
-                        }
-                    });
-                }
-            });
-            Self { endpoint, is_armed, cut }
-        }
-
-        async fn engine(&self) -> Arc<EtcdEngine> {
-            open(&self.endpoint).await
-        }
-
-        /// Has the request sent again whose answer was lost.
-        fn cut(&self) {
-            assert!(!self.is_armed.load(Ordering::SeqCst), "no answer was lost");
-            self.cut.send_replace(());
-        }
-    }
-
-    async fn pass(mut client: TcpStream, mut server: TcpStream, key: &[u8], armed: &AtomicBool) {
-        let is_silent = AtomicBool::new(false);
-        let ((mut requests, mut answers), (mut told, mut asked)) = (client.split(), server.split());
-        let there = async {
-            let mut buffer = vec![0; 1 << 20];
-            while let Ok(read @ 1..) = requests.read(&mut buffer).await {
-                let named = buffer[..read].windows(key.len()).filter(|part| *part == key).count();
-                if named >= 2 && armed.swap(false, Ordering::SeqCst) {
-                    is_silent.store(true, Ordering::SeqCst);
-                }
-                if asked.write_all(&buffer[..read]).await.is_err() {
-                    break;
-                }
-            }
-        };
-        let back = async {
-            let mut buffer = vec![0; 1 << 16];
-            while let Ok(read @ 1..) = told.read(&mut buffer).await {
-                if !is_silent.load(Ordering::SeqCst)
-                    && answers.write_all(&buffer[..read]).await.is_err()
-                {
-                    break;
-                }
-            }
-        };
-        tokio::select! { () = there => {} () = back => {} }
+    /// A way that loses the answer to the first request that names the key twice: a change of it.
+    async fn way(cluster: &Cluster, key: &'static [u8]) -> (Lossy, Arc<EtcdEngine>) {
+        let lossy = Lossy::to(cluster.endpoint(0), key, 2).await;
+        lossy.arm();
+        let engine = open(&lossy.endpoint).await;
+        (lossy, engine)
     }
 
     async fn open(endpoint: &str) -> Arc<EtcdEngine> {
@@ -167,8 +101,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_table_that_was_made_and_dropped_is_not_made_again() {
         let Some(cluster) = Cluster::start(1).await else { return };
-        let lossy = Lossy::to(cluster.endpoint(0), b"t/once").await;
-        let (other, maker) = (open(&cluster.endpoint(0)).await, lossy.engine().await);
+        let (other, (lossy, maker)) =
+            (open(&cluster.endpoint(0)).await, way(&cluster, b"t/once").await);
         let made = tokio::spawn(async move { maker.create_table(&table()).await });
         wait_for_table(&other, true).await;
         assert_eq!(other.drop_table(&table()).await, Ok(true));
@@ -180,8 +114,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn who_has_dropped_a_table_is_told_so_although_another_was_made_since() {
         let Some(cluster) = Cluster::start(1).await else { return };
-        let lossy = Lossy::to(cluster.endpoint(0), b"t/once").await;
-        let (other, dropper) = (open(&cluster.endpoint(0)).await, lossy.engine().await);
+        let (other, (lossy, dropper)) =
+            (open(&cluster.endpoint(0)).await, way(&cluster, b"t/once").await);
         assert_eq!(other.create_table(&table()).await, Ok(true));
         let dropped = tokio::spawn(async move { dropper.drop_table(&table()).await });
         wait_for_table(&other, false).await;
@@ -197,9 +131,9 @@ mod tests {
                             Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFyZm8";
         let eve = || UserName::parse("eve").unwrap();
         let Some(cluster) = Cluster::start(1).await else { return };
-        let lossy = Lossy::to(cluster.endpoint(0), b"u/eve").await;
         let other = open(&cluster.endpoint(0)).await.users();
-        let adder = lossy.engine().await.users();
+        let (lossy, adder) = way(&cluster, b"u/eve").await;
+        let adder = adder.users();
         let added = tokio::spawn(async move {
             let hash = StoredHash::parse(HASH).unwrap();
             adder.edit(&|users: &mut Users| users.add(eve(), hash.clone(), Grants::default())).await

@@ -1,16 +1,12 @@
 //! The writer against a real member of etcd.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use bytes::Bytes;
 use etcd_client::Client;
 use kvsd::{UnixMillis, Version};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 
 use super::super::super::cluster::{Cluster, Options};
 use super::super::super::layout::{StoredRecord, TableEntry};
+use super::super::super::lossy::Lossy;
 use super::super::*;
 use crate::engine::{Action, Before, BeforeDetail, Condition, Record, Written};
 use crate::log::SystemClock;
@@ -269,78 +265,13 @@ async fn two_front_ends_count_together_and_keep_each_tasks_order() {
     assert_eq!(stores[0].stored("n").await.unwrap().1, "640");
 }
 
-/// A way to a member that, once armed, delivers the next request with [`LOST`] in it and loses the
-/// answer; the connection is silent from then on, until it is cut.
-struct Lossy {
-    endpoint: String,
-    armed: Arc<AtomicBool>,
-    cut: watch::Sender<()>,
-}
-
 const LOST: &[u8] = b"the answer to this is lost";
-
-impl Lossy {
-    async fn to(member: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = listener.local_addr().unwrap().to_string();
-        let armed = Arc::new(AtomicBool::new(false));
-        let (cut, cuts) = watch::channel(());
-        let is_armed = Arc::clone(&armed);
-        tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (member, armed, mut cuts) =
-                    (member.clone(), Arc::clone(&is_armed), cuts.clone());
-                cuts.mark_unchanged();
-                tokio::spawn(async move {
-                    let Ok(server) = TcpStream::connect(member).await else { return };
-                    tokio::select! {
-                        () = carry(client, server, &armed) => {}
-                        _ = cuts.changed() => {}
-                    }
-                });
-            }
-        });
-        Self { endpoint, armed, cut }
-    }
-}
-
-async fn carry(mut client: TcpStream, mut server: TcpStream, armed: &AtomicBool) {
-    let is_silent = AtomicBool::new(false);
-    let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
-        (client.split(), server.split());
-    let there = async {
-        let mut buffer = vec![0; 1 << 20];
-        while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
-            let asks = buffer[..read].windows(LOST.len()).any(|window| window == LOST);
-            if asks && armed.swap(false, Ordering::SeqCst) {
-                is_silent.store(true, Ordering::SeqCst);
-            }
-            if to_server.write_all(&buffer[..read]).await.is_err() {
-                break;
-            }
-        }
-    };
-    let back = async {
-        let mut buffer = vec![0; 1 << 16];
-        while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
-            if !is_silent.load(Ordering::SeqCst)
-                && to_client.write_all(&buffer[..read]).await.is_err()
-            {
-                break;
-            }
-        }
-    };
-    tokio::select! {
-        () = there => {}
-        () = back => {}
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_told_as_it_was_and_nothing_is_done_twice() {
     let Some(cluster) = Cluster::start(1).await else { return };
     let direct = cluster.endpoint(0);
-    let way = Lossy::to(direct.clone()).await;
+    let way = Lossy::to(direct.clone(), LOST, 1).await;
     let store = Store::open(&way.endpoint, &direct, Duration::from_secs(30)).await;
     // Another front end knows what the answers should be.
     let other = Store::on(&cluster).await;
@@ -362,7 +293,7 @@ async fn a_lost_answer_is_told_as_it_was_and_nothing_is_done_twice() {
             // Once it does not hold, what follows it goes into another group.
             one("first", Condition::Absent, Action::Increment { by: 7 }),
         ];
-        way.armed.store(true, Ordering::SeqCst);
+        way.arm();
         let writer = Arc::clone(&store.writer);
         let written = tokio::spawn(async move { writer.write(&table(), writes).await });
         let (at, _) = loop {
@@ -374,7 +305,7 @@ async fn a_lost_answer_is_told_as_it_was_and_nothing_is_done_twice() {
         // Whatever others do meanwhile is not part of the answer.
         version(&other.write(add("n", 1000)).await);
         version(&other.write(set("gone", "x")).await);
-        way.cut.send(()).unwrap();
+        way.cut();
         let results = written.await.unwrap();
         let record = |version: u64, value: &str| {
             let (version, value) = (Version::new(version).unwrap(), value.to_owned().into());
