@@ -61,13 +61,16 @@ impl Due {
 }
 
 impl Term {
-    /// Looks at the hints that are due, at most some of them.
-    pub(super) async fn sweep(&self) -> Result<Left, Halt> {
+    /// Looks at the hints that are due, at most some of them. While etcd takes no more than deletes,
+    /// each is looked at once until [`Term::sweep_all_again`] is called: those that would have to be
+    /// filed anew stay, and must not hold up the others.
+    pub(super) async fn sweep(&mut self) -> Result<Left, Halt> {
         let layout = &self.parts.layout;
         let now = self.parts.clock.now();
         let range = layout.hints_until(now);
         let options = GetOptions::new().with_range(range.end).with_limit(MOST_HINTS);
-        let found = self.read(vec![TxnOp::get(range.start, Some(options))]).await?;
+        let start = self.sweep_from.clone().unwrap_or(range.start);
+        let found = self.read(vec![TxnOp::get(start, Some(options))]).await?;
         let Some(found) = found.into_iter().next() else { return Ok(Left::None) };
         if found.is_empty() {
             return Ok(Left::None);
@@ -115,8 +118,16 @@ impl Term {
             _ => None,
         });
         self.counts.swept.fetch_add(count.sum(), Ordering::Relaxed);
-        let stays = |due: &Due| room == Room::None && due.later.is_some();
-        Ok(if due.iter().all(stays) && foreign.is_empty() { Left::None } else { Left::Some })
+        if room == Room::None {
+            let last = due.iter().map(|due| &due.key).chain(&foreign).max();
+            self.sweep_from = last.map(|key| [key.as_slice(), &[0]].concat());
+        }
+        Ok(Left::Some)
+    }
+
+    /// Looks at all hints again that are due.
+    pub(super) fn sweep_all_again(&mut self) {
+        self.sweep_from = None;
     }
 
     /// What some gets find.

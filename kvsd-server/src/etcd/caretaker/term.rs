@@ -25,6 +25,8 @@ pub(super) struct Term {
     created: i64,
     /// The last revision that history was compacted to.
     pub(super) compacted: i64,
+    /// Where the next sweep begins: what is due before stays, for want of room.
+    pub(super) sweep_from: Option<Vec<u8>>,
 }
 
 /// Why a term has ended.
@@ -99,7 +101,7 @@ impl Term {
             Ok(Some(created)) => {
                 counts.is_caretaker.store(true, Ordering::Relaxed);
                 let (parts, counts) = (Arc::clone(parts), Arc::clone(counts));
-                Ok(Some(Self { parts, counts, lease, created, compacted: 0 }))
+                Ok(Some(Self { parts, counts, lease, created, compacted: 0, sweep_from: None }))
             }
             Ok(None) => {
                 lease.revoke(link).await;
@@ -155,6 +157,7 @@ impl Term {
     /// Some of everything that is to be done now.
     pub(super) async fn step(&mut self, minute: Option<()>) -> Result<Left, Halt> {
         if minute.is_some() {
+            self.sweep_all_again();
             self.compact().await?;
             self.forget_front_ends().await?;
             match self.note_moment().await {

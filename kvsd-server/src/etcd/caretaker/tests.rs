@@ -10,6 +10,7 @@ use kvsd::UnixMillis;
 use tokio::time::timeout;
 
 use super::super::changes::tests::fixture::{PATIENCE, Store};
+use super::super::cluster::{Cluster, Options};
 use super::super::layout::Hint;
 use super::term::{Halt, Left, Term};
 use super::{Caretaker, Counts, Parts};
@@ -64,22 +65,22 @@ impl Store {
     }
 }
 
-async fn sweep_all(term: &Term) {
+async fn sweep_all(term: &mut Term) {
     while term.sweep().await.unwrap() == Left::Some {}
 }
 
 #[tokio::test]
 async fn ended_records_go_and_later_ones_stay_also_when_they_were_replaced() {
     let Some(mut store) = Store::start().await else { return };
-    let term = term(&store, 1).await.unwrap();
+    let mut term = term(&store, 1).await.unwrap();
     store.set_until(7, &["ended", "replaced", "prolonged"], 1_005_000).await;
     store.set_until(7, &["later"], 9_000_000).await;
     store.set(7, "replaced", b"without end").await;
     store.set_until(7, &["prolonged"], 8_000_000).await;
-    sweep_all(&term).await;
+    sweep_all(&mut term).await;
     assert!(store.has(7, "ended").await, "it was not over");
     store.clock.set(1_010_000);
-    sweep_all(&term).await;
+    sweep_all(&mut term).await;
     assert!(!store.has(7, "ended").await);
     for key in ["replaced", "prolonged", "later"] {
         assert!(store.has(7, key).await, "{key}");
@@ -87,7 +88,7 @@ async fn ended_records_go_and_later_ones_stay_also_when_they_were_replaced() {
     assert_eq!(term.counts.swept.load(Ordering::Relaxed), 1);
     assert_eq!(store.hints().await, 2);
     store.clock.set(10_000_000);
-    sweep_all(&term).await;
+    sweep_all(&mut term).await;
     assert!(!store.has(7, "prolonged").await && !store.has(7, "later").await);
     assert!(store.has(7, "replaced").await);
     assert_eq!(store.hints().await, 0);
@@ -96,7 +97,7 @@ async fn ended_records_go_and_later_ones_stay_also_when_they_were_replaced() {
 #[tokio::test]
 async fn what_of_a_write_ends_earlier_goes_earlier() {
     let Some(mut store) = Store::start().await else { return };
-    let term = term(&store, 1).await.unwrap();
+    let mut term = term(&store, 1).await.unwrap();
     let records = [("late", 9_000_000), ("early", 1_005_000), ("middle", 2_000_000)];
     store.set_until_each(7, &records).await;
     for (now, gone, left) in
@@ -104,7 +105,7 @@ async fn what_of_a_write_ends_earlier_goes_earlier() {
     {
         assert!(store.has(7, gone).await);
         store.clock.set(now);
-        sweep_all(&term).await;
+        sweep_all(&mut term).await;
         let stand =
             [store.has(7, "early").await, store.has(7, "middle").await, store.has(7, "late").await];
         assert_eq!(stand.iter().filter(|stands| **stands).count(), left, "at {now}");
@@ -127,7 +128,8 @@ async fn in_a_full_store_what_frees_room_is_done() {
     store.txn([TxnOp::put(garbage, "", None)]).await;
     store.client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await.unwrap();
     store.clock.set(1_000_000 + 600_001);
-    while term.step(Some(())).await.unwrap() == Left::Some {}
+    term.step(Some(())).await.unwrap();
+    while term.step(None).await.unwrap() == Left::Some {}
     let stand = async |store: &mut Store, names: [&str; 3]| {
         let mut stand = Vec::new();
         for name in names {
@@ -140,11 +142,70 @@ async fn in_a_full_store_what_frees_room_is_done() {
     let at = GetOptions::new().with_revision(old.try_into().unwrap());
     assert!(store.client.get("key", Some(at)).await.is_err(), "nothing was compacted");
     store.client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await.unwrap();
-    while term.step(Some(())).await.unwrap() == Left::Some {}
+    term.step(Some(())).await.unwrap();
+    while term.step(None).await.unwrap() == Left::Some {}
     assert_eq!(store.hints().await, 1, "of the one that ends later");
     store.clock.set(9_000_000);
-    sweep_all(&term).await;
+    sweep_all(&mut term).await;
     assert!(!store.has(7, "later").await);
+}
+
+#[tokio::test]
+async fn in_a_full_store_hints_that_must_stay_do_not_hold_up_the_others() {
+    let Some(mut store) = Store::start().await else { return };
+    let mut term = term(&store, 1).await.unwrap();
+    // More than are looked at together, all of them before the last one.
+    for number in 0..60_u64 {
+        let (ended, later) = (format!("ended{number}"), format!("later{number}"));
+        store
+            .set_until_each(7, &[(&ended, 1_000_001 + number), (&later, 9_000_000 + number)])
+            .await;
+    }
+    store.set_until(7, &["last"], 1_020_000).await;
+    store.client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await.unwrap();
+    store.clock.set(2_000_000);
+    sweep_all(&mut term).await;
+    assert!(!store.has(7, "last").await && !store.has(7, "ended59").await);
+    assert_eq!(term.counts.swept.load(Ordering::Relaxed), 61);
+    assert_eq!(store.hints().await, 60);
+    store.client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await.unwrap();
+    store.clock.set(10_000_000);
+    term.step(Some(())).await.unwrap();
+    sweep_all(&mut term).await;
+    assert_eq!((store.hints().await, store.has(7, "later0").await), (0, false));
+}
+
+#[tokio::test]
+async fn at_the_quota_what_has_ended_goes_and_dropped_tables_and_history_too() {
+    let options = Options::members(1).quota(4 * 1024 * 1024);
+    let Some(cluster) = Cluster::start_with(options).await else { return };
+    let mut store = Store::of(cluster).await.unwrap();
+    let mut term = term(&store, 1).await.unwrap();
+    let old = store.set(7, "key", b"old").await;
+    store.set(7, "key", b"young").await;
+    term.step(Some(())).await.unwrap();
+    store.set_until_each(7, &[("ended", 1_000_001), ("later", 9_000_000)]).await;
+    store.set_until(7, &["also"], 1_000_002).await;
+    for _ in 0..6 {
+        let ops = (0..100).map(|key| store.put(8, &format!("{key}"), b"v", None));
+        let ops: Vec<_> = ops.collect();
+        store.write(ops).await;
+    }
+    let garbage = store.layout.garbage(8);
+    store.txn([TxnOp::put(garbage, "", None)]).await;
+    let fill = store.layout.record(9, b"fill");
+    while store.client.put(fill.clone(), vec![1; 20_000], None).await.is_ok() {}
+    store.clock.set(1_000_000 + 600_001);
+    term.step(Some(())).await.unwrap();
+    while term.step(None).await.unwrap() == Left::Some {}
+    assert!(store.client.put(fill, "", None).await.is_err(), "the alarm stands no more");
+    assert!(!store.has(7, "ended").await && !store.has(7, "also").await);
+    assert!(store.has(7, "later").await);
+    let (data, garbages) = (store.layout.data(8), store.layout.garbages());
+    assert_eq!((store.count(data).await, store.count(garbages).await), (0, 0));
+    let at = GetOptions::new().with_revision(old.try_into().unwrap());
+    let key = store.layout.record(7, b"key");
+    assert!(store.client.get(key, Some(at)).await.is_err(), "nothing was compacted");
 }
 
 #[tokio::test]
@@ -164,14 +225,14 @@ async fn a_foreign_key_among_the_dropped_tables_does_not_hold_up_the_others() {
 #[tokio::test]
 async fn a_thousand_ended_records_go_in_a_few_steps() {
     let Some(mut store) = Store::start().await else { return };
-    let term = term(&store, 1).await.unwrap();
+    let mut term = term(&store, 1).await.unwrap();
     for round in 0..16_u64 {
         let names: Vec<_> = (0..64).map(|at| format!("{round}/{at}")).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         store.set_until(7, &names, 1_000_001 + round).await;
     }
     store.clock.set(2_000_000);
-    sweep_all(&term).await;
+    sweep_all(&mut term).await;
     assert_eq!(term.counts.swept.load(Ordering::Relaxed), 1024);
     let records = store.layout.data(7);
     assert_eq!(store.count(records).await, 1, "the mark alone");
@@ -180,7 +241,7 @@ async fn a_thousand_ended_records_go_in_a_few_steps() {
 #[tokio::test]
 async fn whoever_lost_the_place_changes_nothing_and_another_takes_over() {
     let Some(mut store) = Store::start().await else { return };
-    let first = term(&store, 1).await.unwrap();
+    let mut first = term(&store, 1).await.unwrap();
     assert!(term(&store, 2).await.is_none(), "there is one");
     store.set_until(7, &["ended"], 1_000_001).await;
     store.clock.set(2_000_000);
@@ -188,10 +249,10 @@ async fn whoever_lost_the_place_changes_nothing_and_another_takes_over() {
     // It does not know yet: what it does is bound to its place.
     assert!(matches!(first.sweep().await, Err(Halt::Lost)));
     assert!(store.has(7, "ended").await);
-    let second = term(&store, 2).await.unwrap();
+    let mut second = term(&store, 2).await.unwrap();
     assert!(matches!(first.sweep().await, Err(Halt::Lost)));
     assert!(store.has(7, "ended").await);
-    sweep_all(&second).await;
+    sweep_all(&mut second).await;
     assert!(!store.has(7, "ended").await);
 }
 
