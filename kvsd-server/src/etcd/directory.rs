@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::error::Fault;
 use super::layout::{KeyRange, Layout, TableEntry};
 use super::link::{Ask, Failed, Link};
-use super::once::once;
+use super::once::{Room, once};
 use super::reply;
 use crate::engine::{EngineError, Freshness, TableStatistics};
 
@@ -109,7 +109,9 @@ impl Directory {
         let key = self.layout.table(name.as_str());
         let is_none = Compare::create_revision(key.as_slice(), CompareOp::Equal, 0);
         let put = TxnOp::put(key, TableEntry { id: random()? }.encode(), None);
-        once(&self.link, &self.layout, deadline, vec![is_none], vec![put]).await.map_err(outcome)
+        let (when, then) = (vec![is_none], vec![put]);
+        let made = once(&self.link, &self.layout, deadline, Room::Takes, when, then).await;
+        made.map_err(outcome)
     }
 
     /// As [`crate::engine::Engine::drop_table`]. The records go later.
@@ -124,7 +126,7 @@ impl Directory {
         let delete = TxnOp::delete(key, None);
         let garbage = TxnOp::put(self.layout.garbage(table.id), "", None);
         let (when, then) = (vec![is_same], vec![delete, garbage]);
-        let dropped = once(&self.link, &self.layout, deadline, when, then).await;
+        let dropped = once(&self.link, &self.layout, deadline, Room::Frees, when, then).await;
         self.forget(name.as_str());
         dropped.map_err(outcome)
     }

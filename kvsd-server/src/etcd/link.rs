@@ -11,8 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use etcd_client::proto::{PbTxnOpResponse, PbTxnResponse};
 use etcd_client::{
-    Certificate, Client, ConnectOptions, Identity, KvClient, TlsOptions, Txn, TxnResponse,
+    Certificate, Client, ConnectOptions, Identity, KvClient, TlsOptions, Txn, TxnOp, TxnResponse,
     WatchClient,
 };
 use tokio::sync::Mutex;
@@ -225,6 +226,25 @@ impl Link {
     /// Carries out a transaction that does no harm if it is carried out twice.
     pub(crate) async fn txn(&self, deadline: Instant, txn: &Txn) -> Result<TxnResponse, Failed> {
         self.call(deadline, Ask::Led, |door| async move { door.kv().txn(txn.clone()).await }).await
+    }
+
+    /// As [`Link::txn`], and etcd takes it even when it takes no more data: of what is put it counts the
+    /// outermost list alone. For a few bytes, without which nobody could make room.
+    pub(crate) async fn txn_into_full(
+        &self,
+        deadline: Instant,
+        txn: Txn,
+    ) -> Result<TxnResponse, Failed> {
+        let TxnResponse(outer) =
+            self.txn(deadline, &Txn::new().and_then([TxnOp::txn(txn)])).await?;
+        let answer = outer.responses.into_iter().find_map(|op| match op.response? {
+            PbTxnOpResponse::ResponseTxn(answer) => Some(answer),
+            _ => None,
+        });
+        // Only the outermost one says how far the store is.
+        let answer =
+            answer.map(|answer| TxnResponse(PbTxnResponse { header: outer.header, ..answer }));
+        answer.ok_or_else(|| Failed { fault: super::reply::in_part(), in_doubt: true })
     }
 
     /// A way into the member that has served last, for what keeps a connection: watches, leases.

@@ -20,7 +20,7 @@ use super::directory::TableRef;
 use super::error::{EtcdError, Fault};
 use super::layout::{Hint, KeyRange, Layout, StoredRecord, TableEntry};
 use super::link::{Ask, Failed, Link};
-use super::once::once;
+use super::once::{Room, once};
 use crate::engine::{
     Engine, EngineError, Freshness, Order, PageLimits, Scan, ScanDetail, ScanPage,
 };
@@ -272,7 +272,8 @@ impl TableMigration<'_> {
             TxnOp::put(table, TableEntry { id }.encode(), None),
             TxnOp::put(self.state.as_slice(), encode(&state), None),
         ];
-        let made = once(self.link, self.layout, self.link.deadline(), when, then).await;
+        let made =
+            once(self.link, self.layout, self.link.deadline(), Room::Takes, when, then).await;
         if !made.map_err(failed)? {
             return Err(self.disturbed());
         }

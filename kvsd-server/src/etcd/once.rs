@@ -13,6 +13,15 @@ use super::layout::Layout;
 use super::link::{Ask, Failed, Link};
 use super::reply;
 
+/// What a change does with the room in etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It takes some: a full store refuses it.
+    Takes,
+    /// It frees some, now or later, and is made in a full store too.
+    Frees,
+}
+
 /// Makes a change if its conditions hold; the answer is whether they did. A failure that is not in
 /// doubt means that it was not made, and never will be.
 ///
@@ -23,6 +32,7 @@ pub(crate) async fn once(
     link: &Link,
     layout: &Layout,
     deadline: Instant,
+    room: Room,
     when: Vec<Compare>,
     then: Vec<TxnOp>,
 ) -> Result<bool, Failed> {
@@ -32,17 +42,29 @@ pub(crate) async fn once(
     })?;
     let receipt = layout.slot(number);
     let leave = |what: &[u8]| TxnOp::put(receipt.as_slice(), what, None);
-    let first = Compare::create_revision(receipt.as_slice(), CompareOp::Equal, 0);
-    let made = std::iter::once(leave(MADE)).chain(then).collect::<Vec<_>>();
-    let change = Txn::new().when(when).and_then(made).or_else([leave(NOT_MADE)]);
-    let txn = Txn::new()
-        .when([first])
-        .and_then([TxnOp::txn(change)])
+    let first = || Compare::create_revision(receipt.as_slice(), CompareOp::Equal, 0);
+    let otherwise = Txn::new()
+        .when([first()])
+        .and_then([leave(NOT_MADE)])
         .or_else([TxnOp::get(receipt.as_slice(), None)]);
-    match link.txn(deadline, &txn).await {
+    let change = Txn::new()
+        .when(std::iter::once(first()).chain(when).collect::<Vec<_>>())
+        .and_then(std::iter::once(leave(MADE)).chain(then).collect::<Vec<_>>())
+        .or_else([TxnOp::txn(otherwise)]);
+    let answer = match room {
+        Room::Takes => link.txn(deadline, &change).await,
+        Room::Frees => link.txn_into_full(deadline, change).await,
+    };
+    match answer {
+        Ok(answer) if answer.succeeded() => Ok(true),
         Ok(answer) => match answer.op_responses().pop() {
-            Some(TxnOpResponse::Txn(change)) => Ok(change.succeeded()),
-            Some(TxnOpResponse::Get(found)) => Ok(found.kvs().iter().any(|kv| kv.value() == MADE)),
+            Some(TxnOpResponse::Txn(otherwise)) if otherwise.succeeded() => Ok(false),
+            Some(TxnOpResponse::Txn(otherwise)) => match otherwise.op_responses().pop() {
+                Some(TxnOpResponse::Get(found)) => {
+                    Ok(found.kvs().iter().any(|kv| kv.value() == MADE))
+                }
+                _ => Err(Failed { fault: reply::in_part(), in_doubt: true }),
+            },
             _ => Err(Failed { fault: reply::in_part(), in_doubt: true }),
         },
         // etcd may carry a transaction out and then say that there was no room for it.
@@ -67,12 +89,13 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
+    use etcd_client::{AlarmAction, AlarmType, Client};
     use kvsd::TableName;
 
     use super::super::cluster::Cluster;
     use super::super::lossy::Lossy;
     use super::super::{EtcdConfig, EtcdEngine};
-    use crate::engine::Engine;
+    use crate::engine::{Engine, EngineError};
     use crate::users::{Grants, StoredHash, UserName, UserStore, Users};
 
     /// A way that loses the answer to the first request that names the key twice: a change of it.
@@ -123,6 +146,20 @@ mod tests {
         lossy.cut();
         assert_eq!(dropped.await.unwrap(), Ok(true));
         assert_eq!(other.tables().await.unwrap(), [table()], "the later one was dropped");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn in_a_full_store_no_table_is_made_but_dropped() {
+        let Some(cluster) = Cluster::start(1).await else { return };
+        let engine = open(&cluster.endpoint(0)).await;
+        assert_eq!(engine.create_table(&table()).await, Ok(true));
+        let mut client = Client::connect([cluster.endpoint(0)], None).await.unwrap();
+        client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await.unwrap();
+        let made = engine.create_table(&TableName::parse("other").unwrap()).await;
+        let dropped = engine.drop_table(&table()).await;
+        assert!(matches!(made, Err(EngineError::StoreFull { .. })), "{made:?}");
+        assert_eq!(dropped, Ok(true));
+        assert_eq!(engine.tables().await.unwrap(), []);
     }
 
     #[tokio::test(flavor = "multi_thread")]

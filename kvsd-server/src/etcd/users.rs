@@ -19,7 +19,7 @@ use super::config::EtcdConfig;
 use super::error::EtcdError;
 use super::layout::Layout;
 use super::link::{Ask, Door, Failed, Link};
-use super::once::once;
+use super::once::{Room, once};
 use crate::users::{Change, Point, StoredUsers, User, UserStore, UserStoreError, Users};
 
 /// The users of one prefix.
@@ -90,7 +90,9 @@ impl EtcdUsers {
             });
         }
         let deadline = self.link.deadline();
-        let done = once(&self.link, &self.layout, deadline, compares, writes).await;
+        let removes = changes.values().all(Option::is_none);
+        let room = if removes { Room::Frees } else { Room::Takes };
+        let done = once(&self.link, &self.layout, deadline, room, compares, writes).await;
         done.map_err(|failed| match failed {
             Failed { fault, in_doubt: true } => {
                 UserStoreError::Unknown { reason: fault.to_string() }

@@ -139,7 +139,8 @@ impl Fence {
     pub(super) async fn raise(self, link: Arc<Link>, until: Instant) -> Result<Stood, Failed> {
         let mut expected = self.expected;
         loop {
-            let mut answer = link.txn(until, &self.txn(expected)).await?;
+            // Also in a full store: as long as a group is in doubt, nothing could be deleted there.
+            let mut answer = link.txn_into_full(until, self.txn(expected)).await?;
             if answer.succeeded() {
                 let revision = answer.take_header().map_or(0, |header| header.revision());
                 return Ok(Stood { revision, value: Bytes::copy_from_slice(&self.id) });

@@ -1,7 +1,7 @@
 //! The writer against a real member of etcd.
 
 use bytes::Bytes;
-use etcd_client::Client;
+use etcd_client::{AlarmAction, AlarmType, Client};
 use kvsd::{UnixMillis, Version};
 
 use super::super::super::cluster::{Cluster, Options};
@@ -412,6 +412,31 @@ async fn a_full_store_takes_deletes_and_nothing_else() {
     let late = Store::on(&cluster).await;
     assert!(version(&late.write(one("1", Condition::Present, Action::Delete)).await) > stored.0);
     assert!(matches!(late.write(set("1", "x")).await, Err(EngineError::StoreFull { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_fills_up_behind_a_doubtful_group_takes_deletes() {
+    let Some(cluster) = Cluster::start(1).await else { return };
+    let direct = cluster.endpoint(0);
+    let store = Store::open(&direct, &direct, Duration::from_millis(1500)).await;
+    version(&store.write(set("k", "before")).await);
+    version(&store.write(set("other", "before")).await);
+    cluster.pause(0);
+    let doubtful = store.write(set("k", "doubtful")).await;
+    assert!(matches!(doubtful, Err(EngineError::UnknownOutcome { .. })), "{doubtful:?}");
+    cluster.resume(0);
+    let mut client = store.client.clone();
+    client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await.unwrap();
+    for _ in 0..20 {
+        let set = store.write(set("k", "late")).await;
+        assert!(matches!(set, Err(_)), "{set:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let deleted = store.write(one("other", Condition::Any, Action::Delete)).await;
+    assert!(matches!(deleted, Ok(Written::Applied { version: Some(_), .. })), "{deleted:?}");
+    client.alarm(AlarmAction::Deactivate, AlarmType::Nospace, None).await.unwrap();
+    let after = version(&store.write(set("k", "after")).await);
+    assert_eq!(store.stored("k").await, Some((after, "after".into())));
 }
 
 #[tokio::test(flavor = "multi_thread")]
