@@ -11,7 +11,7 @@
 //! | `e/` bucket (8) random (8) | `01` id (8), for each key its end (8), its length (2) and it | records of one write, the first of which has ended by the bucket's time if it was not written again |
 //! | `x/` id (8) | nothing | a table that was dropped, whose records have still to go |
 //! | `w/` front end (8) | group (16) | the last group of writes of a front end |
-//! | `w/` random (8) | `made` or `not made` | what came of a change of tables or users |
+//! | `r/` revision (8) random (8) | `made` or `not made` | what came of a change of tables or users that was begun at a revision |
 //! | `f/` front end (8) | JSON | that a front end is there, under its lease |
 //! | `c` | front end (8) | who takes care of what no request does, under its lease |
 //! | `h/` time (8) | revision (8) | how far the store was at a time |
@@ -136,6 +136,15 @@ impl Layout {
 
     pub(crate) fn slot_of(&self, key: &[u8]) -> Option<u64> {
         number(self.behind(b"w/", key)?)
+    }
+
+    pub(crate) fn receipt(&self, revision: i64, random: u64) -> Vec<u8> {
+        self.key(b"r/", &[&revision.to_be_bytes(), &random.to_be_bytes()])
+    }
+
+    /// The receipts of changes that were begun at a revision or before.
+    pub(crate) fn receipts_until(&self, revision: i64) -> KeyRange {
+        self.all(b"r/").start..self.key(b"r/", &[&revision.saturating_add(1).to_be_bytes()])
     }
 
     pub(crate) fn presence(&self, front_end: u64) -> Vec<u8> {
@@ -370,6 +379,10 @@ mod tests {
         );
         assert_eq!(shown(layout.garbage(id)), format!("kvsd/x/{id_shown}"));
         assert_eq!(shown(layout.slot(id)), format!("kvsd/w/{id_shown}"));
+        assert_eq!(
+            shown(layout.receipt(7, id)),
+            format!(r"kvsd/r/\x00\x00\x00\x00\x00\x00\x00\x07{id_shown}")
+        );
         assert_eq!(shown(layout.presence(id)), format!("kvsd/f/{id_shown}"));
         assert_eq!(shown(layout.election()), "kvsd/c");
         assert_eq!(shown(layout.moment(time(7))), r"kvsd/h/\x00\x00\x00\x00\x00\x00\x00\x07");
@@ -409,6 +422,7 @@ mod tests {
             layout.data(0),
             layout.garbages(),
             layout.slots(),
+            layout.receipts_until(i64::MAX),
             layout.presences(),
             layout.moments(),
             layout.users(),

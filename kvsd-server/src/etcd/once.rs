@@ -40,7 +40,10 @@ pub(crate) async fn once(
         fault: Fault::Other { endpoint: "this machine".to_owned(), cause: error.to_string() },
         in_doubt: false,
     })?;
-    let receipt = layout.slot(number);
+    // Receipts stand in the order of their age, apart from the slots, which watches look through.
+    let now = reply::read(link, deadline, Ask::Led, vec![TxnOp::get(layout.election(), None)]);
+    let now = now.await.map_err(|failed| Failed { in_doubt: false, ..failed })?;
+    let receipt = layout.receipt(now.revision, number);
     let leave = |what: &[u8]| TxnOp::put(receipt.as_slice(), what, None);
     let first = || Compare::create_revision(receipt.as_slice(), CompareOp::Equal, 0);
     let otherwise = Txn::new()
@@ -89,10 +92,11 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use etcd_client::{AlarmAction, AlarmType, Client};
+    use etcd_client::{AlarmAction, AlarmType, Client, GetOptions};
     use kvsd::TableName;
 
     use super::super::cluster::Cluster;
+    use super::super::layout::Layout;
     use super::super::lossy::Lossy;
     use super::super::{EtcdConfig, EtcdEngine};
     use crate::engine::{Engine, EngineError};
@@ -154,6 +158,12 @@ mod tests {
         let engine = open(&cluster.endpoint(0)).await;
         assert_eq!(engine.create_table(&table()).await, Ok(true));
         let mut client = Client::connect([cluster.endpoint(0)], None).await.unwrap();
+        // A watch looks through all slots to find the last write: receipts are none of them.
+        let layout = Layout::new("kvsd");
+        for (range, expected) in [(layout.slots(), 0), (layout.receipts_until(i64::MAX), 1)] {
+            let all = GetOptions::new().with_range(range.end).with_count_only();
+            assert_eq!(client.get(range.start, Some(all)).await.unwrap().count(), expected);
+        }
         client.alarm(AlarmAction::Activate, AlarmType::Nospace, None).await.unwrap();
         let made = engine.create_table(&TableName::parse("other").unwrap()).await;
         let dropped = engine.drop_table(&table()).await;

@@ -71,9 +71,24 @@ impl Term {
         }
         Ok(())
     }
+
+    /// Removes some receipts that nobody can ask for any more.
+    pub(super) async fn forget_receipts(&mut self) -> Result<Left, Halt> {
+        let Some(then) = self.receipts_until else { return Ok(Left::None) };
+        let receipts = self.parts.layout.receipts_until(then);
+        let options = GetOptions::new().with_range(receipts.end).with_keys_only().with_limit(PAGE);
+        let page = self.read(vec![TxnOp::get(receipts.start.clone(), Some(options))]).await?;
+        let Some(last) = page.into_iter().flatten().last() else {
+            self.receipts_until = None;
+            return Ok(Left::None);
+        };
+        let page = DeleteOptions::new().with_range([last.key(), &[0]].concat());
+        self.txn(vec![TxnOp::delete(receipts.start, Some(page))]).await?;
+        Ok(Left::Some)
+    }
 }
 
-/// Records of a dropped table that are removed at once.
+/// Records of a dropped table, or receipts, that are removed at once.
 const PAGE: i64 = 512;
 const MOST_SLOTS: usize = 64;
-const SLOT_LIFE: Duration = Duration::from_secs(24 * 3600);
+pub(super) const SLOT_LIFE: Duration = Duration::from_secs(24 * 3600);

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::super::error::Fault;
 use super::super::lease::Lease;
 use super::super::link::{Ask, Door, Failed};
+use super::garbage::SLOT_LIFE;
 use super::{Counts, Parts, rest};
 
 /// A caretaker's time.
@@ -27,6 +28,8 @@ pub(super) struct Term {
     pub(super) compacted: i64,
     /// Where the next sweep begins: what is due before stays, for want of room.
     pub(super) sweep_from: Option<Vec<u8>>,
+    /// The last revision whose receipts nobody can ask for any more, while there may be some.
+    pub(super) receipts_until: Option<i64>,
 }
 
 /// Why a term has ended.
@@ -101,7 +104,16 @@ impl Term {
             Ok(Some(created)) => {
                 counts.is_caretaker.store(true, Ordering::Relaxed);
                 let (parts, counts) = (Arc::clone(parts), Arc::clone(counts));
-                Ok(Some(Self { parts, counts, lease, created, compacted: 0, sweep_from: None }))
+                let (sweep_from, receipts_until) = (None, None);
+                Ok(Some(Self {
+                    parts,
+                    counts,
+                    lease,
+                    created,
+                    compacted: 0,
+                    sweep_from,
+                    receipts_until,
+                }))
             }
             Ok(None) => {
                 lease.revoke(link).await;
@@ -160,6 +172,7 @@ impl Term {
             self.sweep_all_again();
             self.compact().await?;
             self.forget_front_ends().await?;
+            self.receipts_until = self.revision_before(SLOT_LIFE).await?;
             match self.note_moment().await {
                 // What frees room is done all the same.
                 Err(Halt::Failed(Failed { fault: Fault::SpaceAlarm, .. })) => {}
@@ -168,7 +181,9 @@ impl Term {
         }
         let swept = self.sweep().await?;
         let cleared = self.clear().await?;
-        Ok(if swept == Left::Some || cleared == Left::Some { Left::Some } else { Left::None })
+        let forgotten = self.forget_receipts().await?;
+        let left = [swept, cleared, forgotten].contains(&Left::Some);
+        Ok(if left { Left::Some } else { Left::None })
     }
 
     /// Gives the place up.

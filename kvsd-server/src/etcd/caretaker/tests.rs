@@ -332,3 +332,27 @@ async fn slots_of_front_ends_that_are_gone_for_a_day_go() {
     let here = store.layout.slot(6);
     assert_eq!(store.client.get(here, None).await.unwrap().count(), 1, "it is still there");
 }
+
+#[tokio::test]
+async fn receipts_go_after_a_day_however_many_there_are() {
+    let Some(mut store) = Store::start().await else { return };
+    let mut term = term(&store, 1).await.unwrap();
+    let mut last = store.set(7, "k", b"v").await.cast_signed();
+    for _ in 0..20 {
+        let receipts = (0..100).map(|number| store.layout.receipt(last, number));
+        let ops: Vec<_> = receipts.map(|key| TxnOp::put(key, "made", None)).collect();
+        last = store.txn(ops).await.cast_signed();
+    }
+    term.step(Some(())).await.unwrap();
+    let young = store.layout.receipt(last + 2, 0);
+    store.txn([TxnOp::put(young, "made", None)]).await;
+    let all = store.layout.receipts_until(i64::MAX);
+    store.clock.set(1_000_000 + 23 * 3_600_000);
+    term.step(Some(())).await.unwrap();
+    while term.step(None).await.unwrap() == Left::Some {}
+    assert_eq!(store.count(all.clone()).await, 2001, "not a day");
+    store.clock.set(1_000_000 + 24 * 3_600_000 + 1);
+    term.step(Some(())).await.unwrap();
+    while term.step(None).await.unwrap() == Left::Some {}
+    assert_eq!(store.count(all).await, 1, "the one that came later");
+}
