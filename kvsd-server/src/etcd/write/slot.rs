@@ -76,7 +76,7 @@ impl Slot {
         id
     }
 
-    /// What a group has to be bound to; `None`: [`Slot::settle`] first. A slot that has not moved for
+    /// What a group has to be bound to; `None`: [`Slot::fence`] first. A slot that has not moved for
     /// long may be cleared away any time.
     pub(super) fn guard(&self) -> Option<Guard> {
         match self.state {
