@@ -50,10 +50,9 @@ impl Term {
         Ok(Left::Some)
     }
 
-    /// Removes the slots of front ends that are gone, and have written nothing for a day.
-    pub(super) async fn forget_front_ends(&self) -> Result<(), Halt> {
+    /// Removes the slots of front ends that are gone, and have written nothing since a revision.
+    pub(super) async fn forget_front_ends(&self, then: i64) -> Result<(), Halt> {
         let layout = &self.parts.layout;
-        let Some(then) = self.revision_before(SLOT_LIFE).await? else { return Ok(()) };
         let slots = layout.slots();
         let options = GetOptions::new().with_range(slots.end).with_keys_only();
         let found = self.read(vec![TxnOp::get(slots.start, Some(options))]).await?;
@@ -91,4 +90,5 @@ impl Term {
 /// Records of a dropped table, or receipts, that are removed at once.
 const PAGE: i64 = 512;
 const MOST_SLOTS: usize = 64;
-pub(super) const SLOT_LIFE: Duration = Duration::from_secs(24 * 3600);
+/// How long slots of front ends that are gone, and receipts, are kept.
+pub(super) const KEPT: Duration = Duration::from_secs(24 * 3600);

@@ -14,7 +14,7 @@ use tracing::warn;
 use super::super::error::Fault;
 use super::super::lease::Lease;
 use super::super::link::{Ask, Door, Failed};
-use super::garbage::SLOT_LIFE;
+use super::garbage::KEPT;
 use super::{Counts, Parts, rest};
 
 /// A caretaker's time.
@@ -171,8 +171,10 @@ impl Term {
         if minute.is_some() {
             self.sweep_all_again();
             self.compact().await?;
-            self.forget_front_ends().await?;
-            self.receipts_until = self.revision_before(SLOT_LIFE).await?;
+            self.receipts_until = self.revision_before(KEPT).await?;
+            if let Some(then) = self.receipts_until {
+                self.forget_front_ends(then).await?;
+            }
             match self.note_moment().await {
                 // What frees room is done all the same.
                 Err(Halt::Failed(Failed { fault: Fault::SpaceAlarm, .. })) => {}

@@ -316,18 +316,18 @@ async fn history_beyond_the_limit_goes_and_what_is_younger_stays() {
 #[tokio::test]
 async fn slots_of_front_ends_that_are_gone_for_a_day_go() {
     let Some(mut store) = Store::start().await else { return };
-    let term = term(&store, 1).await.unwrap();
+    let mut term = term(&store, 1).await.unwrap();
     let (gone, here) = (store.layout.slot(5), store.layout.slot(6));
     let presence = store.layout.presence(6);
     let ops = [gone, here, presence].map(|key| TxnOp::put(key, "v", None));
     store.txn(ops).await;
     term.note_moment().await.unwrap();
     store.clock.set(1_000_000 + 23 * 3_600_000);
-    term.forget_front_ends().await.unwrap();
+    term.step(Some(())).await.unwrap();
     let slots = store.layout.slots();
     assert_eq!(store.count(slots.clone()).await, 2, "not a day");
     store.clock.set(1_000_000 + 24 * 3_600_000 + 1);
-    term.forget_front_ends().await.unwrap();
+    term.step(Some(())).await.unwrap();
     assert_eq!(store.count(slots).await, 1);
     let here = store.layout.slot(6);
     assert_eq!(store.client.get(here, None).await.unwrap().count(), 1, "it is still there");
