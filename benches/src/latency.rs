@@ -14,8 +14,11 @@ impl Latency {
     }
 
     pub(crate) fn record(&mut self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.counts[bucket(nanos)] += 1;
+        self.count_in(Bucket::of(time));
+    }
+
+    pub(crate) fn count_in(&mut self, bucket: Bucket) {
+        self.counts[usize::from(bucket.0)] += 1;
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -39,6 +42,17 @@ impl Latency {
             }
         }
         Duration::ZERO
+    }
+}
+
+/// Where a duration is counted.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bucket(u16);
+
+impl Bucket {
+    pub(crate) fn of(time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Self(u16::try_from(bucket(nanos)).unwrap_or(u16::MAX))
     }
 }
 

@@ -97,6 +97,23 @@ impl Records {
         Ok(KEY_BYTES + kvsd::value::encode_to_bytes(&longest, usize::MAX)?.len())
     }
 
+    /// Which run writes them.
+    pub(crate) fn revision(&self) -> u32 {
+        self.profile.revision
+    }
+
+    /// Whether a value is the one at a key, as this run wrote it.
+    pub(crate) fn are_of(&self, value: &Profile, at: usize, run: u32) -> bool {
+        // All fields are named, so that none is forgotten.
+        let Profile { id, revision, name, mail, city, tags, score, notes } = value;
+        let like = &self.profile;
+        *id == at as u64
+            && *revision == run
+            && (name, mail, city, tags, notes)
+                == (&like.name, &like.mail, &like.city, &like.tags, &like.notes)
+            && score.to_bits() == like.score.to_bits()
+    }
+
     /// The value of the first key; that of another one differs in its `id`.
     pub(crate) fn first(&self) -> Profile {
         self.profile.clone()

@@ -45,7 +45,7 @@ const SDK: &[Row] = &[
     Row { modules: &["connection"], uses: &["types", "protocol", "transport", "error", "observe"],
         crates: &["std", "bytes", "tokio"] },
     Row { modules: &["pool"], uses: &["connection", "transport", "error", "observe"],
-        crates: &["std", "async_trait", "bb8", "tokio"] },
+        crates: &["std", "arc_swap", "async_trait", "bb8", "tokio"] },
     // An operation borrows the client that makes it, and the builder makes the client.
     Row { modules: &["client", "config", "operation", "stream"],
         uses: &["types", "protocol", "value", "key", "error", "transport", "testing", "observe",
@@ -88,7 +88,7 @@ const SERVER: &[Row] = &[
         crates: &["std", "bytes", "crc32c", "getrandom", "hashbrown", "kvsd::TableName",
             "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "rustix", "thiserror"] },
     Row { modules: &["log"], uses: &["engine", "log/storage", "metrics"],
-        crates: &["std", "async_trait", "bytes", "kvsd::TableName", "kvsd::UnixMillis",
+        crates: &["std", "arc_swap", "async_trait", "bytes", "kvsd::TableName", "kvsd::UnixMillis",
             "kvsd::Version", "kvsd::types", "futures_util", "thiserror", "tokio", "tracing"] },
     Row { modules: &["etcd"], uses: &["clock", "engine", "log", "metrics", "users"],
         crates: &["std", "async_trait", "bytes", "crc32c", "etcd_client", "futures_util", "getrandom",

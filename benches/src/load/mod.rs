@@ -14,8 +14,8 @@ pub(crate) use client::Client;
 pub(crate) use pick::{Dice, Picking};
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ use crate::cell::Work;
 use crate::latency::Latency;
 use crate::record::{Profile, Records};
 use crate::{Error, clock};
-use worker::{Turns, Worker};
+use worker::{Notes, Turns, Worker};
 
 /// What to do to a store.
 #[derive(Debug, Clone)]
@@ -85,31 +85,34 @@ pub(crate) async fn run<C: Client>(
     if let Work::Watch { watchers } = plan.work {
         return watch::run(plan, watchers, client).await;
     }
-    let worker = |task| Worker::new(plan, task, client(task));
-    let mut outcome = Outcome::new();
+    let outcome = Arc::new(Mutex::new(Outcome::new()));
+    let run = |task, turns| {
+        tokio::spawn(Worker::new(plan, task, client(task)).run(turns, Notes::new(&outcome)))
+    };
     match plan.pace {
         Pace::Closed => {
             let end = Instant::now() + plan.time;
-            let run = |task| tokio::spawn(worker(task).run(Turns::Closed { end }));
+            let run = |task| run(task, Turns::Closed { end });
             let tasks: Vec<_> = (0..plan.tasks).map(run).collect();
             for task in tasks {
-                outcome.add(&task.await??);
+                task.await??;
             }
         }
         Pace::Open { rate } => {
             let (gap, time) = (Duration::from_secs_f64(1.0 / rate), plan.time);
             let (dues, receivers): (Vec<_>, Vec<_>) =
                 (0..plan.tasks).map(|_| mpsc::channel(clock::MOST_DUE)).unzip();
-            let run = |(task, due)| tokio::spawn(worker(task).run(Turns::Open { due }));
+            let run = |(task, due)| run(task, Turns::Open { due });
             let tasks: Vec<_> = receivers.into_iter().enumerate().map(run).collect();
             let tick = move || clock::tick(&dues, gap, time, &AtomicBool::new(false));
             tokio::task::spawn_blocking(tick).await??;
             for task in tasks {
-                outcome.add(&task.await??);
+                task.await??;
             }
         }
     }
-    Ok(outcome)
+    let mut outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(std::mem::replace(&mut outcome, Outcome::new()))
 }
 
 /// Writes the records of a range once.
@@ -144,15 +147,20 @@ pub(crate) async fn get(
     records: &Records,
     at: usize,
 ) -> Result<(), Error> {
-    let mut expected = records.first();
-    expected.id = at as u64;
-    check(client.get(records.key(at)).await?.as_ref(), &expected)
+    let found = client.get(records.key(at)).await?;
+    check(found.as_ref(), records, at, records.revision())
 }
 
 /// Checks that a value belongs to its key and its run, and is whole.
-fn check(found: Option<&Profile>, expected: &Profile) -> Result<(), Error> {
-    if found != Some(expected) {
-        return Err(format!("found {found:.200?} instead of {expected:.200?}").into());
+fn check(
+    found: Option<&Profile>,
+    records: &Records,
+    at: usize,
+    revision: u32,
+) -> Result<(), Error> {
+    if !found.is_some_and(|found| records.are_of(found, at, revision)) {
+        let expected = records.revised(revision).first();
+        return Err(format!("found {found:.200?} at key {at} instead of {expected:.200?}").into());
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub(super) async fn run<C: Client>(
     let mut watching = JoinSet::new();
     for watcher in 0..watchers {
         let (begun, client) = (Arc::clone(&begun), client(watcher));
-        let told = told(plan.records.first(), Arc::clone(&waiting));
+        let told = told(Arc::clone(&plan.records), Arc::clone(&waiting));
         watching.spawn(async move { client.watch(|| begun.add_permits(1), told).await });
     }
     let all = u32::try_from(watchers)?;
@@ -64,13 +64,12 @@ fn too_soon(ended: Result<(), Error>) -> Error {
 
 /// What a watcher does with each value that it is told of.
 fn told(
-    mut expected: Profile,
+    records: Arc<Records>,
     waiting: Arc<[Waiting]>,
 ) -> impl FnMut(&Profile) -> Result<(), Error> + Send {
     move |profile| {
-        expected.id = profile.id;
-        check(Some(profile), &expected)?;
         let writer = usize::try_from(profile.id)?;
+        check(Some(profile), &records, writer, records.revision())?;
         let waiting = waiting.get(writer).ok_or("told of a key that nobody writes")?;
         if waiting.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             waiting.all_know.notify_one();

@@ -1,14 +1,14 @@
 //! What one task does, over and over.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use super::{Client, Dice, Outcome, Picking, Plan, check};
 use crate::Error;
 use crate::cell::{KEYS_AT_ONCE, Work};
-use crate::latency::Latency;
+use crate::latency::Bucket;
 use crate::record::{Key, Profile, Records};
 
 /// When a task's operations begin.
@@ -26,7 +26,7 @@ pub(super) struct Worker<C> {
     picking: Picking,
     records: Arc<Records>,
     dice: Dice,
-    /// The value that is read or written next, its number apart.
+    /// The value that is written next, its number apart.
     profile: Profile,
     /// What was written last.
     written: Option<usize>,
@@ -52,8 +52,7 @@ impl<C: Client> Worker<C> {
     }
 
     /// Works until the end, and then reads back what it wrote last.
-    pub(super) async fn run(mut self, turns: Turns) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::new();
+    pub(super) async fn run(mut self, turns: Turns, mut notes: Notes) -> Result<(), Error> {
         match turns {
             Turns::Closed { end } => {
                 let mut before = Instant::now();
@@ -63,19 +62,18 @@ impl<C: Client> Worker<C> {
                     if now >= end {
                         break;
                     }
-                    done.latency(&mut outcome).record(now - before);
+                    notes.note(done, now - before);
                     before = now;
                 }
             }
             Turns::Open { mut due } => {
                 while let Some(due) = due.recv().await {
                     let done = self.step().await?;
-                    done.latency(&mut outcome).record(due.elapsed());
+                    notes.note(done, due.elapsed());
                 }
             }
         }
-        self.read_back().await?;
-        Ok(outcome)
+        self.read_back().await
     }
 
     async fn step(&mut self) -> Result<Done, Error> {
@@ -133,32 +131,58 @@ impl<C: Client> Worker<C> {
     }
 
     /// Checks a value of this run, or of an earlier one: not every key has been written again.
-    fn check(&mut self, at: usize, found: Option<&Profile>) -> Result<(), Error> {
-        let revision = self.profile.revision;
-        self.profile.id = at as u64;
-        self.profile.revision = found.map_or(revision, |found| found.revision.min(revision));
-        let result = check(found, &self.profile);
-        self.profile.revision = revision;
-        result
+    fn check(&self, at: usize, found: Option<&Profile>) -> Result<(), Error> {
+        let revision = found.map_or(0, |found| found.revision.min(self.profile.revision));
+        check(found, &self.records, at, revision)
     }
 
     /// Whoever else wrote there in this run wrote the same.
     async fn read_back(&mut self) -> Result<(), Error> {
         let Some(at) = self.written else { return Ok(()) };
-        self.profile.id = at as u64;
         let found = self.client.get(self.records.key(at)).await?;
-        check(found.as_ref(), &self.profile)
+        check(found.as_ref(), &self.records, at, self.profile.revision)
     }
 }
 
-impl Done {
-    fn latency(self, outcome: &mut Outcome) -> &mut Latency {
-        match self {
-            Self::Read => &mut outcome.reads,
-            Self::Write => &mut outcome.writes,
+/// What a task has measured and not told yet. A histogram for each task would drive what is measured
+/// out of the processor's caches; so there is one, and a task comes to it seldom.
+pub(super) struct Notes {
+    outcome: Arc<Mutex<Outcome>>,
+    reads: Vec<Bucket>,
+    writes: Vec<Bucket>,
+}
+
+impl Notes {
+    pub(super) fn new(outcome: &Arc<Mutex<Outcome>>) -> Self {
+        let outcome = Arc::clone(outcome);
+        Self { outcome, reads: Vec::new(), writes: Vec::new() }
+    }
+
+    fn note(&mut self, done: Done, time: Duration) {
+        let noted = match done {
+            Done::Read => &mut self.reads,
+            Done::Write => &mut self.writes,
+        };
+        noted.push(Bucket::of(time));
+        if noted.len() == MOST_NOTES {
+            self.tell();
         }
     }
+
+    fn tell(&mut self) {
+        let mut outcome = self.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        self.reads.drain(..).for_each(|bucket| outcome.reads.count_in(bucket));
+        self.writes.drain(..).for_each(|bucket| outcome.writes.count_in(bucket));
+    }
 }
 
+impl Drop for Notes {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
+
+/// How many notes a task takes of each kind before it tells: two lines of a cache.
+const MOST_NOTES: usize = 64;
 /// Of a mixture, one of so many operations is a set.
 const SET_EVERY: usize = 10;

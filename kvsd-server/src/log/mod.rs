@@ -229,10 +229,8 @@ impl Engine for LogEngine {
         if self.is_closed() {
             return ReadNow::Ready(Err(EngineError::Closed));
         }
-        match self.tables.find(table) {
-            Some(table) => table.read_now(key, buffer),
-            None => ReadNow::Ready(Ok(None)),
-        }
+        let found = self.tables.look(table, |table| table.read_now(key, buffer));
+        found.unwrap_or(ReadNow::Ready(Ok(None)))
     }
 
     /// The latest is always at hand.
@@ -260,10 +258,8 @@ impl Engine for LogEngine {
         if self.is_closed() {
             return Some(Err(EngineError::Closed));
         }
-        match self.tables.find(table) {
-            Some(table) => table.find_now(key, buffer),
-            None => Some(Ok(None)),
-        }
+        let found = self.tables.look(table, |table| table.find_now(key, buffer));
+        found.unwrap_or(Some(Ok(None)))
     }
 
     async fn find(

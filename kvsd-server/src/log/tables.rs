@@ -7,8 +7,9 @@
 //! Next file to read: [`super::firsts`].
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use kvsd::{TableName, UnixMillis};
 use tokio::sync::Notify;
@@ -35,8 +36,10 @@ pub(super) struct Tables {
 
 #[derive(Debug)]
 struct Inner {
-    open: RwLock<HashMap<TableName, Arc<Table>>>,
-    /// Gone once the engine is closed. Its lock is held while a table is made.
+    /// Another map after each change, so that readers write nothing that others read.
+    open: ArcSwap<HashMap<TableName, Arc<Table>>>,
+    /// Gone once the engine is closed. Its lock is held while a table is made, and whenever `open`
+    /// changes.
     store: Mutex<Option<Store>>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
@@ -62,9 +65,8 @@ impl Tables {
             let table = Table::start(&runtime, &shared, &name, &clock, (writer, store.lock()));
             (name, Arc::new(table))
         };
-        let open = writers.into_iter().map(start).collect();
+        let open = ArcSwap::from_pointee(writers.into_iter().map(start).collect());
         let store = Mutex::new(Some(store));
-        let open = RwLock::new(open);
         let drops = tokio::sync::RwLock::default();
         let made = Notify::new();
         let inner = Inner { open, store, shared, clock, runtime, most, made, drops };
@@ -73,7 +75,12 @@ impl Tables {
 
     /// A table that is open.
     pub(super) fn find(&self, name: &str) -> Option<Arc<Table>> {
-        self.inner.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.inner.open.load().get(name).cloned()
+    }
+
+    /// Looks at a table that is open, for as long as that takes at once.
+    pub(super) fn look<T>(&self, name: &str, look: impl FnOnce(&Table) -> T) -> Option<T> {
+        self.inner.open.load().get(name).map(|table| look(table))
     }
 
     /// The time that expiry in a table goes by, or would go by if it were there.
@@ -114,19 +121,16 @@ impl Tables {
 
     /// The names of all tables, in order.
     pub(super) fn names(&self) -> Vec<TableName> {
-        let open = self.inner.open.read().unwrap_or_else(PoisonError::into_inner);
-        let mut names: Vec<TableName> = open.keys().cloned().collect();
-        drop(open);
+        let mut names: Vec<TableName> = self.inner.open.load().keys().cloned().collect();
         names.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         names
     }
 
     /// All tables, in the order of their names.
     pub(super) fn all(&self) -> Vec<(TableName, Arc<Table>)> {
-        let open = self.inner.open.read().unwrap_or_else(PoisonError::into_inner);
+        let open = self.inner.open.load();
         let all = open.iter().map(|(name, table)| (name.clone(), Arc::clone(table)));
         let mut all: Vec<_> = all.collect();
-        drop(open);
         all.sort_unstable_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
         all
     }
@@ -202,9 +206,8 @@ impl Tables {
         // is being made.
         let _no_drops = self.inner.drops.write().await;
         let inner = Arc::clone(&self.inner);
-        let store = self.inner.shared.catalog_pool.run(move || inner.store().take()).await;
-        let open =
-            std::mem::take(&mut *self.inner.open.write().unwrap_or_else(PoisonError::into_inner));
+        let closing = self.inner.shared.catalog_pool.run(move || inner.close());
+        let (store, open) = closing.await.unwrap_or_default();
         let closed = join_all(open.values().map(|table| table.close())).await;
         drop(store);
         closed.into_iter().collect()
@@ -216,13 +219,19 @@ impl Inner {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes all that there is.
+    fn close(&self) -> (Option<Store>, Arc<HashMap<TableName, Arc<Table>>>) {
+        let mut store = self.store();
+        (store.take(), self.open.swap(Arc::default()))
+    }
+
     fn create(&self, name: &TableName) -> Result<(Arc<Table>, Found), EngineError> {
         let mut store = self.store();
         let Some(store) = store.as_mut() else {
             return Err(EngineError::Closed);
         };
         // Another caller may have made it while this one waited.
-        if let Some(table) = self.open.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(table) = self.open.load().get(name) {
             return Ok((Arc::clone(table), Found::Before));
         }
         if store.tables().len() >= self.most {
@@ -232,9 +241,9 @@ impl Inner {
         let written = (writer, store.lock());
         let table = Table::start(&self.runtime, &self.shared, name, &self.clock, written);
         let table = Arc::new(table);
-        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let mut open = HashMap::clone(&self.open.load());
         open.insert(name.clone(), Arc::clone(&table));
-        drop(open);
+        self.open.store(Arc::new(open));
         self.made.notify_waiters();
         Ok((table, Found::Now))
     }
@@ -245,15 +254,16 @@ impl Inner {
         let Some(store) = store.as_mut() else {
             return Err(EngineError::Closed);
         };
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
-        let Some(table) = open else {
+        let Some(table) = self.open.load().get(name).cloned() else {
             return Ok(None);
         };
         match store.forget_table(name, table.last_version()) {
             Ok(None) => Ok(None),
             Ok(Some(remains)) => {
                 table.mark_dropped();
-                self.open.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+                let mut open = HashMap::clone(&self.open.load());
+                open.remove(name);
+                self.open.store(Arc::new(open));
                 table.published().notify_waiters();
                 Ok(Some((table, remains)))
             }

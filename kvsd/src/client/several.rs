@@ -14,7 +14,7 @@ use crate::operation::batch::Batch;
 use crate::operation::many::{DeleteMany, GetMany, SetMany};
 use crate::operation::pipeline::Pipeline;
 use crate::operation::{Convoy, Draft, Item};
-use crate::protocol::v2::Previous;
+use crate::protocol::v2::{MAX_BATCH, Previous};
 use crate::value::{Encode, Value};
 
 /// # Several records
@@ -192,9 +192,11 @@ fn items(
     name: &'static str,
     drafts: impl Iterator<Item = Result<Draft, Error>>,
 ) -> Result<Vec<Item>, Error> {
-    let item = |(place, draft): (usize, Result<Draft, Error>)| match draft {
-        Ok(draft) => Ok(Item { name, table: None, draft }),
-        Err(error) => Err(error.at_place(place)),
-    };
-    drafts.enumerate().map(item).collect()
+    // To collect results is to begin with room for none.
+    let mut items = Vec::with_capacity(drafts.size_hint().0.min(MAX_BATCH));
+    for (place, draft) in drafts.enumerate() {
+        let draft = draft.map_err(|error| error.at_place(place))?;
+        items.push(Item { name, table: None, draft });
+    }
+    Ok(items)
 }

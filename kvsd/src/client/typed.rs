@@ -3,6 +3,7 @@
 //! Next file to read: `several`.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use super::Client;
 use crate::error::Error;
@@ -348,5 +349,5 @@ fn renewal<T: Keyed>(key: Key<T>) -> Result<Draft, Error> {
     let end = Draft::Expire { key: key.clone(), expiry, condition: Condition::Any };
     let drafts = [("expire", end), ("get", Draft::get(key))];
     let items = drafts.map(|(name, draft)| Item { name, table: None, draft });
-    Ok(Draft::Pipeline { range: 0..items.len(), items: items.into() })
+    Ok(Draft::Pipeline { range: 0..items.len(), items: Arc::new(items.into()) })
 }

@@ -84,9 +84,10 @@ pub(crate) struct RecordAt {
 
 impl Answer {
     /// Copies what the reply borrows, unless it is most of a large message of its own: a small value
-    /// must not keep the read buffer, or a large message, alive.
-    pub(crate) fn from_reply(reply: &Reply<'_>, backing: Backing<'_>) -> Self {
-        let mut keeper = Keeper::for_reply(reply, backing);
+    /// must not keep the read buffer, or a large message, alive. The copies of small values stand
+    /// side by side in `chunk`.
+    pub(super) fn from_reply(reply: &Reply<'_>, backing: Backing<'_>, chunk: &mut Chunk) -> Self {
+        let mut keeper = Keeper::for_reply(reply, backing, chunk);
         Self::keep(reply, &mut keeper)
     }
 
@@ -183,18 +184,52 @@ impl Stored {
             value: keeper.keep(record.value),
         }
     }
+
+    /// The record for who keeps it: its value lies in no [`Chunk`].
+    pub(crate) fn apart(self) -> Self {
+        let is_apart = self.value.len() > Chunk::MAX_VALUE_BYTES;
+        let value = if is_apart { self.value } else { Bytes::copy_from_slice(&self.value) };
+        Self { value, ..self }
+    }
 }
 
-/// Takes copies of what a reply borrows: one value into memory of its own, many into one memory
-/// that they share, some 1 MiB at most unless one value is larger. Values that are decoded leave it
-/// at once; who keeps one of the [`Bytes`] of a pipeline keeps all of it.
+/// Memory that small values of many answers share on their way to their callers: most are decoded
+/// as soon as those run, and an allocation for each would be made by one thread, many in a row, and
+/// given back by another. An answer that nobody fetches keeps [`Chunk::BYTES`] at most.
+#[derive(Default)]
+pub(super) struct Chunk {
+    free: BytesMut,
+}
+
+impl Chunk {
+    const BYTES: usize = 4 * 1024;
+    const MAX_VALUE_BYTES: usize = Self::BYTES / 4;
+
+    /// A copy, if the bytes are few enough.
+    fn keep(&mut self, bytes: &[u8]) -> Option<Bytes> {
+        if bytes.len() > Self::MAX_VALUE_BYTES {
+            return None;
+        }
+        if self.free.capacity() < bytes.len() {
+            self.free = BytesMut::with_capacity(Self::BYTES);
+        }
+        self.free.extend_from_slice(bytes);
+        Some(self.free.split().freeze())
+    }
+}
+
+/// Takes copies of what a reply borrows: one small value into the chunk, one large one into memory
+/// of its own, many into one memory that they share, some 1 MiB at most unless one value is larger.
+/// Values that are decoded leave it at once; who keeps one of the [`Bytes`] of a pipeline keeps all
+/// of it.
 struct Keeper<'a> {
     backing: Backing<'a>,
+    chunk: &'a mut Chunk,
     shared: Option<BytesMut>,
 }
 
 impl<'a> Keeper<'a> {
-    fn for_reply(reply: &Reply<'_>, backing: Backing<'a>) -> Self {
+    fn for_reply(reply: &Reply<'_>, backing: Backing<'a>, chunk: &'a mut Chunk) -> Self {
         let bytes = match reply {
             Reply::Pipeline(replies) => replies.iter().map(value_bytes).sum(),
             Reply::Page(page) => {
@@ -206,14 +241,14 @@ impl<'a> Keeper<'a> {
                 let changes = news.changes.iter();
                 changes.map(|change| length(Some(change.key)) + length(change.value)).sum()
             }
-            _ => return Self { backing, shared: None },
+            _ => return Self { backing, chunk, shared: None },
         };
-        Self { backing, shared: Some(BytesMut::with_capacity(bytes)) }
+        Self { backing, chunk, shared: Some(BytesMut::with_capacity(bytes)) }
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Bytes {
         match &mut self.shared {
-            None => self.backing.keep(bytes),
+            None => self.chunk.keep(bytes).unwrap_or_else(|| self.backing.keep(bytes)),
             Some(shared) => {
                 shared.extend_from_slice(bytes);
                 shared.split().freeze()
@@ -256,5 +291,38 @@ impl std::fmt::Debug for Answer {
             Answer::Statistics(_) => "Statistics",
             Answer::Fail { .. } => "Fail",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(value: Bytes) -> Stored {
+        Stored { version: Version::new(1).unwrap(), expires_at: None, value }
+    }
+
+    #[test]
+    fn small_values_stand_side_by_side_until_somebody_keeps_one() {
+        let mut chunk = Chunk::default();
+        let [one, two] = [b"one", b"two"].map(|value| chunk.keep(value).unwrap());
+        assert_eq!((&one[..], &two[..]), (&b"one"[..], &b"two"[..]));
+        assert_eq!(one.as_ptr().addr() + one.len(), two.as_ptr().addr());
+        let (in_chunk, apart) = (one.as_ptr(), stored(one).apart().value);
+        assert_eq!(&apart[..], b"one");
+        assert_ne!(apart.as_ptr(), in_chunk);
+        // What is in use is not written over, however much comes behind it.
+        let many: Vec<_> = (0..=u8::MAX).map(|n| chunk.keep(&[n; 100]).unwrap()).collect();
+        assert!(many.iter().zip(0..=u8::MAX).all(|(value, n)| value[..] == [n; 100]));
+        assert_eq!(&two[..], b"two");
+    }
+
+    #[test]
+    fn a_large_value_has_memory_of_its_own_and_is_not_copied_again() {
+        let value = vec![7; Chunk::MAX_VALUE_BYTES + 1];
+        assert_eq!(Chunk::default().keep(&value), None);
+        let own = stored(Bytes::from(value));
+        let at = own.value.as_ptr();
+        assert_eq!(own.apart().value.as_ptr(), at);
     }
 }

@@ -156,14 +156,20 @@ impl Connection {
         &self.handle.shared.info
     }
 
-    /// Puts a request into the outbox.
+    /// Puts a request into the outbox; `waker` is woken when there is an answer, if it is known
+    /// already who waits for that.
     ///
     /// # Errors
     ///
     /// The connection has ended, too much waits already, or the value, the batch or the message as
     /// a whole is more than this server takes, which may be less than the one for which it was
     /// encoded; nothing was sent.
-    pub(crate) fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Pending, Error> {
+    pub(crate) fn send(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+        waker: Option<&Waker>,
+    ) -> Result<Pending, Error> {
         let shared = &self.handle.shared;
         let bulk = bulk(request);
         let max_value_bytes = shared.info.max_value_bytes;
@@ -193,7 +199,7 @@ impl Connection {
             return Err(shared.overloaded());
         }
         let verb = Verb::of(request);
-        let slot = state.slots.insert(verb, deadline);
+        let slot = state.slots.insert(verb, deadline, waker.cloned());
         let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
         let mut was_empty = false;
         let is_earliest = state.earliest.is_none_or(|earliest| deadline < earliest);
@@ -230,7 +236,7 @@ impl Connection {
             Effect::Write => Outcome::Unknown,
             Effect::Read => Outcome::Refused,
         };
-        let stage = Stage::Unpolled(slot);
+        let stage = if waker.is_some() { Stage::Polled(slot) } else { Stage::Unpolled(slot) };
         Ok(Pending { shared: Arc::clone(shared), stage, deadline, sent_as })
     }
 
@@ -393,7 +399,7 @@ impl Shared {
 impl State {
     /// Asks the server whether it is there. Nobody waits for the answer.
     fn ask(&mut self, now: Instant) {
-        let slot = self.slots.insert(Verb::Ping, now);
+        let slot = self.slots.insert(Verb::Ping, now, None);
         // It has no waker yet.
         let _ = self.slots.abandon(slot);
         let id = RequestId::new(slot as u64).unwrap_or_else(|| unreachable!("slots are few"));
@@ -428,6 +434,7 @@ pub(crate) struct Pending {
 #[derive(Debug, Clone, Copy)]
 enum Stage {
     Unpolled(usize),
+    /// It knows whom to wake.
     Polled(usize),
     /// The fate was fetched.
     Over,

@@ -77,7 +77,8 @@ pub(crate) async fn open(
     });
     observe::connected(address);
     tokio::spawn(tasks::write(Arc::clone(&shared), writer));
-    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, Incoming { decoder, assembler }));
+    let incoming = Incoming::new(decoder, assembler);
+    tokio::spawn(tasks::read(Arc::clone(&shared), reader, buffer, incoming));
     tokio::spawn(tasks::keep(Arc::clone(&shared)));
     Ok(Connection { handle: Arc::new(Handle { shared }) })
 }

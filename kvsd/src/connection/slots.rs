@@ -82,8 +82,8 @@ impl Slots {
     }
 
     /// Takes a slot for a request that is in no batch of the writer yet.
-    pub(super) fn insert(&mut self, verb: Verb, deadline: Instant) -> usize {
-        let slot = Slot::Waiting { verb, batch: NO_BATCH, deadline, waker: None };
+    pub(super) fn insert(&mut self, verb: Verb, deadline: Instant, waker: Option<Waker>) -> usize {
+        let slot = Slot::Waiting { verb, batch: NO_BATCH, deadline, waker };
         self.in_flight += 1;
         self.waiting += 1;
         if let Some(id) = self.free.pop() {
@@ -256,9 +256,9 @@ mod tests {
     #[test]
     fn an_abandoned_request_keeps_its_id_until_its_answer_has_come() {
         let mut slots = Slots::default();
-        let left = slots.insert(Verb::Exists, now());
+        let left = slots.insert(Verb::Exists, now(), None);
         slots.abandon(left);
-        let other = slots.insert(Verb::Exists, now());
+        let other = slots.insert(Verb::Exists, now(), None);
         assert_ne!(left, other);
         assert_eq!((slots.in_flight(), slots.waiting()), (2, 1));
         assert!(slots.answer(left as u64, Answer::Flag(true)).unwrap().is_none());
@@ -266,14 +266,14 @@ mod tests {
         slots.answer(other as u64, Answer::Flag(false)).unwrap();
         assert!(!exists(slots.poll(other, Waker::noop())));
         assert_eq!((slots.in_flight(), slots.waiting()), (0, 0));
-        assert_eq!(slots.insert(Verb::Exists, now()), other);
-        assert_eq!(slots.insert(Verb::Exists, now()), left);
+        assert_eq!(slots.insert(Verb::Exists, now(), None), other);
+        assert_eq!(slots.insert(Verb::Exists, now(), None), left);
     }
 
     #[test]
     fn the_memory_of_a_burst_is_given_back_when_all_of_it_is_answered() {
         let mut slots = Slots::default();
-        let ids: Vec<_> = (0..20_000).map(|_| slots.insert(Verb::Exists, now())).collect();
+        let ids: Vec<_> = (0..20_000).map(|_| slots.insert(Verb::Exists, now(), None)).collect();
         for &id in &ids {
             if id % 2 == 0 {
                 slots.abandon(id);
@@ -285,14 +285,14 @@ mod tests {
         }
         assert_eq!((slots.in_flight(), slots.waiting()), (0, 0));
         assert!(slots.slots.capacity() <= KEPT_SLOTS && slots.free.capacity() <= KEPT_SLOTS);
-        assert_eq!(slots.insert(Verb::Exists, now()), 0);
+        assert_eq!(slots.insert(Verb::Exists, now(), None), 0);
     }
 
     #[test]
     fn an_answer_nobody_asked_for_is_refused() {
         let mut slots = Slots::default();
         assert_eq!(slots.answer(0, Answer::Flag(true)).unwrap_err(), Unasked);
-        let id = slots.insert(Verb::Exists, now());
+        let id = slots.insert(Verb::Exists, now(), None);
         assert_eq!(slots.answer(7, Answer::Flag(true)).unwrap_err(), Unasked);
         assert_eq!(slots.answer(u64::MAX, Answer::Flag(true)).unwrap_err(), Unasked);
         assert_eq!(slots.answer(id as u64, Answer::Value(None)).unwrap_err(), Unasked);
@@ -304,21 +304,21 @@ mod tests {
     fn a_passed_deadline_tells_the_caller_and_a_late_answer_goes_nowhere() {
         let mut slots = Slots::default();
         let start = now();
-        let soon = slots.insert(Verb::Exists, start);
+        let soon = slots.insert(Verb::Exists, start, None);
         let later = start + Duration::from_secs(5);
-        let patient = slots.insert(Verb::Exists, later);
+        let patient = slots.insert(Verb::Exists, later, None);
         assert_eq!(slots.expire(start, &mut Vec::new()), Some(later));
         assert!(matches!(slots.poll(soon, Waker::noop()), Asked::Told(Fate::TimedOut)));
         assert!(matches!(slots.poll(patient, Waker::noop()), Asked::Waits(None)));
         slots.answer(soon as u64, Answer::Flag(true)).unwrap();
-        assert_eq!(slots.insert(Verb::Exists, start), soon);
+        assert_eq!(slots.insert(Verb::Exists, start, None), soon);
     }
 
     #[test]
     fn a_lost_connection_tells_sent_requests_from_unsent_ones() {
         let mut slots = Slots::default();
-        let sent = slots.insert(Verb::Exists, now());
-        let unsent = slots.insert(Verb::Exists, now());
+        let sent = slots.insert(Verb::Exists, now(), None);
+        let unsent = slots.insert(Verb::Exists, now(), None);
         slots.set_batch(sent as u64, 3);
         slots.set_batch(unsent as u64, 4);
         slots.lose(4, &mut Vec::new());

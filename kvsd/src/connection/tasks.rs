@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::alive::Verdict;
-use super::answer::Answer;
+use super::answer::{Answer, Chunk};
 use super::slots::Unasked;
 use super::{LINGER, Phase, Shared};
 use crate::error::{Error, ErrorKind, Outcome};
@@ -105,16 +105,20 @@ pub(super) async fn read(
     let mut wakers = Vec::new();
     loop {
         let ended = shared.ended.notified();
-        let result = incoming.decode_all(&mut buffer, &mut answers);
+        let result = incoming.decode_some(&mut buffer, &mut answers);
         let goes_on = shared.deliver(&mut answers, &mut wakers);
         let has_woken = !wakers.is_empty();
         wakers.drain(..).for_each(Waker::wake);
         if !goes_on {
             return;
         }
-        if let Err(end) = result {
-            shared.end(shared.explain(&end));
-            return;
+        match result {
+            Ok(Decoded::All) => {}
+            Ok(Decoded::Some) => continue,
+            Err(end) => {
+                shared.end(shared.explain(&end));
+                return;
+            }
         }
         if has_woken && !incoming.assembler.is_empty() {
             // More of a large answer is at hand, and callers may not get the thread before this
@@ -299,31 +303,50 @@ impl Shared {
 
 /// What the server's bytes have come to so far.
 pub(super) struct Incoming {
-    pub(super) decoder: Decoder,
-    pub(super) assembler: Assembler,
+    decoder: Decoder,
+    assembler: Assembler,
+    chunk: Chunk,
 }
 
+/// How much of the buffer was decoded.
+enum Decoded {
+    All,
+    /// There may be more in it.
+    Some,
+}
+
+/// How many answers are handed over at once: their callers run while the rest is decoded, and wait
+/// for the lock no longer than that takes.
+const ANSWERS_AT_ONCE: usize = 32;
+
 impl Incoming {
-    /// Decodes every message of the buffer and takes them from it.
-    fn decode_all(
+    pub(super) fn new(decoder: Decoder, assembler: Assembler) -> Self {
+        Self { decoder, assembler, chunk: Chunk::default() }
+    }
+
+    /// Decodes messages of the buffer and takes them from it.
+    fn decode_some(
         &mut self,
         buffer: &mut BytesMut,
         answers: &mut Vec<(u64, Answer)>,
-    ) -> Result<(), End> {
+    ) -> Result<Decoded, End> {
         let mut done = 0;
         let result = loop {
+            if answers.len() == ANSWERS_AT_ONCE {
+                break Ok(Decoded::Some);
+            }
             let rest = buffer.get(done..).unwrap_or_default();
             let message = match self.decoder.decode(rest) {
                 Ok(Some(message)) => message,
-                Ok(None) => break Ok(()),
+                Ok(None) => break Ok(Decoded::All),
                 Err(error) => break Err(End::Frame(error)),
             };
             done += message.byte_len();
             let answer = match self.assembler.take(&message) {
                 Ok(Arrival::Part) => continue,
-                Ok(Arrival::Whole) => read_answer(&message, Backing::ReadBuffer),
+                Ok(Arrival::Whole) => read_answer(&message, Backing::ReadBuffer, &mut self.chunk),
                 Ok(Arrival::Assembled(mut whole)) => match whole.open() {
-                    Ok((message, backing)) => read_answer(&message, backing),
+                    Ok((message, backing)) => read_answer(&message, backing, &mut self.chunk),
                     Err(error) => Err(End::Part(error)),
                 },
                 Err(error) => Err(End::Part(error)),
@@ -338,10 +361,14 @@ impl Incoming {
     }
 }
 
-fn read_answer(message: &Message<'_>, backing: Backing<'_>) -> Result<(u64, Answer), End> {
+fn read_answer(
+    message: &Message<'_>,
+    backing: Backing<'_>,
+    chunk: &mut Chunk,
+) -> Result<(u64, Answer), End> {
     match Reply::parse(message) {
         Ok((Some(id), Some(reply))) => {
-            Ok((RequestId::get(id), Answer::from_reply(&reply, backing)))
+            Ok((RequestId::get(id), Answer::from_reply(&reply, backing, chunk)))
         }
         Ok((None, Some(Reply::Fail { code, message }))) => {
             Err(End::Farewell { code, message: message.to_owned() })

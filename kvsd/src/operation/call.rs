@@ -8,7 +8,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -171,7 +171,10 @@ impl<'c> Call<'c> {
                     let State::New(draft) = std::mem::replace(&mut self.state, State::Done) else {
                         unreachable!("the state was seen to be new");
                     };
-                    self.state = self.start(draft?)?;
+                    self.state = self.start(draft?, context.waker())?;
+                    if let State::Sent { .. } = self.state {
+                        return Poll::Pending;
+                    }
                 }
                 State::Sent { pending, .. } => {
                     let result = ready!(Pin::new(pending).poll(context));
@@ -260,7 +263,7 @@ impl<'c> Call<'c> {
         }
     }
 
-    fn start(&mut self, draft: Draft) -> Result<State, Error> {
+    fn start(&mut self, draft: Draft, waker: &Waker) -> Result<State, Error> {
         let now = Instant::now();
         let deadline = match self.deadline {
             Some(deadline) if deadline <= now => return Err(too_late("no time was left")),
@@ -275,7 +278,7 @@ impl<'c> Call<'c> {
         let client = self.client();
         client.pool().budget().earn();
         if let Some(connection) = client.pool().handle_now()? {
-            match connection.send(&draft.request(self.table()), deadline) {
+            match connection.send(&draft.request(self.table()), deadline, Some(waker)) {
                 Ok(pending) => {
                     self.went_to(pending.address());
                     return Ok(State::Sent { pending, draft });
@@ -325,7 +328,7 @@ impl Sending {
                 Err(error) => return (Err(error), sent_to),
             };
             let address = &*sent_to.insert(Arc::clone(connection.address()));
-            let sent = connection.send(&draft.request(&table), deadline);
+            let sent = connection.send(&draft.request(&table), deadline, None);
             // The handle must not keep a connection open that only this request still uses.
             drop(connection);
             let result = match sent {

@@ -26,7 +26,7 @@ use crate::protocol::v2::{ANSWER_BYTES, Expiry, FailCode, MAX_BATCH};
 /// Requests on their way, and the answers so far.
 pub(crate) struct Convoy<'c> {
     call: Call<'c>,
-    items: Arc<[Item]>,
+    items: Arc<Vec<Item>>,
     answers: Vec<Answer>,
     stage: Stage,
     retries: Retries,
@@ -69,7 +69,7 @@ impl<'c> Convoy<'c> {
         // What the call asks is said with each message.
         let call = Call::new(client, name, Ok(Draft::Ping));
         let (answers, stage, retries) = (Vec::new(), Stage::New(sound), Retries::default());
-        Self { call, items: items.into(), answers, stage, retries }
+        Self { call, items: Arc::new(items), answers, stage, retries }
     }
 
     pub(crate) fn set_timeout(&mut self, timeout: Duration) {
@@ -107,7 +107,7 @@ impl<'c> Convoy<'c> {
     /// What is asked, unless a message is on its way.
     pub(super) fn load(&mut self, items: Vec<Item>) {
         if let Stage::New(_) = self.stage {
-            self.items = items.into();
+            self.items = Arc::new(items);
         }
     }
 
@@ -279,10 +279,13 @@ pub(super) fn first_refusal<T>(
     finish: fn(Answer) -> Result<T, Error>,
 ) -> Result<Vec<T>, Error> {
     let outcome = overall(&answers, Outcome::Refused);
-    let results = answers.into_iter().enumerate().map(|(place, answer)| {
-        finish(answer).map_err(|error| error.with_outcome(outcome).at_place(place))
-    });
-    results.collect()
+    // To collect results is to begin with room for none.
+    let mut results = Vec::with_capacity(answers.len());
+    for (place, answer) in answers.into_iter().enumerate() {
+        let result = finish(answer);
+        results.push(result.map_err(|error| error.with_outcome(outcome).at_place(place))?);
+    }
+    Ok(results)
 }
 
 #[derive(PartialEq, Eq)]

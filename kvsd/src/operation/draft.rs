@@ -54,7 +54,7 @@ pub(crate) enum Draft {
     Batch(Vec<ChangeDraft>),
     /// Some of these, in their order.
     Pipeline {
-        items: Arc<[Item]>,
+        items: Arc<Vec<Item>>,
         range: Range<usize>,
     },
     Scan(ScanDraft),

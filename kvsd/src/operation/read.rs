@@ -127,7 +127,7 @@ pub struct GetBytes<'c> {
 }
 
 operation!(GetBytes, Option<Stored>, |answer| match answer {
-    Answer::Value(record) => Ok(record.map(|record| Stored { record })),
+    Answer::Value(record) => Ok(record.map(|record| Stored { record: record.apart() })),
     answer => Err(refused(answer)),
 });
 in_pipeline!(GetBytes, Option<Stored>);

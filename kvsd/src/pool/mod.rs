@@ -15,9 +15,10 @@ mod servers;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bb8::{QueueStrategy, RunError};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -56,8 +57,11 @@ struct Core {
     lost_slot: AtomicBool,
     /// How many attempts to connect are under way.
     opening: AtomicUsize,
-    /// Handles of the connections that were open when last seen.
-    live: RwLock<Vec<Connection>>,
+    /// Handles of the connections that were open when last seen. Another list after each change, so
+    /// that who takes one writes nothing that others read.
+    live: ArcSwap<Vec<Connection>>,
+    /// Held while `live` changes.
+    changing: Mutex<()>,
     next: AtomicUsize,
     max_value_bytes: AtomicUsize,
     /// What the server said of itself at the latest welcome; `None` before the first.
@@ -100,7 +104,8 @@ impl Pool {
             bb8: Mutex::new(None),
             lost_slot: AtomicBool::new(false),
             opening: AtomicUsize::new(0),
-            live: RwLock::new(Vec::new()),
+            live: ArcSwap::default(),
+            changing: Mutex::new(()),
             next: AtomicUsize::new(0),
             max_value_bytes: AtomicUsize::new(0),
             info: Mutex::new(None),
@@ -186,11 +191,10 @@ impl Drop for Pool {
 impl Core {
     /// Takes no new work; the connections, which end once what is in flight is answered.
     fn shut(&self) -> Vec<Connection> {
-        let live = {
-            let live = self.live_mut();
+        let live = self.change_live(|live| {
             self.closed.store(true, Ordering::Relaxed);
             live.clone()
-        };
+        });
         self.successors().clear();
         live.iter().for_each(Connection::drain);
         self.closing.notify_waiters();
@@ -200,7 +204,7 @@ impl Core {
 
     /// A handle on the next open connection.
     fn open_handle(&self) -> Option<Connection> {
-        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        let live = self.live.load();
         let from = |first: usize| {
             let (end, start) = live.split_at(first.checked_rem(live.len()).unwrap_or_default());
             start.iter().chain(end).filter(|connection| connection.is_open())
@@ -261,7 +265,7 @@ impl Core {
         if self.lost_slot.swap(false, Ordering::Relaxed) {
             *bb8 = None;
             // What is in flight on them goes on; the new pool opens its own.
-            self.live_mut().clear();
+            self.change_live(Vec::clear);
         }
         let make = || {
             bb8::Pool::builder()
@@ -287,7 +291,7 @@ impl Core {
             return;
         }
         // One that is retired is still waited for when the pool closes.
-        self.live_mut().retain(|connection| !connection.has_ended());
+        self.change_live(|live| live.retain(|connection| !connection.has_ended()));
         for _ in 0..=self.config.size {
             // Without a wait: this is for the others' sake.
             if tokio::time::timeout(Duration::ZERO, self.bb8().get()).await.is_err() {
@@ -321,12 +325,12 @@ impl Core {
         };
         self.max_value_bytes.store(connection.max_value_bytes(), Ordering::Relaxed);
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection.info().clone());
-        {
-            let mut live = self.live_mut();
+        self.change_live(|live| {
             // Under the lock, so that a pool that closes finds every connection.
             self.check_closed()?;
             live.push(connection.clone());
-        }
+            Ok::<(), Error>(())
+        })?;
         self.news.send_replace(None);
         Ok((connection, place))
     }
@@ -339,8 +343,12 @@ impl Core {
         Error::new(ErrorKind::Closed, Outcome::NotSent, "").at(self.servers.name())
     }
 
-    fn live_mut(&self) -> RwLockWriteGuard<'_, Vec<Connection>> {
-        self.live.write().unwrap_or_else(PoisonError::into_inner)
+    fn change_live<T>(&self, change: impl FnOnce(&mut Vec<Connection>) -> T) -> T {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut live = Vec::clone(&self.live.load());
+        let result = change(&mut live);
+        self.live.store(Arc::new(live));
+        result
     }
 }
 

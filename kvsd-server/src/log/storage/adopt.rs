@@ -345,7 +345,10 @@ impl Writer {
             };
             let index = &self.reader.index;
             let was_current = match new {
-                Some((new, _)) => index.replace(moved.hash, moved.old, new),
+                Some((new, _)) => {
+                    self.reader.stay_at_hand(moved.hash, moved.old, new);
+                    index.replace(moved.hash, moved.old, new)
+                }
                 None => index.remove(moved.hash, moved.old),
             };
             if was_current {

@@ -13,7 +13,9 @@
 //! ```
 //!
 //! What is found is never stale: the index says where a key's record is, and a place of an owner
-//! ([`super::reader::Reader`]) never holds another one.
+//! ([`super::reader::Reader`]) never holds another one. A record that compaction has copied gets the
+//! copy's place, and keeps the header of the original: that differs in checksum, offset and salt,
+//! which nobody asks of a record from here.
 //!
 //! Next file to read: [`super::group`].
 
@@ -41,12 +43,12 @@ pub(crate) struct Cache {
 pub(super) struct Place {
     hash: u64,
     owner: u64,
-    location: u64,
+    location: Location,
 }
 
 impl Place {
     pub(super) fn new(hash: KeyHash, owner: Owner, location: Location) -> Self {
-        Self { hash: hash.get(), owner: owner.0, location: location.get() }
+        Self { hash: hash.get(), owner: owner.0, location }
     }
 }
 
@@ -89,6 +91,12 @@ impl Cache {
                 ring.put(new, record);
             }
         }
+    }
+
+    /// Follows a record that is the same at its new place, if it is here.
+    pub(super) fn follow(&self, old: Place, new: Place) {
+        debug_assert_eq!(old.hash, new.hash, "they are of one key, and so in one ring");
+        self.ring(new).follow(old, new);
     }
 
     /// What was found in it and what was not, and how much memory its records take.
@@ -155,19 +163,30 @@ impl Ring {
     }
 
     fn get(&mut self, place: Place, buffer: &mut Vec<u8>) -> Option<usize> {
-        let Some(at) = self.find(place) else {
+        let Self { places, bytes, .. } = self;
+        let mut entry = None;
+        // Copied before it is known whether it is the one and how long it is: so the processor
+        // waits once for memory that is far away.
+        let guess = place.location.read_bytes().min(MAX_RECORD_BYTES);
+        let is_it = |at: &u32| {
+            let at = *at as usize;
+            copy(bytes, at + PREFIX_BYTES, guess, buffer);
+            let found = Entry::decode(bytes, at);
+            let is_it = found.place == place;
+            entry = is_it.then_some(found);
+            is_it
+        };
+        places.find(place.hash, is_it);
+        let Some(entry) = entry else {
             self.misses += 1;
             return None;
         };
         self.hits += 1;
-        let range = self.entry(at).record();
-        self.set_asked(at, ASKED);
-        let record = self.bytes.get(range)?;
-        if buffer.len() < record.len() {
-            buffer.resize(record.len(), 0);
+        if entry.bytes > guess {
+            copy(&self.bytes, entry.at + PREFIX_BYTES, entry.bytes, buffer);
         }
-        buffer.get_mut(..record.len())?.copy_from_slice(record);
-        Some(record.len())
+        self.set_asked(entry.at, ASKED);
+        Some(entry.bytes)
     }
 
     fn put(&mut self, place: Place, record: &[u8]) {
@@ -218,6 +237,13 @@ impl Ring {
             target.copy_from_slice(record);
         }
         true
+    }
+
+    fn follow(&mut self, old: Place, new: Place) {
+        if let Some(at) = self.find(old) {
+            let entry = Entry { place: new, ..self.entry(at) };
+            self.set_prefix(&entry);
+        }
     }
 
     /// Lets a record go before its time; its room is free when its turn comes.
@@ -316,7 +342,7 @@ impl Entry {
         let mut prefix = [0; PREFIX_BYTES];
         prefix[..8].copy_from_slice(&self.place.hash.to_le_bytes());
         prefix[8..16].copy_from_slice(&self.place.owner.to_le_bytes());
-        prefix[16..24].copy_from_slice(&self.place.location.to_le_bytes());
+        prefix[16..24].copy_from_slice(&self.place.location.get().to_le_bytes());
         prefix[24..28].copy_from_slice(&narrow(self.bytes).to_le_bytes());
         prefix[ASKED_AT] = self.asked;
         prefix
@@ -328,7 +354,8 @@ impl Entry {
         let prefix = prefix.copied().unwrap_or_default();
         let mut fields = Fields(&prefix);
         let mut number = || fields.u64().unwrap_or_default();
-        let (hash, owner, location) = (number(), number(), number());
+        let (hash, owner) = (number(), number());
+        let location = Location::from_bits(number());
         Self {
             place: Place { hash, owner, location },
             at,
@@ -340,6 +367,18 @@ impl Entry {
     fn record(&self) -> Range<usize> {
         let start = self.at + PREFIX_BYTES;
         start..start + self.bytes
+    }
+}
+
+/// Copies up to so many bytes of a ring to the front of a buffer.
+fn copy(ring: &[u8], at: usize, bytes: usize, buffer: &mut Vec<u8>) {
+    let end = ring.len().min(at + bytes);
+    let source = ring.get(at..end).unwrap_or_default();
+    if buffer.len() < source.len() {
+        buffer.resize(source.len(), 0);
+    }
+    if let Some(target) = buffer.get_mut(..source.len()) {
+        target.copy_from_slice(source);
     }
 }
 
@@ -370,7 +409,8 @@ mod tests {
 
     fn place(number: u64) -> Place {
         // Of eight bits, so that several share one.
-        Place { hash: number % 256, owner: number / 1000, location: number }
+        let location = Location::from_bits(number);
+        Place { hash: number % 256, owner: number / 1000, location }
     }
 
     fn record(number: u64) -> Vec<u8> {
@@ -414,7 +454,8 @@ mod tests {
         ) {
             let cache = Cache::new(bytes);
             let place = |key: u64, version: u64| {
-                Place { hash: key % 32, owner: 0, location: key * 10_000 + version }
+                let location = Location::from_bits(key * 10_000 + version);
+                Place { hash: key % 32, owner: 0, location }
             };
             let record = |version: u64, kind: usize| vec![version.to_le_bytes()[0]; 40 + 7 * kind];
             let mut keys = HashMap::new();

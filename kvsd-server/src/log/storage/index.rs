@@ -37,6 +37,11 @@ impl Location {
         self.0
     }
 
+    /// The location that has these bits.
+    pub(super) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// Where the record begins.
     pub(super) fn offset(self) -> u64 {
         (self.0 >> 12) & 0xffff_ffff

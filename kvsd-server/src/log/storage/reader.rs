@@ -142,6 +142,12 @@ impl Reader {
         self.cache.replace(place(old), place(new), record);
     }
 
+    /// Keeps a record at hand that compaction has copied, and that the index is about to name there.
+    pub(super) fn stay_at_hand(&self, hash: KeyHash, old: Location, copy: Location) {
+        let place = |location| Place::new(hash, self.owner(), location);
+        self.cache.follow(place(old), place(copy));
+    }
+
     fn owner(&self) -> Owner {
         Owner(self.owner.load(Ordering::SeqCst))
     }

@@ -9,6 +9,7 @@ use super::model::{Policy, Run};
 use super::{delete, drops, one, set};
 use crate::engine::{Action, BeforeDetail, Condition, Write};
 use crate::log::storage::index::HashBits;
+use crate::log::storage::reader::Access;
 use crate::log::storage::sim::SimDisk;
 
 pub(super) fn open_run() -> Run {
@@ -74,6 +75,27 @@ fn a_damaged_victim_is_left_as_it_is_and_the_table_goes_on() {
         assert_eq!(run.disk.syncs(), std::mem::replace(&mut syncs, run.disk.syncs()));
     }
     assert_eq!(run.disk.content(&victim), content);
+}
+
+#[test]
+fn what_was_at_hand_is_so_still_when_compaction_has_moved_it() {
+    let mut run = open_run();
+    write(&mut run, b"key0", b"read now and then");
+    write(&mut run, b"keyx1", &[1; 600]);
+    assert_eq!(run.rotate(), Ok(true));
+    let victim = segments(&run.disk).remove(0);
+    let read = |run: &Run, access| {
+        let mut buffer = Vec::new();
+        let hit = run.reader().find(b"key0", &mut buffer, access).ok().flatten();
+        hit.map(|hit| buffer[hit.value].to_vec())
+    };
+    assert!(read(&run, Access::Wait).is_some());
+    run.disk.set_uncached_percent(100);
+    assert!(read(&run, Access::Cached).is_some());
+    remove(&mut run, b"keyx1");
+    assert_eq!(run.tidy(), Ok(true));
+    assert!(!segments(&run.disk).contains(&victim), "nothing was compacted");
+    assert_eq!(read(&run, Access::Cached).unwrap(), b"read now and then");
 }
 
 #[test]

@@ -125,6 +125,12 @@ impl Run {
         self.table = Some((store, turn, reader));
     }
 
+    /// What readers of the open table share.
+    pub(in crate::log::tests) fn reader(&self) -> &Reader {
+        let (_, _, reader) = self.table.as_ref().expect("the table is open");
+        reader
+    }
+
     /// Whether the disk is down, or a call has failed: then so may everything else.
     pub(super) fn is_failing(&self) -> bool {
         self.disk.has_crashed() || self.disk.has_failed()
