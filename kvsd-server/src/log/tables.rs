@@ -38,8 +38,8 @@ pub(super) struct Tables {
 struct Inner {
     /// Another map after each change, so that readers write nothing that others read.
     open: ArcSwap<HashMap<TableName, Arc<Table>>>,
-    /// Gone once the engine is closed. Its lock is held while a table is made, and whenever `open`
-    /// changes.
+    /// Gone once the engine is closed. Its lock is held while a table is made or forgotten: nobody
+    /// else changes `open` meanwhile, and nobody does later.
     store: Mutex<Option<Store>>,
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
@@ -206,8 +206,8 @@ impl Tables {
         // is being made.
         let _no_drops = self.inner.drops.write().await;
         let inner = Arc::clone(&self.inner);
-        let closing = self.inner.shared.catalog_pool.run(move || inner.close());
-        let (store, open) = closing.await.unwrap_or_default();
+        let store = self.inner.shared.catalog_pool.run(move || inner.store().take()).await;
+        let open = self.inner.open.swap(Arc::default());
         let closed = join_all(open.values().map(|table| table.close())).await;
         drop(store);
         closed.into_iter().collect()
@@ -217,12 +217,6 @@ impl Tables {
 impl Inner {
     fn store(&self) -> MutexGuard<'_, Option<Store>> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes all that there is.
-    fn close(&self) -> (Option<Store>, Arc<HashMap<TableName, Arc<Table>>>) {
-        let mut store = self.store();
-        (store.take(), self.open.swap(Arc::default()))
     }
 
     fn create(&self, name: &TableName) -> Result<(Arc<Table>, Found), EngineError> {

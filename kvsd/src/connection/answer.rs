@@ -220,8 +220,8 @@ impl Chunk {
 
 /// Takes copies of what a reply borrows: one small value into the chunk, one large one into memory
 /// of its own, many into one memory that they share, some 1 MiB at most unless one value is larger.
-/// Values that are decoded leave it at once; who keeps one of the [`Bytes`] of a pipeline keeps all
-/// of it.
+/// Values that are decoded leave it at once; who keeps one of the [`Bytes`] of a scan keeps all of
+/// its page, and who keeps a large one of a pipeline keeps all of that.
 struct Keeper<'a> {
     backing: Backing<'a>,
     chunk: &'a mut Chunk,

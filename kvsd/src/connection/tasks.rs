@@ -103,11 +103,12 @@ pub(super) async fn read(
     let _watch = Watch(Some(Arc::clone(&shared)));
     let mut answers = Vec::new();
     let mut wakers = Vec::new();
+    let mut has_woken = false;
     loop {
         let ended = shared.ended.notified();
         let result = incoming.decode_some(&mut buffer, &mut answers);
         let goes_on = shared.deliver(&mut answers, &mut wakers);
-        let has_woken = !wakers.is_empty();
+        has_woken |= !wakers.is_empty();
         wakers.drain(..).for_each(Waker::wake);
         if !goes_on {
             return;
@@ -120,7 +121,7 @@ pub(super) async fn read(
                 return;
             }
         }
-        if has_woken && !incoming.assembler.is_empty() {
+        if std::mem::take(&mut has_woken) && !incoming.assembler.is_empty() {
             // More of a large answer is at hand, and callers may not get the thread before this
             // task gives it up: they must not wait for megabytes.
             tokio::task::yield_now().await;
