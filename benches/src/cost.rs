@@ -98,8 +98,9 @@ pub(crate) fn head(bench: &Bench) -> String {
             MOST_STEAL * 100.0
         ),
         format!(
-            "- kvsd {}: `kvsd-server --dev --sync {}`, and `--max-connections {MOST_SERVED}` for \
-             `cost-by-connections`; the SDK with its default pool of {} connections.",
+            "- kvsd {}: `kvsd-server --dev --sync {}`, and `--max-connections {MOST_SERVED}`, as \
+             many from one address and as many unauthenticated, for `cost-by-connections`; the SDK \
+             with its default pool of {} connections.",
             env!("CARGO_PKG_VERSION"),
             kvsd::sync_mode(Sync::Unlogged),
             ::kvsd::DEFAULT_POOL_SIZE

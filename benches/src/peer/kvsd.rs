@@ -112,7 +112,11 @@ fn serve(folder: &Path, setting: &Setting) -> Result<(Process, Place), Error> {
     let mut command = command(folder)?;
     command.args(["--sync", sync_mode(setting.sync)]);
     if let Some(most) = setting.most_connections {
-        command.args(["--max-connections", &most.to_string()]);
+        // All of them are this machine's, and may come at once.
+        for flag in ["--max-connections", "--max-connections-per-address", "--max-unauthenticated"]
+        {
+            command.args([flag, &most.to_string()]);
+        }
     }
     command.args(watch_flags(setting.watch));
     let certificate = match setting.link {
