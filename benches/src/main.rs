@@ -73,8 +73,7 @@ fn run(args: &Args) -> Result<(), Error> {
     let choice = suite::choose(&args.words)?;
     let bench = Bench {
         folder: args.folder()?,
-        // As an application has it: a worker thread for each core.
-        runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
+        runtime: runtime()?,
         redis: peer::redis::server::find(),
         peers: args.peers.clone(),
         rounds: args.rounds,
@@ -90,6 +89,11 @@ fn run(args: &Args) -> Result<(), Error> {
         chosen.measure(&bench)?;
     }
     Ok(())
+}
+
+/// A client's runtime, as an application has it: a worker thread for each core.
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 /// What all suites share.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
+
 use crate::cell::{Beside, Cell, Figure, Length, Pace, Sync, Work};
 use crate::load::{self, Outcome, Picking, Plan};
 use crate::machine::Ticks;
@@ -78,7 +80,7 @@ struct Ready<'a> {
     bench: &'a Bench,
     cell: Cell,
     folder: &'a Path,
-    peers: Vec<(Kind, Box<dyn Peer>)>,
+    peers: Vec<(Kind, Box<dyn Peer>, Runtime)>,
     plan: Plan,
 }
 
@@ -139,12 +141,12 @@ impl Bench {
 impl Ready<'_> {
     /// Starts a server, fills it, and finds its client's best form.
     fn start(&mut self, kind: Kind) -> Result<Best, Error> {
-        let (runtime, plan) = (&self.bench.runtime, &self.plan);
+        let (runtime, plan) = (crate::runtime()?, &self.plan);
         let folder = self.folder.join(kind.to_string());
-        let mut peer = kind.start(runtime, &folder, &self.cell.setting(), plan.tasks)?;
-        peer.fill(runtime, &plan.records, 0..plan.records.count())?;
-        let best = peer.warm_up(runtime, plan)?;
-        self.peers.push((kind, peer));
+        let mut peer = kind.start(&runtime, &folder, &self.cell.setting(), plan.tasks)?;
+        peer.fill(&runtime, &plan.records, 0..plan.records.count())?;
+        let best = peer.warm_up(&runtime, plan)?;
+        self.peers.push((kind, peer, runtime));
         Ok(best)
     }
 
@@ -158,8 +160,8 @@ impl Ready<'_> {
                 false => self.plan.clone(),
             };
             let mut runs = Vec::new();
-            for (kind, peer) in &self.peers {
-                let (run, room) = self.watched(*kind, || self.run(&**peer, &plan));
+            for (kind, peer, runtime) in &self.peers {
+                let (run, room) = self.watched(*kind, || self.run(&**peer, runtime, &plan));
                 runs.push(run.map_err(|error| format!("{cell}, {kind}: {error}"))?);
                 most = most.max(room?);
             }
@@ -205,11 +207,11 @@ impl Ready<'_> {
     }
 
     /// Runs one side.
-    fn run(&self, peer: &dyn Peer, plan: &Plan) -> Result<Run, Error> {
+    fn run(&self, peer: &dyn Peer, runtime: &Runtime, plan: &Plan) -> Result<Run, Error> {
         disk::settle(self.folder)?;
         let usage = || Ok::<_, Error>((Ticks::now()?, own_cpu()?, machine::cpu_of(peer.server())?));
         let (start, (ticks, client, server)) = (Instant::now(), usage()?);
-        let outcome = peer.run(&self.bench.runtime, plan)?;
+        let outcome = peer.run(runtime, plan)?;
         let (ticks_after, client_after, server_after) = usage()?;
         let (client, server) = (client_after - client, server_after - server);
         let others = ticks_after.busy_since(ticks).saturating_sub(client + server);
@@ -240,10 +242,10 @@ impl Ready<'_> {
     /// kvsd's gets without sets, where a cell mixes them.
     fn alone(&self, plan: &Plan) -> Result<Option<Run>, Error> {
         match (self.cell.work, self.cell.pace, self.peers.first()) {
-            (Work::Mixed, Pace::Closed, Some((_, ours))) => {
+            (Work::Mixed, Pace::Closed, Some((_, ours, runtime))) => {
                 let mut plan = plan.clone();
                 plan.work = Work::Get;
-                self.run(&**ours, &plan).map(Some)
+                self.run(&**ours, runtime, &plan).map(Some)
             }
             _ => Ok(None),
         }
@@ -257,7 +259,7 @@ impl Ready<'_> {
 
     /// Says how it goes, to whoever waits.
     fn tell(&self, runs: &[Run]) {
-        let shown = self.peers.iter().zip(runs).map(|((kind, _), run)| {
+        let shown = self.peers.iter().zip(runs).map(|((kind, ..), run)| {
             format!("{kind} {:.0}/s, p50 {:.0} us", run.rate(), run.median())
         });
         eprintln!("{}: {}", self.cell, shown.collect::<Vec<_>>().join("; "));

@@ -159,7 +159,8 @@ fn check(
     revision: u32,
 ) -> Result<(), Error> {
     if !found.is_some_and(|found| records.are_of(found, at, revision)) {
-        let expected = records.revised(revision).first();
+        let mut expected = records.revised(revision).first();
+        expected.id = at as u64;
         return Err(format!("found {found:.200?} at key {at} instead of {expected:.200?}").into());
     }
     Ok(())

@@ -450,4 +450,4 @@ const JOINED: usize = 8;
 const MOST_VICTIMS: u64 = 4;
 /// How many copies the index learns of between two groups.
 /// Few under test, so that writes fall in between.
-const MOVES_AT_ONCE: usize = if cfg!(test) { 2 } else { 4096 };
+const MOVES_AT_ONCE: usize = if cfg!(test) { 2 } else { 1024 };
