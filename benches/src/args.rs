@@ -36,6 +36,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "2000000",
           value_parser = clap::value_parser!(u32).range(1000..))]
     keys: u32,
+    /// Gives each side's client in `wire` one thread, as `#[tokio::main(flavor = "current_thread")]`
+    /// does, instead of tokio's default, one for each core. The ratios promised are of the default.
+    #[arg(long)]
+    pub(crate) current_thread: bool,
     /// Where the servers keep their data, in a temporary folder. Default: beside this program,
     /// because the usual place for such folders may be memory.
     #[arg(long, value_name = "DIR")]

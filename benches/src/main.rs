@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+use tokio::runtime::{self, Runtime};
 
 use crate::args::Args;
 use crate::machine::Machine;
@@ -73,12 +73,13 @@ fn run(args: &Args) -> Result<(), Error> {
     let choice = suite::choose(&args.words)?;
     let bench = Bench {
         folder: args.folder()?,
-        runtime: runtime()?,
+        runtime: runtime::Builder::new_multi_thread().enable_all().build()?,
         redis: peer::redis::server::find(),
         peers: args.peers.clone(),
         rounds: args.rounds,
         time: args.seconds,
         keys: args.keys(),
+        one_thread: args.current_thread,
     };
     let machine = Machine::look(bench.folder.path());
     for (at, chosen) in choice.iter().enumerate() {
@@ -89,11 +90,6 @@ fn run(args: &Args) -> Result<(), Error> {
         chosen.measure(&bench)?;
     }
     Ok(())
-}
-
-/// A client's runtime, as an application has it: a worker thread for each core.
-fn runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 /// What all suites share.
@@ -109,4 +105,17 @@ struct Bench {
     time: Duration,
     /// How many keys there are, where there are many.
     keys: usize,
+    /// Whether a client's runtime has one thread.
+    one_thread: bool,
+}
+
+impl Bench {
+    /// A runtime for a client, as an application has it.
+    fn client_runtime(&self) -> std::io::Result<Runtime> {
+        let mut builder = match self.one_thread {
+            true => runtime::Builder::new_current_thread(),
+            false => runtime::Builder::new_multi_thread(),
+        };
+        builder.enable_all().build()
+    }
 }

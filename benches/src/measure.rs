@@ -141,7 +141,7 @@ impl Bench {
 impl Ready<'_> {
     /// Starts a server, fills it, and finds its client's best form.
     fn start(&mut self, kind: Kind) -> Result<Best, Error> {
-        let (runtime, plan) = (crate::runtime()?, &self.plan);
+        let (runtime, plan) = (self.bench.client_runtime()?, &self.plan);
         let folder = self.folder.join(kind.to_string());
         let mut peer = kind.start(&runtime, &folder, &self.cell.setting(), plan.tasks)?;
         peer.fill(&runtime, &plan.records, 0..plan.records.count())?;

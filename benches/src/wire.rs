@@ -26,11 +26,15 @@ pub(crate) fn head(bench: &Bench) -> String {
              once, `scan` a prefix that as many have. Clients and servers on this machine, over \
              loopback. Closed loop; where the name says `open`, operations are due at fixed times, \
              {:.0} % as many as the slowest side does in a closed loop, and a latency counts from \
-             then.",
+             then. Each side's client has a runtime of its own, {}.",
             bench.keys,
             few / FEWER_LONG,
             Profile::BINCODE_BYTES,
-            OPEN_SHARE * 100.0
+            OPEN_SHARE * 100.0,
+            match bench.one_thread {
+                true => "tokio's `current_thread`",
+                false => "tokio's default: a worker thread for each core",
+            }
         ),
         format!(
             "- Rounds: {} in which each side runs for {:?} ({:?} where the name says `long`), in \

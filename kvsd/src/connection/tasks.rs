@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::alive::Verdict;
@@ -104,18 +105,28 @@ pub(super) async fn read(
     let mut answers = Vec::new();
     let mut wakers = Vec::new();
     let mut has_woken = false;
+    let mut at_once = LEAST_AT_ONCE;
+    // If so, nobody else takes the callers that are woken here.
+    let is_alone = Handle::current().metrics().num_workers() == 1;
     loop {
         let ended = shared.ended.notified();
-        let result = incoming.decode_some(&mut buffer, &mut answers);
-        let goes_on = shared.deliver(&mut answers, &mut wakers);
+        let result = incoming.decode_some(&mut buffer, &mut answers, at_once);
+        let waiting = shared.deliver(&mut answers, &mut wakers);
         has_woken |= !wakers.is_empty();
         wakers.drain(..).for_each(Waker::wake);
-        if !goes_on {
+        let Some(waiting) = waiting else {
             return;
-        }
+        };
+        at_once = answers_at_once(waiting);
         match result {
             Ok(Decoded::All) => {}
-            Ok(Decoded::Some) => continue,
+            Ok(Decoded::Some) => {
+                // With so few under way the server would else wait for all of their callers.
+                if is_alone || at_once == LEAST_AT_ONCE {
+                    tokio::task::yield_now().await;
+                }
+                continue;
+            }
             Err(end) => {
                 shared.end(shared.explain(&end));
                 return;
@@ -245,12 +256,12 @@ impl Shared {
         Take::Nothing
     }
 
-    /// Hands answers to their callers; wakers are woken once the lock is gone. False if the
-    /// connection has ended.
-    fn deliver(&self, answers: &mut Vec<(u64, Answer)>, wakers: &mut Vec<Waker>) -> bool {
+    /// Hands answers to their callers; wakers are woken once the lock is gone. Tells how many
+    /// requests still wait for one; `None` if the connection has ended.
+    fn deliver(&self, answers: &mut Vec<(u64, Answer)>, wakers: &mut Vec<Waker>) -> Option<usize> {
         let mut state = self.lock();
         if let Phase::Ended(_) = state.phase {
-            return false;
+            return None;
         }
         state.alive.hear(Instant::now());
         // A refusal proves nothing: a server that takes its leave answers with one.
@@ -263,13 +274,14 @@ impl Shared {
                 Err(Unasked) => {
                     drop(state);
                     self.end(self.explain(&End::Stray));
-                    return false;
+                    return None;
                 }
             }
         }
         self.tell_crowding(&state);
+        let waiting = state.slots.waiting();
         self.after_departure(state);
-        true
+        Some(waiting)
     }
 
     pub(super) fn lost(&self, why: &str) -> Error {
@@ -316,9 +328,15 @@ enum Decoded {
     Some,
 }
 
-/// How many answers are handed over at once: their callers run while the rest is decoded, and wait
-/// for the lock no longer than that takes.
-const ANSWERS_AT_ONCE: usize = 32;
+/// How many answers are handed over at once, when so many requests are under way. Their callers run
+/// while the rest is decoded, and wait for the lock no longer than that takes. A quarter, so that
+/// the server has something to do while the next one's callers run.
+fn answers_at_once(under_way: usize) -> usize {
+    (under_way / 4).clamp(LEAST_AT_ONCE, MOST_AT_ONCE)
+}
+
+const LEAST_AT_ONCE: usize = 16;
+const MOST_AT_ONCE: usize = 64;
 
 impl Incoming {
     pub(super) fn new(decoder: Decoder, assembler: Assembler) -> Self {
@@ -330,10 +348,11 @@ impl Incoming {
         &mut self,
         buffer: &mut BytesMut,
         answers: &mut Vec<(u64, Answer)>,
+        at_once: usize,
     ) -> Result<Decoded, End> {
         let mut done = 0;
         let result = loop {
-            if answers.len() == ANSWERS_AT_ONCE {
+            if answers.len() == at_once {
                 break Ok(Decoded::Some);
             }
             let rest = buffer.get(done..).unwrap_or_default();

@@ -1,9 +1,13 @@
 //! Requests, answers, deadlines and bounds on an open connection.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use kvsd::protocol::v2::{Changed, FailCode, Lifetime, Reply};
 use kvsd::{ErrorKind, Outcome, Version};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::support::{self, MAX_VALUE_BYTES, connected, poll_once, record, written};
@@ -19,6 +23,38 @@ async fn answers_find_their_callers_in_any_order() {
     };
     let ((a, b), ()) = tokio::join!(reads, play);
     assert_eq!((a.unwrap().unwrap(), b.unwrap().unwrap()), ("a".into(), "b".into()));
+}
+
+/// This runtime has one thread, so that the reader's own turn is what keeps callers from running.
+#[tokio::test(start_paused = true)]
+async fn the_first_of_many_callers_sends_again_before_the_last_has_its_answer() {
+    const CALLERS: usize = 64;
+    let (client, _server, mut session) = connected().await;
+    let answered = Arc::new(AtomicUsize::new(0));
+    let mut callers = JoinSet::new();
+    for _ in 0..CALLERS {
+        let (client, answered) = (client.clone(), Arc::clone(&answered));
+        callers.spawn(async move {
+            assert!(client.exists("first").await.unwrap());
+            answered.fetch_add(1, Ordering::Relaxed);
+            assert!(client.exists("again").await.unwrap());
+        });
+    }
+    let mut answers = BytesMut::new();
+    for _ in 0..CALLERS {
+        let asked = session.request().await.unwrap();
+        Reply::Flag(true).encode(asked.id, &mut answers);
+    }
+    session.send(&answers).await;
+    let mut asked = session.request().await.unwrap();
+    let answered = answered.load(Ordering::Relaxed);
+    assert!((1..CALLERS).contains(&answered), "{answered} had their answers");
+    for _ in 1..CALLERS {
+        session.reply(asked.id, Reply::Flag(true)).await;
+        asked = session.request().await.unwrap();
+    }
+    session.reply(asked.id, Reply::Flag(true)).await;
+    callers.join_all().await;
 }
 
 #[tokio::test(start_paused = true)]
