@@ -35,7 +35,10 @@ pub(super) struct Checked {
 #[derive(Debug)]
 enum Effect {
     Nothing,
-    Set { value: Bytes, expires: u64 },
+    /// The key has the value that the change brings.
+    Set { expires: u64 },
+    /// The key has this value, which was computed or stood there.
+    Keep { value: Bytes, expires: u64 },
     Delete,
 }
 
@@ -177,14 +180,14 @@ impl Turn {
     ) -> Result<Effect, EngineError> {
         let expires = |at: &Option<UnixMillis>| at.map_or(NEVER, UnixMillis::get);
         match (action, live) {
-            (Action::Set { value, expires_at }, _) => {
-                Ok(Effect::Set { value: value.clone(), expires: expires(expires_at) })
+            (Action::Set { expires_at, .. }, _) => {
+                Ok(Effect::Set { expires: expires(expires_at) })
             }
             (Action::Delete | Action::Expire { .. }, None) | (Action::Check, _) => {
                 Ok(Effect::Nothing)
             }
             (Action::Delete, Some(_)) => Ok(Effect::Delete),
-            (Action::Expire { at }, Some(_)) => Ok(Effect::Set { value, expires: expires(at) }),
+            (Action::Expire { at }, Some(_)) => Ok(Effect::Keep { value, expires: expires(at) }),
             (Action::Increment { by }, live) => {
                 let before = match live {
                     Some(_) => integer(&value).ok_or_else(|| self.not_an_integer())?,
@@ -195,7 +198,7 @@ impl Turn {
                     .ok_or_else(|| EngineError::Overflow { table: self.table.to_string() })?;
                 counters.push(after);
                 let expires = live.map_or(NEVER, |live| live.expires);
-                Ok(Effect::Set { value: after.to_string().into(), expires })
+                Ok(Effect::Keep { value: after.to_string().into(), expires })
             }
         }
     }
@@ -212,10 +215,14 @@ impl Turn {
         };
         let mut written = None;
         for (change, Checked { hash, current, effect }) in write.changes.iter().zip(&self.checked) {
-            let content = match effect {
-                Effect::Nothing => continue,
-                Effect::Set { value, expires } => Content::Set { value, expires: *expires },
-                Effect::Delete => Content::Delete,
+            let content = match (effect, &change.action) {
+                (Effect::Set { expires }, Action::Set { value, .. })
+                | (Effect::Keep { value, expires }, _) => {
+                    Content::Set { value, expires: *expires }
+                }
+                (Effect::Delete, _) => Content::Delete,
+                // Only a Set is told to set what it brings.
+                (Effect::Nothing | Effect::Set { .. }, _) => continue,
             };
             self.writer
                 .append((*hash, &change.key), content, version.get(), current.as_ref())

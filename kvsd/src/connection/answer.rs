@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::statistics::TableStatistics;
 use super::verb::Verb;
-use crate::protocol::v2::part::Backing;
+use crate::protocol::v2::part::{Backing, Chunk};
 use crate::protocol::v2::{
     Before, Changed, FailCode, Lifetime, NewsChange, PageRecord, Position, Record, Reply,
 };
@@ -187,34 +187,9 @@ impl Stored {
 
     /// The record for who keeps it: its value lies in no [`Chunk`].
     pub(crate) fn apart(self) -> Self {
-        let is_apart = self.value.len() > Chunk::MAX_VALUE_BYTES;
+        let is_apart = self.value.len() > Chunk::MAX_FIELD_BYTES;
         let value = if is_apart { self.value } else { Bytes::copy_from_slice(&self.value) };
         Self { value, ..self }
-    }
-}
-
-/// Memory that small values of many answers share on their way to their callers: most are decoded
-/// as soon as those run, and an allocation for each would be made by one thread, many in a row, and
-/// given back by another. An answer that nobody fetches keeps [`Chunk::BYTES`] at most.
-#[derive(Default)]
-pub(super) struct Chunk {
-    free: BytesMut,
-}
-
-impl Chunk {
-    const BYTES: usize = 4 * 1024;
-    const MAX_VALUE_BYTES: usize = Self::BYTES / 4;
-
-    /// A copy, if the bytes are few enough.
-    fn keep(&mut self, bytes: &[u8]) -> Option<Bytes> {
-        if bytes.len() > Self::MAX_VALUE_BYTES {
-            return None;
-        }
-        if self.free.capacity() < bytes.len() {
-            self.free = BytesMut::with_capacity(Self::BYTES);
-        }
-        self.free.extend_from_slice(bytes);
-        Some(self.free.split().freeze())
     }
 }
 
@@ -248,7 +223,7 @@ impl<'a> Keeper<'a> {
 
     fn keep(&mut self, bytes: &[u8]) -> Bytes {
         match &mut self.shared {
-            None => self.chunk.keep(bytes).unwrap_or_else(|| self.backing.keep(bytes)),
+            None => self.backing.keep(bytes, self.chunk),
             Some(shared) => {
                 shared.extend_from_slice(bytes);
                 shared.split().freeze()
@@ -303,26 +278,17 @@ mod tests {
     }
 
     #[test]
-    fn small_values_stand_side_by_side_until_somebody_keeps_one() {
-        let mut chunk = Chunk::default();
-        let [one, two] = [b"one", b"two"].map(|value| chunk.keep(value).unwrap());
-        assert_eq!((&one[..], &two[..]), (&b"one"[..], &b"two"[..]));
-        assert_eq!(one.as_ptr().addr() + one.len(), two.as_ptr().addr());
-        let (in_chunk, apart) = (one.as_ptr(), stored(one).apart().value);
-        assert_eq!(&apart[..], b"one");
+    fn a_small_value_leaves_its_chunk_when_somebody_keeps_it() {
+        let small = Chunk::default().keep(b"small");
+        let (in_chunk, apart) = (small.as_ptr(), stored(small).apart().value);
+        assert_eq!(&apart[..], b"small");
         assert_ne!(apart.as_ptr(), in_chunk);
-        // What is in use is not written over, however much comes behind it.
-        let many: Vec<_> = (0..=u8::MAX).map(|n| chunk.keep(&[n; 100]).unwrap()).collect();
-        assert!(many.iter().zip(0..=u8::MAX).all(|(value, n)| value[..] == [n; 100]));
-        assert_eq!(&two[..], b"two");
     }
 
     #[test]
     fn a_large_value_has_memory_of_its_own_and_is_not_copied_again() {
-        let value = vec![7; Chunk::MAX_VALUE_BYTES + 1];
-        assert_eq!(Chunk::default().keep(&value), None);
-        let own = stored(Bytes::from(value));
-        let at = own.value.as_ptr();
-        assert_eq!(own.apart().value.as_ptr(), at);
+        let large = Chunk::default().keep(&[7; Chunk::MAX_FIELD_BYTES + 1]);
+        let at = large.as_ptr();
+        assert_eq!(stored(large).apart().value.as_ptr(), at);
     }
 }

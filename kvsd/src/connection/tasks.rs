@@ -12,12 +12,12 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::alive::Verdict;
-use super::answer::{Answer, Chunk};
+use super::answer::Answer;
 use super::slots::Unasked;
 use super::{LINGER, Phase, Shared};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::protocol::frame::{Decoder, FrameError, Message};
-use crate::protocol::v2::part::{Arrival, Assembler, Backing, Cut, PartError};
+use crate::protocol::v2::part::{Arrival, Assembler, Backing, Chunk, Cut, PartError};
 use crate::protocol::v2::{Reply, RequestId};
 
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;

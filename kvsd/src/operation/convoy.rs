@@ -214,7 +214,10 @@ impl<'c> Convoy<'c> {
             (Some(_), None) => {}
             (None, _) => self.retries = Retries::default(),
         }
-        self.answers.extend(answers);
+        match self.answers.is_empty() {
+            true => self.answers = answers,
+            false => self.answers.extend(answers),
+        }
         Ok(pause)
     }
 }

@@ -85,22 +85,52 @@ pub(super) fn in_order(chunks: &[Arc<Chunk>]) -> impl Iterator<Item = Entry<'_>>
     let mut keys = slots().map(|(chunk, slot)| chunk.key(slot));
     let first = keys.next().unwrap_or_default();
     // What all keys begin with tells none apart.
-    let shared = keys.fold(first, |shared, key| {
+    let (shared, longest) = keys.fold((first, first.len()), |(shared, longest), key| {
         let length = shared.iter().zip(key).take_while(|(a, b)| a == b).count();
-        shared.get(..length).unwrap_or_default()
+        (shared.get(..length).unwrap_or_default(), longest.max(key.len()))
     });
-    let prefix = |key: &[u8]| prefix_of(key.get(shared.len()..).unwrap_or_default());
-    let mut all: Vec<_> =
-        slots().map(|(chunk, slot)| (prefix(chunk.key(slot)), &**chunk, slot)).collect();
-    all.sort_unstable_by(|(a_prefix, a, a_slot), (b_prefix, b, b_slot)| {
-        let by_key = a_prefix.cmp(b_prefix).then_with(|| a.key(a_slot).cmp(b.key(b_slot)));
-        by_key.then_with(|| b_slot.version.cmp(&a_slot.version))
+    let shared = shared.len();
+    // Then only keys that differ in length, by bytes of zero, have the same prefix.
+    let are_told = longest <= shared + size_of::<u128>();
+    let place = |(chunk, slot): (usize, usize), key: &[u8], version| Place {
+        prefix: prefix_of(key.get(shared..).unwrap_or_default()),
+        key_bytes: u16::try_from(key.len()).unwrap_or(u16::MAX),
+        version,
+        chunk: u32::try_from(chunk).unwrap_or(u32::MAX),
+        slot: u16::try_from(slot).unwrap_or(u16::MAX),
+    };
+    let places = chunks.iter().enumerate().flat_map(|(at, chunk)| {
+        let slots = chunk.slots.iter().enumerate();
+        slots.map(move |(slot_at, slot)| place((at, slot_at), chunk.key(slot), slot.version))
     });
-    all.dedup_by(|(_, later, later_slot), (_, first, slot)| {
-        later.key(later_slot) == first.key(slot)
-    });
-    all.into_iter().map(|(_, chunk, slot)| chunk.entry_of(slot))
+    let at = move |place: &Place| {
+        let chunk = chunks.get(place.chunk as usize)?;
+        Some((chunk, chunk.slots.get(usize::from(place.slot))?))
+    };
+    let key = |place: &Place| at(place).map(|(chunk, slot)| chunk.key(slot));
+    let by_key = |a: &Place, b: &Place| {
+        a.prefix.cmp(&b.prefix).then_with(|| match are_told {
+            true => a.key_bytes.cmp(&b.key_bytes),
+            false => key(a).cmp(&key(b)),
+        })
+    };
+    let mut all = Vec::with_capacity(chunks.iter().map(|chunk| chunk.slots.len()).sum());
+    all.extend(places);
+    all.sort_unstable_by(|a, b| by_key(a, b).then(b.version.cmp(&a.version)));
+    all.dedup_by(|later, first| by_key(later, first).is_eq());
+    all.into_iter().filter_map(move |place| at(&place).map(|(chunk, slot)| chunk.entry_of(slot)))
 }
+
+/// Where an entry is, and what is nearly always enough to sort it by.
+struct Place {
+    prefix: u128,
+    version: u64,
+    chunk: u32,
+    slot: u16,
+    key_bytes: u16,
+}
+
+const _: () = assert!(size_of::<Place>() == 32);
 
 /// A segment's entries, as they are added.
 #[derive(Debug, Default)]
@@ -211,6 +241,11 @@ const CHUNK_KEY_BYTES: usize = 256 * 1024;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     fn entry(key: &[u8], version: u64) -> Entry<'_> {
@@ -239,6 +274,30 @@ mod tests {
         assert_eq!(told(&chunk, &KeyRange::ALL, Order::Ascending), expected);
         expected.reverse();
         assert_eq!(told(&chunk, &KeyRange::ALL, Order::Descending), expected);
+    }
+
+    proptest! {
+        #[test]
+        fn a_segment_tells_each_key_once_with_its_highest_version_in_order(
+            begin in vec(0_u8..2, 0..20),
+            ends in vec(vec(0_u8..2, 0..20), 1..60),
+            is_long in any::<bool>(),
+        ) {
+            let longest = if is_long { 20 } else { 16 };
+            let (mut chunks, mut expected) = (Vec::new(), BTreeMap::new());
+            for (number, ends) in (0..).zip(ends.chunks(7)) {
+                let mut entries = Entries::default();
+                for (version, end) in (number * 7..).zip(ends) {
+                    let end = end.get(..longest).unwrap_or(end);
+                    let key = [&begin[..], end].concat();
+                    entries.push(&entry(&key, version));
+                    expected.insert(key, version);
+                }
+                chunks.extend(entries.chunks());
+            }
+            let told = in_order(&chunks).map(|entry| (entry.key.to_vec(), entry.version));
+            prop_assert_eq!(told.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+        }
     }
 
     #[test]

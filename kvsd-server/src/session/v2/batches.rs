@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kvsd::TableName;
+use kvsd::protocol::v2::part::Chunk;
 use kvsd::protocol::v2::{self, ANSWER_BYTES, Changed};
 
 use super::answer::Answer;
@@ -28,6 +29,7 @@ impl Batch {
         rules: &Rules<'_>,
         table: &str,
         changes: &[v2::Change<'_>],
+        chunk: &mut Chunk,
     ) -> Result<Self, String> {
         let table = TableName::parse(table).map_err(|error| error.to_string())?;
         let (most, count) = (rules.most, changes.len());
@@ -50,7 +52,7 @@ impl Batch {
                      names a key once"
                 ));
             }
-            let change = rules.change(change, || *now);
+            let change = rules.change(change, chunk, || *now);
             let change = change.map_err(|why| format!("change {place}, counted from 0: {why}"))?;
             bytes += change.bytes();
             checked.push(change);

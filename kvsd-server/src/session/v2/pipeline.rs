@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kvsd::TableName;
+use kvsd::protocol::v2::part::Chunk;
 use kvsd::protocol::v2::{ANSWER_BYTES, Before, Expiry, PipelineReplies, Previous, Reply, Request};
 
 use super::access;
@@ -76,7 +77,7 @@ impl Pipeline {
         rules: &Rules<'_>,
         may: impl Fn(&Request<'_>) -> Result<(), Forbidden>,
         requests: &[Request<'_>],
-        scratch: &mut Vec<u8>,
+        (scratch, chunk): (&mut Vec<u8>, &mut Chunk),
     ) -> (Begun, usize) {
         let mut pipeline = Self {
             max_value_bytes: rules.most.max_value_bytes,
@@ -90,13 +91,13 @@ impl Pipeline {
                 }
                 match may(request) {
                     Ok(()) if pipeline.answers.read_at_once(rules, request, scratch) => {}
-                    Ok(()) => pipeline.take_in(rules, request),
+                    Ok(()) => pipeline.take_in(rules, request, chunk),
                     Err(forbidden) => pipeline.answers.push(&access::refusal(forbidden)),
                 }
             } else if let Err(forbidden) = may(request) {
                 pipeline.steps.push(Step::Refused(access::refusal(forbidden)));
             } else {
-                pipeline.take_in(rules, request);
+                pipeline.take_in(rules, request, chunk);
             }
         }
         let bytes = pipeline.answers.bytes;
@@ -106,24 +107,24 @@ impl Pipeline {
         }
     }
 
-    fn take_in(&mut self, rules: &Rules<'_>, request: &Request<'_>) {
+    fn take_in(&mut self, rules: &Rules<'_>, request: &Request<'_>, chunk: &mut Chunk) {
         if let Some(refused) = rules.refuse(request) {
             self.steps.push(Step::Refused(refused));
             return;
         }
         let step = match Point::of(request) {
-            Some(point) => point.check().and_then(|point| self.read_step(point)),
-            None => rules.write_later(request).and_then(|single| self.write_step(single)),
+            Some(point) => point.check().and_then(|point| self.read_step(point, chunk)),
+            None => rules.write_later(request, chunk).and_then(|single| self.write_step(single)),
         };
         self.steps.push(step.unwrap_or_else(|why| Step::Refused(Answer::invalid(why))));
     }
 
-    fn read_step(&mut self, point: Point<'_>) -> Result<Step, String> {
+    fn read_step(&mut self, point: Point<'_>, chunk: &mut Chunk) -> Result<Step, String> {
         let Point { kind, table, key, freshness } = point;
         let table = self.place_of(table)?;
         self.bytes += key.len();
         self.records += 1;
-        Ok(Step::Read { kind, table, key: Bytes::copy_from_slice(key), freshness })
+        Ok(Step::Read { kind, table, key: chunk.keep(key), freshness })
     }
 
     fn write_step(&mut self, single: Single<'_>) -> Result<Step, String> {

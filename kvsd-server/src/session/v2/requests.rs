@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kvsd::protocol::frame::Message;
-use kvsd::protocol::v2::part::Backing;
+use kvsd::protocol::v2::part::{Backing, Chunk};
 use kvsd::protocol::v2::{FailCode, Reply, Request, hello};
 use tokio::time::Instant;
 
@@ -38,6 +38,8 @@ pub(super) struct Requests<'s> {
     turns: Turns,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
+    /// Where the keys and values of writes stand until these are carried out.
+    chunk: Chunk,
     /// Whether all sessions together hold so much that no more is to be taken on.
     pub(super) memory_is_full: bool,
     /// What was read on the spot since the last rest, in bytes.
@@ -68,6 +70,7 @@ impl<'s> Requests<'s> {
             writes: Writes::default(),
             turns: Turns::default(),
             scratch: Vec::new(),
+            chunk: Chunk::default(),
             memory_is_full: false,
             work: 0,
         }
@@ -170,7 +173,7 @@ impl<'s> Requests<'s> {
             | Request::Delete { .. }
             | Request::Increment { .. }
             | Request::Expire { .. } => {
-                let single = rules.write(request)?;
+                let single = rules.write(request, &mut self.chunk)?;
                 let held = single.held();
                 in_flight.count_write(&held);
                 self.writes.add(asked, single.table, single.write, &held);
@@ -179,7 +182,7 @@ impl<'s> Requests<'s> {
                 }
             }
             Request::Batch { table, changes } => {
-                let batch = Batch::check(&rules, table, changes)?;
+                let batch = Batch::check(&rules, table, changes, &mut self.chunk)?;
                 in_flight.run(subject.call(), batch.held(), batch.run(engine()));
             }
             Request::Pipeline(requests) => {
@@ -189,7 +192,7 @@ impl<'s> Requests<'s> {
                         denied::note(self.service, &self.entry, *forbidden, table);
                     })
                 };
-                let (begun, bytes) = Pipeline::begin(&rules, may, requests, &mut self.scratch);
+                let (begun, bytes) = Pipeline::begin(&rules, may, requests, (&mut self.scratch, &mut self.chunk));
                 self.spend(requests.len(), bytes);
                 match begun {
                     Begun::Answered(done) => return Ok(answer(done, output)),
@@ -253,9 +256,12 @@ impl<'s> Requests<'s> {
         self.work += reads * READ_WORK_BYTES + bytes;
     }
 
-    /// Gives back what an idle session need not hold.
-    pub(super) fn tidy(&mut self) {
+    /// Gives back what an idle session need not hold, with so many requests in flight.
+    pub(super) fn tidy(&mut self, in_flight: usize) {
         tidy(&mut self.scratch);
+        if in_flight == 0 {
+            self.chunk = Chunk::default();
+        }
         self.writes.tidy();
     }
 }

@@ -6,9 +6,8 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use kvsd::UnixMillis;
-use kvsd::protocol::v2::part::Backing;
+use kvsd::protocol::v2::part::{Backing, Chunk};
 use kvsd::protocol::v2::{self, Expiry, FailCode, Previous, Request};
 use kvsd::types::{MAX_KEY_BYTES, check_key, check_table_name};
 
@@ -89,14 +88,22 @@ impl<'s> Rules<'s> {
     }
 
     /// Checks a Set, Delete, Increment or Expire that is carried out now.
-    pub(super) fn write<'a>(&self, request: &Request<'a>) -> Result<Single<'a>, String> {
-        let mut single = self.write_later(request)?;
+    pub(super) fn write<'a>(
+        &self,
+        request: &Request<'a>,
+        chunk: &mut Chunk,
+    ) -> Result<Single<'a>, String> {
+        let mut single = self.write_later(request, chunk)?;
         begin(self.engine, single.table, &mut single.write, single.expiry)?;
         Ok(single)
     }
 
     /// Checks one that is carried out when it [begins](begin).
-    pub(super) fn write_later<'a>(&self, request: &Request<'a>) -> Result<Single<'a>, String> {
+    pub(super) fn write_later<'a>(
+        &self,
+        request: &Request<'a>,
+        chunk: &mut Chunk,
+    ) -> Result<Single<'a>, String> {
         let (table, key, condition, action, previous) = match *request {
             Request::Set { table, key, value, condition, expiry, previous } => {
                 (table, key, condition, v2::Action::Set { value, expiry }, previous)
@@ -125,7 +132,7 @@ impl<'s> Rules<'s> {
             | Request::Statistics { .. } => return Err("this request writes no record".to_owned()),
         };
         check_table(table)?;
-        let (change, expiry) = self.check_change(&v2::Change { key, condition, action })?;
+        let (change, expiry) = self.check_change(&v2::Change { key, condition, action }, chunk)?;
         let bytes = change.bytes();
         let before = match previous {
             Previous::Omit => BeforeDetail::Presence,
@@ -144,15 +151,20 @@ impl<'s> Rules<'s> {
     pub(super) fn change(
         &self,
         change: &v2::Change<'_>,
+        chunk: &mut Chunk,
         now: impl FnOnce() -> UnixMillis,
     ) -> Result<Change, String> {
-        let (mut change, expiry) = self.check_change(change)?;
+        let (mut change, expiry) = self.check_change(change, chunk)?;
         set_end(&mut change, end(expiry, now)?);
         Ok(change)
     }
 
     /// A change that does not end yet, and when it is to.
-    fn check_change(&self, change: &v2::Change<'_>) -> Result<(Change, Option<Expiry>), String> {
+    fn check_change(
+        &self,
+        change: &v2::Change<'_>,
+        chunk: &mut Chunk,
+    ) -> Result<(Change, Option<Expiry>), String> {
         check_key(change.key).map_err(|error| error.to_string())?;
         let condition = match change.condition {
             v2::Condition::Any => Condition::Any,
@@ -163,14 +175,14 @@ impl<'s> Rules<'s> {
         let (action, expiry) = match change.action {
             v2::Action::Set { value, expiry } => {
                 self.check_value(value)?;
-                (Action::Set { value: self.backing.keep(value), expires_at: None }, expiry)
+                (Action::Set { value: self.backing.keep(value, chunk), expires_at: None }, expiry)
             }
             v2::Action::Delete => (Action::Delete, None),
             v2::Action::Increment { by } => (Action::Increment { by }, None),
             v2::Action::Expire { expiry } => (Action::Expire { at: None }, expiry),
             v2::Action::Check => (Action::Check, None),
         };
-        Ok((Change { key: Bytes::copy_from_slice(change.key), condition, action }, expiry))
+        Ok((Change { key: chunk.keep(change.key), condition, action }, expiry))
     }
 
     fn check_value(&self, value: &[u8]) -> Result<(), String> {

@@ -245,6 +245,11 @@ impl<'a> Fields<'a> {
         self.take(Kind::Time, "a time")
     }
 
+    /// How many frames are left.
+    pub(in crate::protocol) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
     /// Takes the next `count` frames as a whole; `None` if there are fewer.
     pub(in crate::protocol) fn split(&mut self, count: usize) -> Option<Self> {
         let (own, rest) = self.spans.split_at_checked(count)?;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocol::v2::part::{
-    Arrival, Assembler, Backing, Cut, Cutter, MAX_IN_PARTS, MAX_PART_BYTES, Part, PartError,
+    Arrival, Assembler, Backing, Chunk, Cut, Cutter, MAX_IN_PARTS, MAX_PART_BYTES, Part, PartError,
     Sender, stream_limits,
 };
 use crate::protocol::v2::{Condition, Previous, Request};
@@ -239,11 +239,12 @@ fn a_large_value_is_kept_without_a_copy_and_a_small_one_by_a_copy() {
             panic!("it was a set");
         };
         assert_eq!(read, value);
-        let (kept, copied) = (backing.keep(read), backing.keep(key));
+        let mut chunk = Chunk::default();
+        let (kept, copied) = (backing.keep(read, &mut chunk), backing.keep(key, &mut chunk));
         assert_eq!((&kept[..], &copied[..]), (read, key));
         assert_eq!(kept.as_ptr(), read.as_ptr());
         assert_ne!(copied.as_ptr(), key.as_ptr());
-        assert_ne!(Backing::ReadBuffer.keep(read).as_ptr(), read.as_ptr());
+        assert_ne!(Backing::ReadBuffer.keep(read, &mut chunk).as_ptr(), read.as_ptr());
         return;
     }
     panic!("the last part completes it");

@@ -584,10 +584,10 @@ impl Assembled {
 /// Where the fields of a message lie, for who wants to keep one.
 ///
 /// ```
-/// use kvsd::protocol::v2::part::Backing;
+/// use kvsd::protocol::v2::part::{Backing, Chunk};
 ///
 /// let field = &b"a field of a message"[..];
-/// let kept = Backing::ReadBuffer.keep(field);
+/// let kept = Backing::ReadBuffer.keep(field, &mut Chunk::default());
 /// assert_ne!(kept.as_ptr(), field.as_ptr(), "a copy: the read buffer is wanted for more");
 /// ```
 #[derive(Clone, Copy)]
@@ -610,7 +610,7 @@ impl std::fmt::Debug for Backing<'_> {
 
 impl Backing<'_> {
     /// The field, to be kept: without a copy if it is most of a large message, else as a copy, so
-    /// that what is small does not keep much memory.
+    /// that what is small does not keep much memory. Small copies stand side by side in the chunk.
     ///
     /// # Panics
     ///
@@ -618,19 +618,88 @@ impl Backing<'_> {
     ///
     /// ```
     /// use bytes::Bytes;
-    /// use kvsd::protocol::v2::part::Backing;
+    /// use kvsd::protocol::v2::part::{Backing, Chunk};
     ///
     /// let message = Bytes::from(vec![7; 1000]);
     /// let (large, small) = message.split_at(900);
-    /// assert_eq!(Backing::Own(&message).keep(large).as_ptr(), large.as_ptr());
-    /// assert_ne!(Backing::Own(&message).keep(small).as_ptr(), small.as_ptr(), "a copy");
+    /// let (backing, mut chunk) = (Backing::Own(&message), Chunk::default());
+    /// assert_eq!(backing.keep(large, &mut chunk).as_ptr(), large.as_ptr());
+    /// assert_ne!(backing.keep(small, &mut chunk).as_ptr(), small.as_ptr(), "a copy");
     /// ```
     #[must_use]
-    pub fn keep(self, field: &[u8]) -> Bytes {
+    pub fn keep(self, field: &[u8], chunk: &mut Chunk) -> Bytes {
         match self {
             Backing::Own(bytes) if field.len() > bytes.len() / 2 => bytes.slice_ref(field),
-            Backing::Own(_) | Backing::ReadBuffer => Bytes::copy_from_slice(field),
+            Backing::Own(_) | Backing::ReadBuffer => chunk.keep(field),
         }
+    }
+}
+
+/// Memory that small fields share which leave their messages together and are kept for a short
+/// time: an allocation for each would be made by one thread, many in a row, and given back by
+/// another. Who keeps one of them keeps [`Chunk::BYTES`] at most.
+///
+/// ```
+/// use kvsd::protocol::v2::part::Chunk;
+///
+/// let mut chunk = Chunk::default();
+/// let (one, two) = (chunk.keep(b"one"), chunk.keep(b"two"));
+/// assert_eq!((&one[..], &two[..]), (&b"one"[..], &b"two"[..]));
+/// assert_eq!(one.as_ptr().addr() + one.len(), two.as_ptr().addr());
+/// ```
+#[derive(Default)]
+pub struct Chunk {
+    free: BytesMut,
+}
+
+/// Never shows what it holds.
+impl std::fmt::Debug for Chunk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chunk({} bytes free)", self.free.capacity())
+    }
+}
+
+impl Chunk {
+    /// How many bytes are allocated at once.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::part::Chunk;
+    ///
+    /// assert!(Chunk::BYTES > Chunk::MAX_FIELD_BYTES);
+    /// ```
+    pub const BYTES: usize = 4 * 1024;
+    /// What is longer has an allocation of its own.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::part::Chunk;
+    ///
+    /// let mut chunk = Chunk::default();
+    /// let (small, large) = (vec![1; Chunk::MAX_FIELD_BYTES], vec![2; Chunk::MAX_FIELD_BYTES + 1]);
+    /// let [one, apart, two] = [&small, &large, &small].map(|field| chunk.keep(field));
+    /// assert_eq!(one.as_ptr().addr() + one.len(), two.as_ptr().addr());
+    /// assert_eq!(apart, large);
+    /// ```
+    pub const MAX_FIELD_BYTES: usize = Self::BYTES / 4;
+
+    /// A copy of a field.
+    ///
+    /// ```
+    /// use kvsd::protocol::v2::part::Chunk;
+    ///
+    /// let mut chunk = Chunk::default();
+    /// let kept: Vec<_> = (0..=u8::MAX).map(|n| chunk.keep(&[n; 100])).collect();
+    /// assert!((0..=u8::MAX).zip(&kept).all(|(n, field)| field[..] == [n; 100]));
+    /// ```
+    #[must_use]
+    pub fn keep(&mut self, field: &[u8]) -> Bytes {
+        if field.len() > Self::MAX_FIELD_BYTES {
+            return Bytes::copy_from_slice(field);
+        }
+        if self.free.capacity() < field.len() {
+            self.free = BytesMut::with_capacity(Self::BYTES);
+        }
+        self.free.extend_from_slice(field);
+        self.free.split().freeze()
     }
 }
 

@@ -266,7 +266,8 @@ impl<'a> Reply<'a> {
                 Reply::Batch { version, changed }
             }
             PIPELINE => {
-                let mut replies = Vec::new();
+                let most = fields.len() / (super::NESTED_FRAMES + Record::FRAMES);
+                let mut replies = Vec::with_capacity(most);
                 while !fields.is_empty() {
                     let (kind, rest) = super::nested(fields)?;
                     let is_nested = matches!(

@@ -260,7 +260,9 @@ impl<'a> Request<'a> {
     }
 
     fn parse_pipeline(fields: &mut Fields<'a>) -> Result<Vec<Self>, FieldError> {
-        let mut requests = Vec::new();
+        // A read names a table and a key.
+        let most = (fields.len() / (super::NESTED_FRAMES + 2)).min(MAX_BATCH);
+        let mut requests = Vec::with_capacity(most);
         while !fields.is_empty() {
             if requests.len() == MAX_BATCH {
                 return Err(FieldError::OutOfRange { field: "the number of requests" });
