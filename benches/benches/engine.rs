@@ -134,7 +134,7 @@ fn write(at: usize) -> Write {
         condition: Condition::Any,
         action: Action::Set { value: Bytes::from_static(&[b'v'; 100]), expires_at: None },
     };
-    Write { changes: vec![change], before: BeforeDetail::Presence }
+    Write { changes: [change].into(), before: BeforeDetail::Presence }
 }
 
 fn key(at: usize) -> Vec<u8> {

@@ -131,7 +131,7 @@ fn write(data: &Data, at: usize, revision: u32) -> Write {
         condition: Condition::Any,
         action: Action::Set { value, expires_at: None },
     };
-    Write { changes: vec![change], before: BeforeDetail::Presence }
+    Write { changes: [change].into(), before: BeforeDetail::Presence }
 }
 
 /// Checks that all writes of an answer happened.

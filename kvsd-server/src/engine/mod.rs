@@ -34,7 +34,9 @@ pub use figures::{
 pub use health::Health;
 pub use scan::{Order, PageLimits, Scan, ScanDetail, ScanPage, ScanRecord};
 pub use table::TableStatistics;
-pub use write::{Action, Before, BeforeDetail, Change, Condition, Write, WriteResult, Written};
+pub use write::{
+    Action, Before, BeforeDetail, Change, Condition, Few, Write, WriteResult, Written,
+};
 
 /// Where tables live.
 #[async_trait]

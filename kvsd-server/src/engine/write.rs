@@ -2,15 +2,19 @@
 
 use bytes::Bytes;
 use kvsd::{UnixMillis, Version};
+use smallvec::SmallVec;
 
 use super::{EngineError, Record};
+
+/// One as a rule, which stands here without an allocation of its own.
+pub type Few<T> = SmallVec<[T; 1]>;
 
 /// One atomic write: every condition holds and every action is carried out under one version, or
 /// nothing happens. Names a key at most once.
 #[derive(Debug, Clone)]
 pub struct Write {
     /// What changes, at least one entry.
-    pub changes: Vec<Change>,
+    pub changes: Few<Change>,
     /// What the answer tells of the records before.
     pub before: BeforeDetail,
 }
@@ -107,7 +111,7 @@ pub enum Written {
         /// check).
         version: Option<Version>,
         /// What stood there before, in the order of the changes.
-        before: Vec<Before>,
+        before: Few<Before>,
         /// What each [`Action::Increment`] came to, in their order.
         counters: Vec<i64>,
     },

@@ -19,7 +19,7 @@ use super::storage::record::NEVER;
 use super::storage::writer::{Current, Reserve};
 use super::turn::{Failed, Turn};
 use crate::engine::{
-    Action, Before, BeforeDetail, Change, EngineError, Write, WriteResult, Written,
+    Action, Before, BeforeDetail, Change, EngineError, Few, Write, WriteResult, Written,
 };
 
 /// A change whose condition holds.
@@ -56,7 +56,7 @@ impl Turn {
             return Ok(Err(error));
         }
         self.checked.clear();
-        let mut before = Vec::with_capacity(write.changes.len());
+        let mut before = Few::with_capacity(write.changes.len());
         let mut counters = Vec::new();
         for (place, change) in write.changes.iter().enumerate() {
             let hashed = (self.writer.hash(&change.key), &*change.key);

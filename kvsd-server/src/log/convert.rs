@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use kvsd::{TableName, UnixMillis, Version};
+use smallvec::smallvec;
 
 use super::storage::entry::{self, KeyRange};
 use super::storage::error::StorageError;
@@ -45,7 +46,7 @@ pub(super) fn on_nothing(write: &Write) -> Option<Written> {
     };
     write.changes.iter().all(writes_nothing).then(|| Written::Applied {
         version: None,
-        before: vec![Before::Absent; write.changes.len()],
+        before: smallvec![Before::Absent; write.changes.len()],
         counters: Vec::new(),
     })
 }

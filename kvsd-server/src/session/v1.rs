@@ -234,7 +234,7 @@ impl Session<'_> {
     ) -> Result<Option<Record>, EngineError> {
         let key = Bytes::copy_from_slice(key);
         let change = Change { key, condition: Condition::Any, action };
-        let write = Write { changes: vec![change], before };
+        let write = Write { changes: [change].into(), before };
         match self.service.engine.write(&TABLE, vec![write]).await.pop() {
             Some(Ok(Written::Applied { mut before, .. })) => match before.pop() {
                 Some(Before::Record(record)) => Ok(Some(record)),

@@ -38,12 +38,12 @@ pub(crate) async fn a_condition_holds_exactly_where_it_says(t: Subject) {
             let expected = match (holds, is_there) {
                 (true, true) => Written::Applied {
                     version: None,
-                    before: vec![Before::Present],
+                    before: [Before::Present].into(),
                     counters: vec![],
                 },
                 (true, false) => Written::Applied {
                     version: None,
-                    before: vec![Before::Absent],
+                    before: [Before::Absent].into(),
                     counters: vec![],
                 },
                 (false, _) => Written::Conflict { change: 0, current },

@@ -104,7 +104,7 @@ impl Table {
     pub(super) async fn apply(&self, write: Write) -> Applied {
         match self.write(write).await {
             Ok(Written::Applied { version, before, counters }) => {
-                Applied { version, before, counters }
+                Applied { version, before: before.into_vec(), counters }
             }
             other => panic!("not applied: {other:?}"),
         }

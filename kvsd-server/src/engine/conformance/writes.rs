@@ -35,7 +35,7 @@ pub(super) fn check(key: impl AsRef<[u8]>, condition: Condition) -> Write {
 fn one(key: impl AsRef<[u8]>, action: Action) -> Write {
     let key = Bytes::copy_from_slice(key.as_ref());
     let change = Change { key, condition: Condition::Any, action };
-    Write { changes: vec![change], before: BeforeDetail::Record }
+    Write { changes: [change].into(), before: BeforeDetail::Record }
 }
 
 /// The write, if the condition holds for each of its keys.

@@ -210,7 +210,7 @@ mod tests {
                 condition: Condition::Any,
                 action: Action::Delete,
             };
-            let writes = vec![Write { changes: vec![change], before: BeforeDetail::Presence }];
+            let writes = vec![Write { changes: [change].into(), before: BeforeDetail::Presence }];
             let table = TableName::parse("t").unwrap();
             let submission = Submission { task: None, table, writes, deadline, answer };
             answers.push((submission, answered));

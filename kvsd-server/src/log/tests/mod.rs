@@ -159,5 +159,5 @@ fn delete(key: &[u8]) -> Write {
 
 fn one(key: &[u8], condition: Condition, action: Action) -> Write {
     let change = Change { key: Bytes::copy_from_slice(key), condition, action };
-    Write { changes: vec![change], before: BeforeDetail::Record }
+    Write { changes: [change].into(), before: BeforeDetail::Record }
 }

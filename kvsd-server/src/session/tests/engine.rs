@@ -165,8 +165,8 @@ impl MapEngine {
     pub(super) fn put(&self, table: &str, key: &[u8], value: Vec<u8>) {
         let action = Action::Set { value: value.into(), expires_at: None };
         let key = Bytes::copy_from_slice(key);
-        let changes = vec![Change { key, condition: Condition::Any, action }];
-        let write = Write { changes, before: BeforeDetail::Presence };
+        let changes = [Change { key, condition: Condition::Any, action }];
+        let write = Write { changes: changes.into(), before: BeforeDetail::Presence };
         self.state.lock().unwrap().write(table, write, self.now()).unwrap();
         self.published.send_replace(());
     }
@@ -552,6 +552,6 @@ impl State {
             }
             self.version = version.get();
         }
-        Ok(Written::Applied { version, before, counters })
+        Ok(Written::Applied { version, before: before.into(), counters })
     }
 }

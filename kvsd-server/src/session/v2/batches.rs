@@ -78,7 +78,7 @@ impl Batch {
     pub(super) async fn run(self, engine: Arc<dyn Engine>) -> Answer {
         let is_counter = |change: &Change| matches!(change.action, Action::Increment { .. });
         let counted: Vec<bool> = self.changes.iter().map(is_counter).collect();
-        let write = Write { changes: self.changes, before: BeforeDetail::Presence };
+        let write = Write { changes: self.changes.into(), before: BeforeDetail::Presence };
         match engine.write(&self.table, vec![write]).await.pop() {
             Some(Ok(Written::Applied { version, before, counters })) => {
                 let mut counters = counters.into_iter();

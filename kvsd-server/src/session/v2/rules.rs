@@ -140,7 +140,7 @@ impl<'s> Rules<'s> {
         };
         Ok(Single {
             table,
-            write: Write { changes: vec![change], before },
+            write: Write { changes: [change].into(), before },
             bytes,
             previous,
             expiry,

@@ -72,11 +72,11 @@ mod tests {
     use kvsd::protocol::v2::RequestId;
 
     use super::*;
-    use crate::engine::BeforeDetail;
+    use crate::engine::{BeforeDetail, Few};
     use crate::metrics::Operation;
 
     fn add(writes: &mut Writes, number: u64, table: &str) {
-        let write = Write { changes: Vec::new(), before: BeforeDetail::Presence };
+        let write = Write { changes: Few::new(), before: BeforeDetail::Presence };
         let id = RequestId::new(number).unwrap();
         let asked = Asked { id, operation: Operation::Set, bytes: 1 };
         writes.add(asked, table, write, &Held::of_bytes(1));

@@ -68,7 +68,7 @@ fn table() -> TableName {
 
 fn one(key: &str, condition: Condition, action: Action) -> Write {
     let change = Change { key: key.to_owned().into(), condition, action };
-    Write { changes: vec![change], before: BeforeDetail::Presence }
+    Write { changes: [change].into(), before: BeforeDetail::Presence }
 }
 
 fn set(key: &str, value: &str) -> Write {
@@ -99,7 +99,7 @@ async fn writes_and_their_conditions_are_carried_out_in_order() {
     let Some(cluster) = Cluster::start(1).await else { return };
     let store = Store::on(&cluster).await;
     let absent =
-        |version| Written::Applied { version, before: vec![Before::Absent], counters: vec![] };
+        |version| Written::Applied { version, before: [Before::Absent].into(), counters: vec![] };
     // What writes nothing makes no table.
     for write in [
         one("k", Condition::Any, Action::Delete),
@@ -143,7 +143,7 @@ async fn writes_and_their_conditions_are_carried_out_in_order() {
     assert_eq!(counters, &[10]);
     let kept =
         [record(version(&results[6]), "1"), record(version(&results[1]), "9"), Before::Absent];
-    assert_eq!(before, &kept);
+    assert_eq!(before[..], kept);
     batch.changes[2].condition = Condition::Present;
     let conflict = Written::Conflict { change: 2, current: None };
     assert_eq!(store.write(batch).await, Ok(conflict));
@@ -313,7 +313,7 @@ async fn a_lost_answer_is_told_as_it_was_and_nothing_is_done_twice() {
         };
         let written = |before, counters| Written::Applied {
             version: Version::new(at),
-            before: vec![before],
+            before: [before].into(),
             counters,
         };
         let is_first = round == 1;
@@ -326,7 +326,7 @@ async fn a_lost_answer_is_told_as_it_was_and_nothing_is_done_twice() {
             Ok(Written::Applied { version, before, .. }) => {
                 assert_eq!(*version, Version::new(at).filter(|_| !is_first));
                 let expected = if is_first { Before::Absent } else { Before::Present };
-                assert_eq!(before, &[expected]);
+                assert_eq!(before[..], [expected]);
             }
             other => panic!("{other:?}"),
         }
@@ -340,7 +340,7 @@ async fn a_lost_answer_is_told_as_it_was_and_nothing_is_done_twice() {
             Ok(Written::Conflict { change: 0, current: None }) if is_first => {}
             Ok(Written::Applied { version, before, .. }) if !is_first => {
                 assert_eq!(*version, Version::new(at));
-                assert_eq!(before, &[record(last + 3, "y")]);
+                assert_eq!(before[..], [record(last + 3, "y")]);
             }
             other => panic!("{other:?}"),
         }
@@ -404,7 +404,7 @@ async fn a_full_store_takes_deletes_and_nothing_else() {
     let Ok(Written::Applied { version: Some(_), before, .. }) = &results[1] else {
         panic!("{results:?}")
     };
-    assert_eq!(before, &[Before::Present, Before::Absent]);
+    assert_eq!(before[..], [Before::Present, Before::Absent]);
     assert!(matches!(results[2], Ok(Written::Applied { version: None, .. })), "{results:?}");
     assert_eq!(store.write(delete).await, Ok(Written::Conflict { change: 0, current: None }));
     assert_eq!(store.stored("0").await, None);

@@ -119,7 +119,7 @@ impl Promised {
         if writes {
             self.records = after;
         }
-        Ok(Written::Applied { version: writes.then_some(version), before, counters })
+        Ok(Written::Applied { version: writes.then_some(version), before: before.into(), counters })
     }
 }
 

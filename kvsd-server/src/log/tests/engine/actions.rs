@@ -143,7 +143,7 @@ async fn expire_sets_moves_and_removes_the_end_and_keeps_the_value() {
 async fn expire_writes_nothing_without_a_record_and_ends_one_at_once_if_the_time_is_past() {
     let (_, clock, engine) = at(1_000);
     let nothing =
-        Written::Applied { version: None, before: vec![Before::Absent], counters: vec![] };
+        Written::Applied { version: None, before: [Before::Absent].into(), counters: vec![] };
     assert_eq!(write(&engine, expire(b"a", Some(2_000))).await, Ok(nothing.clone()));
     version_of(&engine, set_until(b"a", b"1", 1_500)).await;
     clock.set(1_500);
@@ -181,7 +181,7 @@ async fn a_check_decides_whether_a_write_happens_and_writes_nothing_itself() {
     checks.changes.extend(check(b"none", Condition::Absent).changes);
     let stood = Before::Record(record);
     let nothing =
-        Written::Applied { version: None, before: vec![stood, Before::Absent], counters: vec![] };
+        Written::Applied { version: None, before: vec![stood, Before::Absent].into(), counters: vec![] };
     assert_eq!(write(&engine, checks).await, Ok(nothing));
     assert_eq!(disk.syncs(), syncs, "nothing was written");
 }

@@ -106,7 +106,7 @@ async fn what_writes_nothing_makes_no_table_and_is_answered_all_the_same() {
     let writes = vec![delete(b"a"), expire, check, one(b"a", Condition::Present, present)];
     let results = engine.write(&table(), writes).await;
     let nothing =
-        Ok(Written::Applied { version: None, before: vec![Before::Absent], counters: vec![] });
+        Ok(Written::Applied { version: None, before: [Before::Absent].into(), counters: vec![] });
     let conflict = Ok(Written::Conflict { change: 0, current: None });
     assert_eq!(results, [nothing.clone(), nothing.clone(), nothing, conflict]);
     assert_eq!(engine.write(&table(), Vec::new()).await, []);
@@ -266,7 +266,7 @@ async fn writes_behind_a_drop_are_carried_out_on_the_next_table_of_the_name() {
         let Ok(Written::Applied { version: Some(version), before, .. }) = result else {
             panic!("not applied");
         };
-        assert_eq!(before, [Before::Absent]);
+        assert_eq!(before[..], [Before::Absent]);
         let value = read(&engine, &[key]).await;
         assert_eq!(value.is_some(), version.get() > 1 << 32, "{version:?}");
     }

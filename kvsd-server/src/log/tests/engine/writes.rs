@@ -46,12 +46,12 @@ async fn deleting_returns_the_old_value_and_nothing_is_written_where_there_was_n
     };
     let expected = Written::Applied {
         version: Version::new(2),
-        before: vec![Before::Record(old)],
+        before: [Before::Record(old)].into(),
         counters: vec![],
     };
     assert_eq!(write(&engine, delete(b"a")).await, Ok(expected));
     let expected =
-        Written::Applied { version: None, before: vec![Before::Absent], counters: vec![] };
+        Written::Applied { version: None, before: [Before::Absent].into(), counters: vec![] };
     assert_eq!(write(&engine, delete(b"a")).await, Ok(expected));
 }
 

@@ -89,5 +89,5 @@ pub(super) fn carry_out(
             None => drop(map.remove(key)),
         }
     }
-    Ok(Written::Applied { version: wrote, before, counters })
+    Ok(Written::Applied { version: wrote, before: before.into(), counters })
 }
