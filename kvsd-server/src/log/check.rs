@@ -36,9 +36,14 @@ pub(super) struct Checked {
 enum Effect {
     Nothing,
     /// The key has the value that the change brings.
-    Set { expires: u64 },
+    Set {
+        expires: u64,
+    },
     /// The key has this value, which was computed or stood there.
-    Keep { value: Bytes, expires: u64 },
+    Keep {
+        value: Bytes,
+        expires: u64,
+    },
     Delete,
 }
 
@@ -180,9 +185,7 @@ impl Turn {
     ) -> Result<Effect, EngineError> {
         let expires = |at: &Option<UnixMillis>| at.map_or(NEVER, UnixMillis::get);
         match (action, live) {
-            (Action::Set { expires_at, .. }, _) => {
-                Ok(Effect::Set { expires: expires(expires_at) })
-            }
+            (Action::Set { expires_at, .. }, _) => Ok(Effect::Set { expires: expires(expires_at) }),
             (Action::Delete | Action::Expire { .. }, None) | (Action::Check, _) => {
                 Ok(Effect::Nothing)
             }
@@ -217,9 +220,7 @@ impl Turn {
         for (change, Checked { hash, current, effect }) in write.changes.iter().zip(&self.checked) {
             let content = match (effect, &change.action) {
                 (Effect::Set { expires }, Action::Set { value, .. })
-                | (Effect::Keep { value, expires }, _) => {
-                    Content::Set { value, expires: *expires }
-                }
+                | (Effect::Keep { value, expires }, _) => Content::Set { value, expires: *expires },
                 (Effect::Delete, _) => Content::Delete,
                 // Only a Set is told to set what it brings.
                 (Effect::Nothing | Effect::Set { .. }, _) => continue,

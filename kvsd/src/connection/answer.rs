@@ -1,6 +1,6 @@
 //! A reply that owns its bytes, on its way from the read buffer to the caller.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::statistics::TableStatistics;
 use super::verb::Verb;
@@ -200,50 +200,65 @@ impl Stored {
 struct Keeper<'a> {
     backing: Backing<'a>,
     chunk: &'a mut Chunk,
-    shared: Option<BytesMut>,
+    /// The copies of many that nobody has taken yet.
+    shared: Option<Bytes>,
 }
 
 impl<'a> Keeper<'a> {
+    /// Copies all of many at once: to count who shares their memory waits until each copy is there.
     fn for_reply(reply: &Reply<'_>, backing: Backing<'a>, chunk: &'a mut Chunk) -> Self {
-        let bytes = match reply {
-            Reply::Pipeline(replies) => replies.iter().map(value_bytes).sum(),
-            Reply::Page(page) => {
-                let records = page.records.iter();
-                let bytes = records.map(|record| length(Some(record.key)) + length(record.value));
-                length(page.next) + bytes.sum::<usize>()
-            }
-            Reply::News(news) => {
-                let changes = news.changes.iter();
-                changes.map(|change| length(Some(change.key)) + length(change.value)).sum()
-            }
-            _ => return Self { backing, chunk, shared: None },
-        };
-        Self { backing, chunk, shared: Some(BytesMut::with_capacity(bytes)) }
+        if !matches!(reply, Reply::Pipeline(_) | Reply::Page(_) | Reply::News(_)) {
+            return Self { backing, chunk, shared: None };
+        }
+        let mut bytes = 0;
+        each_of_many(reply, |field| bytes += field.len());
+        let mut shared = Vec::with_capacity(bytes);
+        each_of_many(reply, |field| shared.extend_from_slice(field));
+        Self { backing, chunk, shared: Some(shared.into()) }
     }
 
-    fn keep(&mut self, bytes: &[u8]) -> Bytes {
+    /// The copy of a field. Of many, each is kept once and in its turn.
+    fn keep(&mut self, field: &[u8]) -> Bytes {
         match &mut self.shared {
-            None => self.backing.keep(bytes, self.chunk),
+            None => self.backing.keep(field, self.chunk),
             Some(shared) => {
-                shared.extend_from_slice(bytes);
-                shared.split().freeze()
+                let kept = shared.split_to(field.len());
+                debug_assert!(kept == field, "each in its turn");
+                kept
             }
         }
     }
 }
 
-/// The bytes of the value in an answer that may stand in a pipeline.
-fn value_bytes(reply: &Reply<'_>) -> usize {
+/// The fields of a reply that has many, in the order in which they are kept.
+fn each_of_many<'r>(reply: &Reply<'r>, mut tell: impl FnMut(&'r [u8])) {
+    match reply {
+        Reply::Pipeline(replies) => replies.iter().filter_map(value_of).for_each(tell),
+        Reply::Page(page) => {
+            page.next.into_iter().for_each(&mut tell);
+            for record in &page.records {
+                tell(record.key);
+                record.value.into_iter().for_each(&mut tell);
+            }
+        }
+        Reply::News(news) => {
+            for change in &news.changes {
+                tell(change.key);
+                change.value.into_iter().for_each(&mut tell);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The value in an answer that may stand in a pipeline.
+fn value_of<'r>(reply: &Reply<'r>) -> Option<&'r [u8]> {
     match reply {
         Reply::Value(Some(record)) | Reply::Written { before: Before::Record(record), .. } => {
-            record.value.len()
+            Some(record.value)
         }
-        _ => 0,
+        _ => None,
     }
-}
-
-fn length(bytes: Option<&[u8]>) -> usize {
-    bytes.map_or(0, <[u8]>::len)
 }
 
 /// Names the kind alone: values do not belong into a log.

@@ -334,27 +334,34 @@ impl Writer {
         let Some(mut adoption) = self.adoption.take() else {
             return Ok(());
         };
-        for moved in adoption.moves.by_ref().take(MOVES_AT_ONCE) {
-            let new = match moved.copy.zip(adoption.slot) {
-                Some(((offset, bytes, expires), slot)) => {
-                    // What is named now must stay.
-                    let new = Location::new(slot, offset, bytes);
-                    Some((new.ok_or_else(|| self.too_many())?, expires))
-                }
-                None => None,
-            };
+        let mut moves = Vec::with_capacity(MOVES_TOGETHER);
+        for _ in 0..MOVES_AT_ONCE / MOVES_TOGETHER {
+            moves.clear();
+            for moved in adoption.moves.by_ref().take(MOVES_TOGETHER) {
+                let new = match moved.copy.zip(adoption.slot) {
+                    Some(((offset, bytes, expires), slot)) => {
+                        // What is named now must stay.
+                        let new = Location::new(slot, offset, bytes);
+                        Some((new.ok_or_else(|| self.too_many())?, expires))
+                    }
+                    None => None,
+                };
+                moves.push((moved.hash, moved.old, new));
+            }
+            let copied =
+                moves.iter().filter_map(|(hash, old, new)| Some((*hash, *old, new.as_ref()?.0)));
+            self.reader.stay_at_hand(copied);
             let index = &self.reader.index;
-            let was_current = match new {
-                Some((new, _)) => {
-                    self.reader.stay_at_hand(moved.hash, moved.old, new);
-                    index.replace(moved.hash, moved.old, new)
-                }
-                None => index.remove(moved.hash, moved.old),
-            };
-            if was_current {
-                self.usage.moved(Some(moved.old), new.map(|(new, _)| new));
-                if let Some((new, expires)) = new {
-                    self.usage.will_end(new, expires);
+            for (hash, old, new) in &moves {
+                let was_current = match new {
+                    Some((new, _)) => index.replace(*hash, *old, *new),
+                    None => index.remove(*hash, *old),
+                };
+                if was_current {
+                    self.usage.moved(Some(*old), new.map(|(new, _)| new));
+                    if let Some((new, expires)) = new {
+                        self.usage.will_end(*new, *expires);
+                    }
                 }
             }
         }
@@ -451,3 +458,5 @@ const MOST_VICTIMS: u64 = 4;
 /// How many copies the index learns of between two groups.
 /// Few under test, so that writes fall in between.
 const MOVES_AT_ONCE: usize = if cfg!(test) { 2 } else { 1024 };
+/// How many of them the cache learns of before the index does.
+const MOVES_TOGETHER: usize = if cfg!(test) { 2 } else { 64 };

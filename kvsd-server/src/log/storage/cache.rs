@@ -93,10 +93,25 @@ impl Cache {
         }
     }
 
-    /// Follows a record that is the same at its new place, if it is here.
-    pub(super) fn follow(&self, old: Place, new: Place) {
-        debug_assert_eq!(old.hash, new.hash, "they are of one key, and so in one ring");
-        self.ring(new).follow(old, new);
+    /// Follows records that are the same at their new places, as far as they are here. In the order of
+    /// their hashes many are of one ring, and the waits for their memory, which is far away, overlap:
+    /// a lock taken for each would end that.
+    pub(super) fn follow(&self, moves: impl Iterator<Item = (Place, Place)>) {
+        let mut held = None;
+        for (old, new) in moves {
+            debug_assert_eq!(old.hash, new.hash, "they are of one key, and so in one ring");
+            let number = self.ring_of(old);
+            let (_, mut ring) = match held.take() {
+                Some((at, ring)) if at == number => (at, ring),
+                other => {
+                    // Never two at a time.
+                    drop(other);
+                    (number, self.lock(number))
+                }
+            };
+            ring.follow(old, new);
+            held = Some((number, ring));
+        }
     }
 
     /// What was found in it and what was not, and how much memory its records take.
@@ -111,10 +126,19 @@ impl Cache {
         all
     }
 
-    #[expect(clippy::indexing_slicing, reason = "a remainder is below what it is of")]
     fn ring(&self, place: Place) -> MutexGuard<'_, Ring> {
-        // Other bits than those that the ring's table probes with first.
-        let ring = (place.hash >> 32) as usize % self.rings.len();
+        self.lock(self.ring_of(place))
+    }
+
+    /// The ring of a place: higher hashes are in higher rings.
+    fn ring_of(&self, place: Place) -> usize {
+        let rings = self.rings.len() as u64;
+        // Below their number.
+        (((place.hash >> 32) * rings) >> 32) as usize
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a ring's number is below how many there are")]
+    fn lock(&self, ring: usize) -> MutexGuard<'_, Ring> {
         // A panic elsewhere cannot leave a ring half changed.
         self.rings[ring].lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -176,7 +200,7 @@ impl Ring {
             entry = is_it.then_some(found);
             is_it
         };
-        places.find(place.hash, is_it);
+        places.find(probe(place.hash), is_it);
         let Some(entry) = entry else {
             self.misses += 1;
             return None;
@@ -185,7 +209,10 @@ impl Ring {
         if entry.bytes > guess {
             copy(&self.bytes, entry.at + PREFIX_BYTES, entry.bytes, buffer);
         }
-        self.set_asked(entry.at, ASKED);
+        if entry.asked != ASKED {
+            // Only then: what nobody writes stays near to each processor that reads it.
+            self.set_asked(entry.at, ASKED);
+        }
         Some(entry.bytes)
     }
 
@@ -210,8 +237,8 @@ impl Ring {
             target.copy_from_slice(record);
         }
         let Self { places, bytes, .. } = self;
-        let hash = |at: &u32| Entry::decode(bytes, *at as usize).place.hash;
-        places.insert_unique(place.hash, narrow(at), hash);
+        let hash = |at: &u32| probe(Entry::decode(bytes, *at as usize).place.hash);
+        places.insert_unique(probe(place.hash), narrow(at), hash);
     }
 
     /// The bytes that records take, those included that were let go before their time.
@@ -255,7 +282,7 @@ impl Ring {
     }
 
     fn remove(&mut self, hash: u64, at: usize) {
-        if let Ok(found) = self.places.find_entry(hash, |other| *other == narrow(at)) {
+        if let Ok(found) = self.places.find_entry(probe(hash), |other| *other == narrow(at)) {
             found.remove();
         }
     }
@@ -268,7 +295,7 @@ impl Ring {
 
     fn find(&self, place: Place) -> Option<usize> {
         let is_it = |at: &u32| self.entry(*at as usize).place == place;
-        self.places.find(place.hash, is_it).map(|at| *at as usize)
+        self.places.find(probe(place.hash), is_it).map(|at| *at as usize)
     }
 
     fn entry(&self, at: usize) -> Entry {
@@ -319,12 +346,17 @@ impl Ring {
             return;
         };
         *chances -= 1;
-        if let Some(found) = self.places.find_mut(place.hash, |other| *other == narrow(at)) {
+        if let Some(found) = self.places.find_mut(probe(place.hash), |other| *other == narrow(at)) {
             *found = narrow(room);
         }
         self.bytes.copy_within(at..at + bytes, room);
         self.set_asked(room, NOT_ASKED);
     }
+}
+
+/// What a ring's table probes with, first of all with other bits than those that tell the ring.
+fn probe(hash: u64) -> u64 {
+    hash.rotate_left(32)
 }
 
 /// What stands before a record in its ring.

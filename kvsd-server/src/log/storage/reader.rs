@@ -142,10 +142,11 @@ impl Reader {
         self.cache.replace(place(old), place(new), record);
     }
 
-    /// Keeps a record at hand that compaction has copied, and that the index is about to name there.
-    pub(super) fn stay_at_hand(&self, hash: KeyHash, old: Location, copy: Location) {
-        let place = |location| Place::new(hash, self.owner(), location);
-        self.cache.follow(place(old), place(copy));
+    /// Keeps records at hand that compaction has copied, and that the index is about to name there.
+    pub(super) fn stay_at_hand(&self, moves: impl Iterator<Item = (KeyHash, Location, Location)>) {
+        let owner = self.owner();
+        let place = |hash, location| Place::new(hash, owner, location);
+        self.cache.follow(moves.map(|(hash, old, copy)| (place(hash, old), place(hash, copy))));
     }
 
     fn owner(&self) -> Owner {

@@ -192,7 +192,8 @@ impl<'s> Requests<'s> {
                         denied::note(self.service, &self.entry, *forbidden, table);
                     })
                 };
-                let (begun, bytes) = Pipeline::begin(&rules, may, requests, (&mut self.scratch, &mut self.chunk));
+                let (begun, bytes) =
+                    Pipeline::begin(&rules, may, requests, (&mut self.scratch, &mut self.chunk));
                 self.spend(requests.len(), bytes);
                 match begun {
                     Begun::Answered(done) => return Ok(answer(done, output)),

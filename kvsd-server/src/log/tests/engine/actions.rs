@@ -180,8 +180,11 @@ async fn a_check_decides_whether_a_write_happens_and_writes_nothing_itself() {
     let mut checks = check(b"a", Condition::Version(Version::new(first).unwrap()));
     checks.changes.extend(check(b"none", Condition::Absent).changes);
     let stood = Before::Record(record);
-    let nothing =
-        Written::Applied { version: None, before: vec![stood, Before::Absent].into(), counters: vec![] };
+    let nothing = Written::Applied {
+        version: None,
+        before: vec![stood, Before::Absent].into(),
+        counters: vec![],
+    };
     assert_eq!(write(&engine, checks).await, Ok(nothing));
     assert_eq!(disk.syncs(), syncs, "nothing was written");
 }

@@ -45,7 +45,8 @@ async fn a_write_a_batch_a_table_that_comes_one_that_goes_and_the_end_wake_who_w
 
     let waiter = waiting(&engine, now);
     let changes = [set(b"a", b"2"), delete(b"b"), set(b"c", b"3")].map(|write| write.changes);
-    let batch = Write { changes: changes.into_iter().flatten().collect(), before: BeforeDetail::Presence };
+    let batch =
+        Write { changes: changes.into_iter().flatten().collect(), before: BeforeDetail::Presence };
     write(&engine, batch).await.unwrap();
     waiter.await;
     let (versions, now) = told(&engine, now).await;
