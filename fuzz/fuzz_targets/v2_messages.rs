@@ -5,7 +5,7 @@
 use bytes::BytesMut;
 use kvsd::protocol::frame::{Decoder, Message};
 use kvsd::protocol::v2::hello::HELLO;
-use kvsd::protocol::v2::part::{stream_limits, Arrival, Assembler, Part, Sender};
+use kvsd::protocol::v2::part::{stream_limits, Arrival, Assembler, Chunk, Part, Sender};
 use kvsd::protocol::v2::{self, Hello, Reply, Request, Welcome};
 use libfuzzer_sys::fuzz_target;
 
@@ -36,6 +36,7 @@ fn join(sender: Sender, stream: &[u8]) {
     let whole = v2::limits(128 * 1024);
     let mut decoder = Decoder::new(stream_limits(whole));
     let mut assembler = Assembler::new(sender, whole);
+    let mut chunk = Chunk::default();
     let mut rest = stream;
     while let Ok(Some(message)) = decoder.decode(rest) {
         match assembler.take(&message) {
@@ -43,7 +44,7 @@ fn join(sender: Sender, stream: &[u8]) {
             Ok(Arrival::Assembled(mut whole)) => {
                 if let Ok((message, backing)) = whole.open() {
                     if let Ok((_, Some(Request::Set { value, .. }))) = Request::parse(&message) {
-                        assert_eq!(backing.keep(value), value);
+                        assert_eq!(backing.keep(value, &mut chunk), value);
                     }
                     let _ = reply(&message);
                 }

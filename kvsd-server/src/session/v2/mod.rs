@@ -149,7 +149,7 @@ where
                 break;
             }
             if written != Written::Part && (read.is_pending() || !self.can_take()) {
-                self.requests.tidy(self.in_flight.requests());
+                self.requests.tidy();
                 return Poll::Pending;
             }
         }

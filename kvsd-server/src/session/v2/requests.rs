@@ -38,7 +38,7 @@ pub(super) struct Requests<'s> {
     turns: Turns,
     /// Where the engine puts the value of a read.
     scratch: Vec<u8>,
-    /// Where the keys and values of writes stand until these are carried out.
+    /// Where the keys and values of the writes that came together stand until these are carried out.
     chunk: Chunk,
     /// Whether all sessions together hold so much that no more is to be taken on.
     pub(super) memory_is_full: bool,
@@ -236,6 +236,8 @@ impl<'s> Requests<'s> {
         for group in self.writes.drain() {
             in_flight.write(Arc::clone(&self.service.engine), group, since);
         }
+        // What comes later must not keep the memory of these, nor the other way round.
+        self.chunk = Chunk::default();
     }
 
     /// Whether so much was read on the spot that others should have the thread.
@@ -257,12 +259,9 @@ impl<'s> Requests<'s> {
         self.work += reads * READ_WORK_BYTES + bytes;
     }
 
-    /// Gives back what an idle session need not hold, with so many requests in flight.
-    pub(super) fn tidy(&mut self, in_flight: usize) {
+    /// Gives back what an idle session need not hold.
+    pub(super) fn tidy(&mut self) {
         tidy(&mut self.scratch);
-        if in_flight == 0 {
-            self.chunk = Chunk::default();
-        }
         self.writes.tidy();
     }
 }

@@ -637,7 +637,9 @@ impl Backing<'_> {
 
 /// Memory that small fields share which leave their messages together and are kept for a short
 /// time: an allocation for each would be made by one thread, many in a row, and given back by
-/// another. Who keeps one of them keeps [`Chunk::BYTES`] at most.
+/// another. Each allocation is twice as long as the one before it, up to [`Chunk::BYTES`]: that is
+/// what who keeps one field keeps at most, and all fields of a chunk have little more than twice
+/// their length.
 ///
 /// ```
 /// use kvsd::protocol::v2::part::Chunk;
@@ -650,6 +652,8 @@ impl Backing<'_> {
 #[derive(Default)]
 pub struct Chunk {
     free: BytesMut,
+    /// How many bytes were allocated last.
+    allocated: usize,
 }
 
 /// Never shows what it holds.
@@ -660,7 +664,7 @@ impl std::fmt::Debug for Chunk {
 }
 
 impl Chunk {
-    /// How many bytes are allocated at once.
+    /// How many bytes are allocated at once, after a few smaller allocations.
     ///
     /// ```
     /// use kvsd::protocol::v2::part::Chunk;
@@ -673,13 +677,13 @@ impl Chunk {
     /// ```
     /// use kvsd::protocol::v2::part::Chunk;
     ///
-    /// let mut chunk = Chunk::default();
-    /// let (small, large) = (vec![1; Chunk::MAX_FIELD_BYTES], vec![2; Chunk::MAX_FIELD_BYTES + 1]);
-    /// let [one, apart, two] = [&small, &large, &small].map(|field| chunk.keep(field));
+    /// let (mut chunk, large) = (Chunk::default(), [7; Chunk::MAX_FIELD_BYTES + 1]);
+    /// let [one, apart, two] = [b"one", &large[..], b"two"].map(|field| chunk.keep(field));
     /// assert_eq!(one.as_ptr().addr() + one.len(), two.as_ptr().addr());
-    /// assert_eq!(apart, large);
+    /// assert_eq!(&apart[..], large);
     /// ```
     pub const MAX_FIELD_BYTES: usize = Self::BYTES / 4;
+    const FIRST_BYTES: usize = Self::BYTES / 16;
 
     /// A copy of a field.
     ///
@@ -696,7 +700,9 @@ impl Chunk {
             return Bytes::copy_from_slice(field);
         }
         if self.free.capacity() < field.len() {
-            self.free = BytesMut::with_capacity(Self::BYTES);
+            let bytes = (2 * self.allocated).clamp(Self::FIRST_BYTES, Self::BYTES);
+            self.allocated = bytes.max(field.len());
+            self.free = BytesMut::with_capacity(self.allocated);
         }
         self.free.extend_from_slice(field);
         self.free.split().freeze()
