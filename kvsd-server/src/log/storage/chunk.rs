@@ -80,9 +80,13 @@ impl Chunk {
 /// The entries of a whole segment in the order of their keys, of each key that with the highest
 /// version.
 pub(super) fn in_order(chunks: &[Arc<Chunk>]) -> impl Iterator<Item = Entry<'_>> {
-    let slots =
-        || chunks.iter().flat_map(|chunk| chunk.slots.iter().map(move |slot| (chunk, slot)));
-    let mut keys = slots().map(|(chunk, slot)| chunk.key(slot));
+    let slots = || {
+        chunks.iter().zip(0..).flat_map(|(chunk, at)| {
+            // A chunk has far fewer entries than there are such numbers.
+            chunk.slots.iter().zip(0_u16..).map(move |(slot, slot_at)| (chunk, slot, (at, slot_at)))
+        })
+    };
+    let mut keys = slots().map(|(chunk, slot, _)| chunk.key(slot));
     let first = keys.next().unwrap_or_default();
     // What all keys begin with tells none apart.
     let (shared, longest) = keys.fold((first, first.len()), |(shared, longest), key| {
@@ -92,16 +96,12 @@ pub(super) fn in_order(chunks: &[Arc<Chunk>]) -> impl Iterator<Item = Entry<'_>>
     let shared = shared.len();
     // Then only keys that differ in length, by bytes of zero, have the same prefix.
     let are_told = longest <= shared + size_of::<u128>();
-    let place = |(chunk, slot): (usize, usize), key: &[u8], version| Place {
-        prefix: prefix_of(key.get(shared..).unwrap_or_default()),
-        key_bytes: u16::try_from(key.len()).unwrap_or(u16::MAX),
-        version,
-        chunk: u32::try_from(chunk).unwrap_or(u32::MAX),
-        slot: u16::try_from(slot).unwrap_or(u16::MAX),
-    };
-    let places = chunks.iter().enumerate().flat_map(|(at, chunk)| {
-        let slots = chunk.slots.iter().enumerate();
-        slots.map(move |(slot_at, slot)| place((at, slot_at), chunk.key(slot), slot.version))
+    let places = slots().map(|(chunk, slot, (at, slot_at))| Place {
+        prefix: prefix_of(chunk.key(slot).get(shared..).unwrap_or_default()),
+        version: slot.version,
+        chunk: at,
+        slot: slot_at,
+        key_bytes: slot.key_bytes,
     });
     let at = move |place: &Place| {
         let chunk = chunks.get(place.chunk as usize)?;
@@ -245,6 +245,7 @@ mod tests {
 
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use proptest::sample::Index;
 
     use super::*;
 
@@ -279,17 +280,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_segment_tells_each_key_once_with_its_highest_version_in_order(
-            begin in vec(0_u8..2, 0..20),
-            ends in vec(vec(0_u8..2, 0..20), 1..60),
-            is_long in any::<bool>(),
+            stems in vec(vec(0_u8..2, 0..20), 1..4),
+            keys in vec((any::<Index>(), vec(0_u8..2, 0..4)), 1..60),
         ) {
-            let longest = if is_long { 20 } else { 16 };
             let (mut chunks, mut expected) = (Vec::new(), BTreeMap::new());
-            for (number, ends) in (0..).zip(ends.chunks(7)) {
+            for (number, keys) in (0..).zip(keys.chunks(7)) {
                 let mut entries = Entries::default();
-                for (version, end) in (number * 7..).zip(ends) {
-                    let end = end.get(..longest).unwrap_or(end);
-                    let key = [&begin[..], end].concat();
+                for (version, (stem, end)) in (number * 7..).zip(keys) {
+                    let key = [&stem.get(&stems)[..], end].concat();
                     entries.push(&entry(&key, version));
                     expected.insert(key, version);
                 }
