@@ -30,8 +30,17 @@ struct Inner {
 impl OpenEngine {
     /// Opens an engine with its default settings on a folder.
     pub(crate) fn open(runtime: &Runtime, folder: &Path) -> Result<Self, Error> {
+        Self::with_cache(runtime, folder, LogConfig::DEFAULT_CACHE_BYTES)
+    }
+
+    /// Opens an engine with a cache of so many bytes on a folder.
+    pub(crate) fn with_cache(
+        runtime: &Runtime,
+        folder: &Path,
+        cache_bytes: usize,
+    ) -> Result<Self, Error> {
         let _guard = runtime.enter();
-        let engine = LogEngine::open(LogConfig::new(folder))?;
+        let engine = LogEngine::open(LogConfig { cache_bytes, ..LogConfig::new(folder) })?;
         let (runtime, table) = (runtime.handle().clone(), TableName::parse("bench")?);
         Ok(Self(Arc::new(Inner { runtime, engine, table })))
     }

@@ -218,7 +218,7 @@ impl EmbeddedOptions {
         self
     }
 
-    /// How much memory keeps records at hand that are up to 4 KiB long and were read or replaced
+    /// How much memory keeps records at hand that are up to 8 KiB long and were read or replaced
     /// last, in bytes, up to 1 TiB; 0 for none. It is taken as it is used. Default: 32 MiB.
     pub fn cache_bytes(mut self, bytes: usize) -> Self {
         self.cache_bytes = bytes;

@@ -86,7 +86,8 @@ const SERVER: &[Row] = &[
     // Bytes and files: no runtime and no wire.
     Row { modules: &["log/storage"], uses: &[],
         crates: &["std", "bytes", "crc32c", "getrandom", "hashbrown", "kvsd::TableName",
-            "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "rustix", "thiserror"] },
+            "kvsd::UnixMillis", "kvsd::Version", "kvsd::types", "prefetch_index", "rustix",
+            "smallvec", "thiserror"] },
     Row { modules: &["log"], uses: &["engine", "log/storage", "metrics"],
         crates: &["std", "arc_swap", "async_trait", "bytes", "kvsd::TableName", "kvsd::UnixMillis",
             "kvsd::Version", "kvsd::types", "futures_util", "smallvec", "thiserror", "tokio",

@@ -6,8 +6,8 @@ use std::time::Instant;
 use ::fjall::config::CompressionPolicy;
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use super::Detail;
 use super::store::{Store, Take, get_loop, set_loops};
+use super::{CACHE_BYTES, Detail};
 use crate::Error;
 use crate::data::{Data, key};
 
@@ -26,7 +26,7 @@ pub(super) struct Fjall {
 impl Fjall {
     /// Opens a new database.
     pub(super) fn open(folder: &Path) -> Result<Self, Error> {
-        let database = Database::builder(folder).cache_size(CACHE_BYTES).open()?;
+        let database = Database::builder(folder).cache_size(CACHE_BYTES as u64).open()?;
         let options = || {
             KeyspaceCreateOptions::default()
                 .data_block_compression_policy(CompressionPolicy::disabled())
@@ -79,5 +79,3 @@ impl Store for Fjall {
         })
     }
 }
-
-const CACHE_BYTES: u64 = 1 << 30;

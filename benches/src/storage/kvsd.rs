@@ -13,7 +13,7 @@ use crate::load::Dice;
 
 /// What the report says of it.
 pub(super) const SETTINGS: &str =
-    "`LogEngine` with its defaults: `always`; a task for each writer.";
+    "`LogEngine`, cache 1 GiB, else its defaults: `always`; a task for each writer.";
 
 impl Store for OpenEngine {
     fn name(&self) -> &'static str {

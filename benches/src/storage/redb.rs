@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use ::redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::Detail;
 use super::store::{Store, Take, get_loop, set_loops};
+use super::{CACHE_BYTES, Detail};
 use crate::Error;
 use crate::data::{Data, KEY_BYTES, key};
 
@@ -111,5 +111,4 @@ impl Store for Redb {
 }
 
 const TABLE: TableDefinition<'_, &[u8; KEY_BYTES], &[u8]> = TableDefinition::new("bench");
-const CACHE_BYTES: usize = 1 << 30;
 const LOADED_AT_ONCE: usize = 100_000;

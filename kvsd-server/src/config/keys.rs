@@ -481,7 +481,7 @@ pub const SETTINGS: &[Setting; 47] = &[
         value: Some("SIZE"),
         default: None,
         reload: Reload::Restart,
-        help: "Keep records of up to 4KiB that were read or replaced last in this much memory, 0 to \
+        help: "Keep records of up to 8KiB that were read or replaced last in this much memory, 0 to \
                1024GiB [default: a sixteenth of what the machine has, 32MiB to 1GiB]",
         apply: |config, given| {
             config.cache_bytes = Some(units::size(given.text)?);

@@ -108,7 +108,7 @@ pub struct Config {
     /// writes are refused as `DISK_FULL`; what frees room goes on: deletes, and compaction. Default
     /// 256 MiB.
     pub min_free_disk: u64,
-    /// How much memory keeps records of up to 4 KiB at hand that were read or replaced last, in bytes,
+    /// How much memory keeps records of up to 8 KiB at hand that were read or replaced last, in bytes,
     /// up to 1 TiB; 0 for none. It is taken as it is used. Default: a sixteenth of the memory that
     /// the machine has, or that its control group may have, 32 MiB to 1 GiB.
     pub cache_bytes: Option<usize>,

@@ -51,6 +51,13 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// path of a point read. An expired record is not found.
     fn read_now<'b>(&self, table: &str, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b>;
 
+    /// Says that [`Engine::read_now`] is about to be asked for these keys, best for some dozens of
+    /// them. No answer depends on it: what the answers are made of may be fetched together. Does
+    /// nothing where an engine has no use for it.
+    fn look_ahead(&self, table: &str, keys: &mut dyn Iterator<Item = &[u8]>) {
+        let _ = (table, keys);
+    }
+
     /// Reads a key, waiting for whoever keeps it where [`Engine::read_now`] would not.
     async fn read(
         &self,

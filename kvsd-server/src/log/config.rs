@@ -38,7 +38,7 @@ pub struct LogConfig {
     /// [`EngineError::Refused`](crate::engine::EngineError::Refused) above that. So whoever is told of changes
     /// has room for any write.
     pub max_value_bytes: usize,
-    /// How much memory all tables together use to keep records at hand that are up to 4 KiB long and
+    /// How much memory all tables together use to keep records at hand that are up to 8 KiB long and
     /// were read or replaced not long ago, in bytes; 0 for none. It is taken as it is used. Default:
     /// [`LogConfig::DEFAULT_CACHE_BYTES`].
     pub cache_bytes: usize,

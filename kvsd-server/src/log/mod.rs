@@ -233,6 +233,10 @@ impl Engine for LogEngine {
         found.unwrap_or(ReadNow::Ready(Ok(None)))
     }
 
+    fn look_ahead(&self, table: &str, keys: &mut dyn Iterator<Item = &[u8]>) {
+        self.tables.look(table, |table| table.look_ahead(keys));
+    }
+
     /// The latest is always at hand.
     async fn read(
         &self,

@@ -68,6 +68,11 @@ impl Table {
         time(&self.reader, &*self.clock)
     }
 
+    /// Has the processor fetch what [`Table::read_now`] will look at for these keys.
+    pub(super) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.reader.look_ahead(keys);
+    }
+
     /// Reads a key from what is in memory.
     pub(super) fn read_now<'b>(&self, key: &[u8], buffer: &'b mut Vec<u8>) -> ReadNow<'b> {
         if self.is_dropped() {

@@ -17,6 +17,7 @@ use super::convert::{in_table, with_cause};
 use super::storage::backup::Pinned;
 use super::storage::chore::{Chore, Done};
 use super::storage::error::StorageError;
+use super::storage::index::LOOK_AHEAD;
 use super::storage::reader::Access;
 use super::storage::rotation::Demand;
 use super::storage::writer::{Reserve, Sync, WriteError, Writer};
@@ -168,9 +169,14 @@ impl Turn {
         self.held = 0;
         for writes in batch.submissions() {
             let mut results = Vec::with_capacity(writes.len());
-            for write in writes {
+            for (number, write) in writes.iter().enumerate() {
                 if self.held.max(self.writer.group_bytes()) >= ENOUGH_BYTES {
                     break;
+                }
+                if number % LOOK_AHEAD == 0 {
+                    let next = writes.get(number..).unwrap_or_default().iter().take(LOOK_AHEAD);
+                    let keys = next.flat_map(|write| write.changes.iter().take(LOOK_AHEAD));
+                    self.writer.look_ahead(keys.map(|change| &*change.key));
                 }
                 results.push(self.write(write, now, access, reserve)?);
             }

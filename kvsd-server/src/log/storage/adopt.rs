@@ -35,7 +35,7 @@ use super::compact::{
     Compacted, Compaction, Copied, Move, Outcome, Purpose, Signals, remove_files,
 };
 use super::error::StorageError;
-use super::index::Location;
+use super::index::{LOOK_AHEAD, Location};
 use super::manifest::SegmentEntry;
 use super::segment::SegmentIdentity;
 use super::view::{Run, Sorted, View};
@@ -334,34 +334,31 @@ impl Writer {
         let Some(mut adoption) = self.adoption.take() else {
             return Ok(());
         };
-        let mut moves = Vec::with_capacity(MOVES_TOGETHER);
-        for _ in 0..MOVES_AT_ONCE / MOVES_TOGETHER {
-            moves.clear();
-            for moved in adoption.moves.by_ref().take(MOVES_TOGETHER) {
-                let new = match moved.copy.zip(adoption.slot) {
-                    Some(((offset, bytes, expires), slot)) => {
-                        // What is named now must stay.
-                        let new = Location::new(slot, offset, bytes);
-                        Some((new.ok_or_else(|| self.too_many())?, expires))
-                    }
-                    None => None,
-                };
-                moves.push((moved.hash, moved.old, new));
+        for number in 0..MOVES_AT_ONCE {
+            if number % LOOK_AHEAD == 0 {
+                let next = adoption.moves.as_slice().iter().take(LOOK_AHEAD);
+                next.for_each(|moved| self.reader.index.fetch(moved.hash));
             }
-            let copied =
-                moves.iter().filter_map(|(hash, old, new)| Some((*hash, *old, new.as_ref()?.0)));
-            self.reader.stay_at_hand(copied);
-            let index = &self.reader.index;
-            for (hash, old, new) in &moves {
-                let was_current = match new {
-                    Some((new, _)) => index.replace(*hash, *old, *new),
-                    None => index.remove(*hash, *old),
-                };
-                if was_current {
-                    self.usage.moved(Some(*old), new.map(|(new, _)| new));
-                    if let Some((new, expires)) = new {
-                        self.usage.will_end(*new, *expires);
-                    }
+            let Some(moved) = adoption.moves.next() else {
+                break;
+            };
+            let Move { hash, old, copy } = moved;
+            let new = match copy.zip(adoption.slot) {
+                Some(((offset, bytes, expires), slot)) => {
+                    // What is named now must stay.
+                    let new = Location::new(slot, offset, bytes);
+                    Some((new.ok_or_else(|| self.too_many())?, expires))
+                }
+                None => None,
+            };
+            let was_current = match new {
+                Some((new, _)) => self.reader.index.replace(hash, old, new, |spot| spot),
+                None => self.reader.remove(hash, old),
+            };
+            if was_current {
+                self.usage.moved(Some(old), new.map(|(new, _)| new));
+                if let Some((new, expires)) = new {
+                    self.usage.will_end(new, expires);
                 }
             }
         }
@@ -458,5 +455,3 @@ const MOST_VICTIMS: u64 = 4;
 /// How many copies the index learns of between two groups.
 /// Few under test, so that writes fall in between.
 const MOVES_AT_ONCE: usize = if cfg!(test) { 2 } else { 1024 };
-/// How many of them the cache learns of before the index does.
-const MOVES_TOGETHER: usize = if cfg!(test) { 2 } else { 64 };

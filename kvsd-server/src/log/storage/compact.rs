@@ -30,7 +30,7 @@ use super::disk::{Disk, read_full, write_all};
 use super::entry::{Entry, KeyRange, Order};
 use super::error::StorageError;
 use super::hint;
-use super::index::{Index, KeyHash, Location};
+use super::index::{Index, KeyHash, LOOK_AHEAD, Location};
 use super::merge::{BadSource, Merge};
 use super::reader::Reader;
 use super::record::{COMMIT_BYTES, Commit, HEADER_BYTES, Header, Kind};
@@ -125,7 +125,7 @@ struct Plan {
 }
 
 /// A record that is to be copied.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Kept {
     victim: usize,
     offset: u64,
@@ -405,11 +405,12 @@ impl Plan {
     /// what is near in memory is looked at together.
     fn keep_named(&mut self, index: &Index, asked: &mut Vec<Kept>) {
         asked.sort_unstable_by_key(|kept| kept.hash.get());
-        for kept in asked.drain(..) {
-            if kept.live.is_some_and(|at| index.is_named(kept.hash, at)) {
-                self.keep(kept);
-            }
+        for together in asked.chunks(LOOK_AHEAD) {
+            together.iter().for_each(|kept| index.fetch(kept.hash));
+            let is_named = |kept: &Kept| kept.live.is_some_and(|at| index.is_named(kept.hash, at));
+            together.iter().filter(|kept| is_named(kept)).for_each(|kept| self.keep(*kept));
         }
+        asked.clear();
     }
 }
 

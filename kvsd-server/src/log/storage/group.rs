@@ -182,19 +182,17 @@ impl Group {
 
     /// Lets readers see what the group changes, and forgets it.
     pub(super) fn publish(&mut self, reader: &Reader, entries: &mut Entries, usage: &mut Usage) {
-        let index = &reader.index;
         for pending in &self.pending {
             let was_there = match (pending.replaces, pending.location) {
                 (None, Some(new)) => {
-                    index.insert(pending.hash, new);
+                    reader.index.insert(pending.hash, new);
                     true
                 }
                 (Some(old), Some(new)) => {
                     // What is written again and again is likely to be asked for, by the next write.
-                    reader.keep_at_hand(pending.hash, (old, new), self.record(pending));
-                    index.replace(pending.hash, old, new)
+                    reader.replace(pending.hash, (old, new), self.record(pending))
                 }
-                (Some(old), None) => index.remove(pending.hash, old),
+                (Some(old), None) => reader.remove(pending.hash, old),
                 // A delete without a record.
                 (None, None) => true,
             };

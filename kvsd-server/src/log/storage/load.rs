@@ -325,8 +325,8 @@ fn fill_part(
     Ok(usage)
 }
 
-/// So many keys go into the index together: 1 MiB of them.
-const FOUND_TOGETHER: usize = 64 * 1024;
+/// So many keys go into the index together: 4 MiB of them.
+const FOUND_TOGETHER: usize = 256 * 1024;
 /// A start-up with many threads waits for the memory, not for them.
 const MOST_THREADS: usize = 8;
 /// A part of fewer samples, 64 KiB of entries each, is not worth a thread.

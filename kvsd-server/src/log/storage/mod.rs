@@ -14,16 +14,17 @@
 //! ```
 //!
 //! Reading order: [`disk`] (the file layer) and [`posix`]; the formats [`record`], [`segment`],
-//! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`reader`], [`group`],
-//! [`writer`], [`figures`], [`rotation`]; what stands in order: [`entry`], [`chunk`], [`hint`],
-//! [`merge`], [`view`], [`page`], [`history`]; what tidies up: [`chore`], [`compact`], [`adopt`],
-//! [`space`]; then [`groups`], [`repair`], [`names`], [`load`] and [`store`]; then [`backup`], and `offline`,
-//! which reads a folder that no server has open.
+//! [`envelope`], [`manifest`], [`catalog`]; then [`index`], [`buckets`], [`cache`], [`reader`],
+//! [`group`], [`writer`], [`figures`], [`rotation`]; what stands in order: [`entry`], [`chunk`],
+//! [`hint`], [`merge`], [`view`], [`page`], [`history`]; what tidies up: [`chore`], [`compact`],
+//! [`adopt`], [`space`]; then [`groups`], [`repair`], [`names`], [`load`] and [`store`]; then
+//! [`backup`], and `offline`, which reads a folder that no server has open.
 
 #![warn(clippy::indexing_slicing)]
 
 mod adopt;
 pub(crate) mod backup;
+mod buckets;
 pub(crate) mod cache;
 pub(crate) mod catalog;
 pub(crate) mod chore;

@@ -2,21 +2,23 @@
 //!
 //! Readers share this with the table's one writer, and never wait for it.
 //!
-//! Next file to read: [`super::cache`].
+//! Next file to read: [`super::group`].
 
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use super::cache::{Cache, Owner, Place};
+use smallvec::SmallVec;
+
+use super::cache::{Cache, Name, Owner, Spot};
 use super::disk::{CachedRead, read_full};
 use super::error::StorageError;
 use super::figures::Figures;
-use super::index::{HashBits, Index, KeyHash, Location};
+use super::index::{Candidate, HashBits, Index, KeyHash, LOOK_AHEAD, Location};
 use super::record::{HEADER_BYTES, Header, Kind};
 use super::segment::Segment;
-use super::slots::{Added, Slots};
+use super::slots::Slots;
 use super::view::View;
 
 /// What readers of a table share.
@@ -25,8 +27,8 @@ pub(crate) struct Reader {
     pub(super) index: Index,
     segments: RwLock<Slots>,
     cache: Arc<Cache>,
-    /// Whose locations they are in the cache; another one once slots are used for the second time.
-    owner: AtomicU64,
+    /// Whose records they are in the cache.
+    owner: Owner,
     /// How many segments have been released: a read across that may have met the wrong one.
     released: AtomicU64,
     /// Odd while a group with a batch is being published: some of its records may be seen, and
@@ -98,7 +100,7 @@ impl Reader {
         Self {
             index: Index::new(bits),
             segments: RwLock::default(),
-            owner: AtomicU64::new(cache.owner().0),
+            owner: cache.owner(),
             cache,
             released: AtomicU64::new(0),
             publications: AtomicU64::new(0),
@@ -113,14 +115,7 @@ impl Reader {
     /// Adds a segment; the answer is its slot.
     pub(super) fn add_segment(&self, segment: Arc<Segment>) -> u32 {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        match segments.add(segment) {
-            Added::First(slot) => slot,
-            Added::Again(slot) => {
-                // What the cache holds of these slots is other segments'.
-                self.owner.store(self.cache.owner().0, Ordering::SeqCst);
-                slot
-            }
-        }
+        segments.add(segment)
     }
 
     /// Gives back a segment's slot, which no location in the index names any more. Reads that have
@@ -131,26 +126,22 @@ impl Reader {
         segments.release(slot);
     }
 
-    /// Keeps a record at hand that was just written, in the place of the one before it.
-    pub(super) fn keep_at_hand(
+    /// Points a key's slot to a record that was just written, and keeps that at hand in the place
+    /// of the one before it. Says whether there is such a slot.
+    pub(super) fn replace(
         &self,
         hash: KeyHash,
         (old, new): (Location, Location),
         record: &[u8],
-    ) {
-        let place = |location| Place::new(hash, self.owner(), location);
-        self.cache.replace(place(old), place(new), record);
+    ) -> bool {
+        let name = Name::new(hash, self.owner);
+        self.index.replace(hash, old, new, |spot| self.cache.replace(name, spot, record))
     }
 
-    /// Keeps records at hand that compaction has copied, and that the index is about to name there.
-    pub(super) fn stay_at_hand(&self, moves: impl Iterator<Item = (KeyHash, Location, Location)>) {
-        let owner = self.owner();
-        let place = |hash, location| Place::new(hash, owner, location);
-        self.cache.follow(moves.map(|(hash, old, copy)| (place(hash, old), place(hash, copy))));
-    }
-
-    fn owner(&self) -> Owner {
-        Owner(self.owner.load(Ordering::SeqCst))
+    /// Removes a key's slot, and the copy of its record. Says whether there is such a slot.
+    pub(super) fn remove(&self, hash: KeyHash, old: Location) -> bool {
+        let name = Name::new(hash, self.owner);
+        self.index.remove(hash, old, |spot| self.cache.forget(name, spot))
     }
 
     /// The highest clock reading that the table has recorded.
@@ -221,6 +212,26 @@ impl Reader {
         *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 
+    /// Has the processor fetch from memory what finding these keys will look at. It waits for all
+    /// of that at once, where it would wait for one after the other; finds that follow each other
+    /// need not know of this.
+    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        let mut hashes = SmallVec::<[KeyHash; LOOK_AHEAD]>::new();
+        for key in keys {
+            let hash = self.index.hash(key);
+            if hashes.is_empty() && !self.index.is_far(hash) {
+                return;
+            }
+            self.index.fetch(hash);
+            hashes.push(hash);
+        }
+        for hash in hashes {
+            for Candidate { location, spot } in self.index.candidates(hash).iter() {
+                self.cache.fetch(Name::new(hash, self.owner), spot, location.read_bytes());
+            }
+        }
+    }
+
     /// Finds a key's record, expired or not.
     pub(crate) fn find(
         &self,
@@ -270,21 +281,24 @@ impl Reader {
         access: Access,
         extent: Extent,
     ) -> Result<Option<Hit>, ReadError> {
+        let name = Name::new(hash, self.owner);
         let candidates = self.index.candidates(hash);
-        // After the index was asked: whoever published a location had this owner or one before it,
-        // and a location of a slot that was given back since counts for nothing.
-        let owner = self.owner();
-        for location in candidates.iter() {
-            let place = Place::new(hash, owner, location);
-            let hit = match (self.cache.get(place, buffer), extent) {
-                (Some(bytes), _) => at_hand(buffer.get(..bytes).unwrap_or_default(), location, key),
-                (None, Extent::UpTo(most)) if location.read_bytes() <= most => {
-                    self.record_at(place, location, key, buffer, access)?
+        for Candidate { location, spot } in candidates.iter() {
+            // One of two keys with one hash may be found at the other's spot, which is out of date.
+            let spot = if candidates.is_one() { spot } else { Spot::NONE };
+            let bytes = self.cache.get(name, spot, location.read_bytes(), buffer);
+            let record = bytes.and_then(|bytes| buffer.get(..bytes));
+            if let Some(hit) = record.and_then(|record| at_hand(record, location, key)) {
+                return Ok(Some(hit));
+            }
+            let hit = match extent {
+                Extent::UpTo(most) if location.read_bytes() <= most => {
+                    self.record_at(hash, location, key, buffer, access)?
                 }
-                (None, Extent::Key | Extent::UpTo(_)) => {
-                    self.key_at(place, location, key, buffer, access)?
+                Extent::Key | Extent::UpTo(_) => {
+                    self.key_at(hash, location, key, buffer, access)?
                 }
-                (None, Extent::Whole) => self.record_at(place, location, key, buffer, access)?,
+                Extent::Whole => self.record_at(hash, location, key, buffer, access)?,
             };
             if hit.is_some() {
                 return Ok(hit);
@@ -296,7 +310,7 @@ impl Reader {
     /// The record at a location, without its value, if it is this key's.
     fn key_at(
         &self,
-        place: Place,
+        hash: KeyHash,
         location: Location,
         key: &[u8],
         buffer: &mut Vec<u8>,
@@ -318,14 +332,14 @@ impl Reader {
                 value: 0..0,
             })),
             // Another key with the same hash, or a damaged one: the checksum tells.
-            Some(_) => self.record_at(place, location, key, buffer, access),
+            Some(_) => self.record_at(hash, location, key, buffer, access),
         }
     }
 
     /// The record at a location, if it is this key's.
     fn record_at(
         &self,
-        place: Place,
+        hash: KeyHash,
         location: Location,
         key: &[u8],
         buffer: &mut Vec<u8>,
@@ -346,7 +360,11 @@ impl Reader {
             return Err(damaged(&segment, location, "a record's checksum does not fit"));
         }
         let record = bytes.get(..end).unwrap_or_default();
-        self.cache.put(place, record);
+        if self.cache.takes(record.len()) {
+            let name = Name::new(hash, self.owner);
+            // Unless the key's slot names another record by now.
+            self.index.replace(hash, location, location, |spot| self.cache.put(name, spot, record));
+        }
         Ok(hit(&header, record, location, key))
     }
 

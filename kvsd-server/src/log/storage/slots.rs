@@ -15,34 +15,21 @@ pub(super) struct Slots {
     next: u32,
 }
 
-/// Which slot a segment was given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Added {
-    /// One that no other segment has had.
-    First(u32),
-    Again(u32),
-}
-
 impl Slots {
     /// Slots are used in turn, so that one is seldom used twice: after 64 TiB, as segments are.
-    pub(super) fn add(&mut self, segment: Arc<Segment>) -> Added {
+    pub(super) fn add(&mut self, segment: Arc<Segment>) -> u32 {
         let is_free =
             |slot: &u32| self.by_slot.get(*slot as usize).is_none_or(|segment| segment.is_none());
         let Some(slot) = (self.next..SEGMENT_SLOTS).chain(0..self.next).find(is_free) else {
             // A slot past what a location holds is refused when a location is made.
-            return Added::First(u32::MAX);
+            return u32::MAX;
         };
         self.next = slot + 1;
         match self.by_slot.get_mut(slot as usize) {
-            Some(free) => {
-                *free = Some(segment);
-                Added::Again(slot)
-            }
-            None => {
-                self.by_slot.push(Some(segment));
-                Added::First(slot)
-            }
+            Some(free) => *free = Some(segment),
+            None => self.by_slot.push(Some(segment)),
         }
+        slot
     }
 
     /// Gives a slot back.
@@ -73,11 +60,11 @@ mod tests {
         let segment = Arc::new(Segment::create(&disk, Path::new("/"), identity).unwrap());
         let mut slots = Slots::default();
         let add = |slots: &mut Slots| slots.add(Arc::clone(&segment));
-        assert_eq!([add(&mut slots), add(&mut slots)], [Added::First(0), Added::First(1)]);
+        assert_eq!([add(&mut slots), add(&mut slots)], [0, 1]);
         slots.release(0);
-        assert_eq!(add(&mut slots), Added::First(2));
+        assert_eq!(add(&mut slots), 2);
         slots.next = SEGMENT_SLOTS;
-        assert_eq!(add(&mut slots), Added::Again(0));
-        assert_eq!(add(&mut slots), Added::First(3));
+        assert_eq!(add(&mut slots), 0);
+        assert_eq!(add(&mut slots), 3);
     }
 }

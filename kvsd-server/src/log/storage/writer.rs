@@ -238,6 +238,12 @@ impl Writer {
         self.reader.index.hash(key)
     }
 
+    /// Has the processor fetch what [`Writer::current`] will look at for these keys, and what the
+    /// group's publication will.
+    pub(crate) fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) {
+        self.reader.look_ahead(keys);
+    }
+
     /// What stands at a key, expired or not.
     pub(crate) fn current(
         &mut self,

@@ -10,7 +10,7 @@ use crate::metrics::Refusal;
 use crate::server::roster::Eviction;
 
 impl Bench {
-    fn limit(&self, change: impl FnOnce(&mut Limits)) {
+    pub(super) fn limit(&self, change: impl FnOnce(&mut Limits)) {
         let mut limits = self.service.limits.get();
         change(&mut limits);
         self.service.limits.replace(limits);

@@ -19,7 +19,15 @@ use crate::session::input::Input;
 impl Bench {
     /// A session that moves when it is polled, and its client's end.
     fn by_hand(&self) -> (DuplexStream, task::Spawn<impl Future<Output = Ended> + use<>>) {
-        let (ours, mut theirs) = tokio::io::duplex(PIPE_BYTES);
+        self.by_hand_through(PIPE_BYTES)
+    }
+
+    /// As [`Bench::by_hand`], with so much room between the two.
+    fn by_hand_through(
+        &self,
+        pipe_bytes: usize,
+    ) -> (DuplexStream, task::Spawn<impl Future<Output = Ended> + use<>>) {
+        let (ours, mut theirs) = tokio::io::duplex(pipe_bytes);
         let service = Arc::clone(&self.service);
         let mut stop = self.stopper.subscribe();
         let newcomer = arriving(&self.roster, Duration::from_secs(3600));
@@ -118,6 +126,37 @@ fn a_client_that_does_not_read_is_not_read_from_and_misses_nothing() {
 
     let ids = runtime.block_on(catch_up(stream, session, &bytes[taken..]));
     assert_eq!(ids, (1..=REQUESTS).collect::<Vec<_>>());
+}
+
+#[test]
+fn reads_that_there_was_no_room_for_are_answered_before_the_last_word() {
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    const VALUE_BYTES: usize = 10 * 1024;
+    const REQUESTS: usize = 20;
+    let bench = Bench::new();
+    // A third of the answers, so that a round ends before all reads are answered.
+    bench.limit(|limits| limits.max_output_bytes = REQUESTS * VALUE_BYTES / 3);
+    bench.engine.put("default", b"k", vec![b'v'; VALUE_BYTES]);
+    let mut bytes = BytesMut::from(HELLO);
+    for id in 1..=REQUESTS {
+        get("default", b"k").encode(id_of(id as u64), &mut bytes);
+    }
+    bytes.extend_from_slice(HELLO);
+    let (mut stream, mut session) = bench.by_hand_through(8 * 1024 * 1024);
+    runtime.block_on(stream.write_all(&bytes)).unwrap();
+    let ended = loop {
+        match session.poll() {
+            Poll::Ready(ended) => break ended,
+            Poll::Pending => assert!(session.is_woken(), "reads wait, and there is room for them"),
+        }
+    };
+    assert!(matches!(ended, Ended::Misplaced("a second Hello")), "{ended}");
+    drop(session);
+    let mut told = Vec::new();
+    runtime.block_on(stream.read_to_end(&mut told)).unwrap();
+    assert!(told.len() > REQUESTS * VALUE_BYTES, "{} bytes", told.len());
+    assert!(told.ends_with(b"a second Hello\r\n"), "{:?}", told.last_chunk::<32>());
 }
 
 #[test]

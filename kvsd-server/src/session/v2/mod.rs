@@ -1,7 +1,7 @@
 //! A session of version 2: many requests in flight, answered as they are done.
 //!
 //! ```text
-//! stream -> input -> parts -> requests -+-> reads at hand -----------------+-> output -> stream
+//! stream -> input -> parts -> requests -+-> reads, all that came together -+-> output -> stream
 //!                                       +-> writes, a group a table -+       |
 //!                                       +-> all else that may wait --+-> in flight
 //! ```
@@ -21,6 +21,7 @@ mod in_flight;
 mod parts;
 mod pipeline;
 mod points;
+mod reads;
 mod requests;
 mod rules;
 mod scans;
@@ -148,7 +149,8 @@ where
             if self.requests.are_tired() {
                 break;
             }
-            if written != Written::Part && (read.is_pending() || !self.can_take()) {
+            let nothing_to_take = read.is_pending() || !self.can_take();
+            if written != Written::Part && nothing_to_take && !self.can_answer() {
                 self.requests.tidy();
                 return Poll::Pending;
             }
@@ -188,6 +190,7 @@ where
 
     /// Carries out what was read, until a whole message is missing or there is no room.
     fn take_messages(&mut self) {
+        self.answer_reads();
         while self.can_take() && !self.requests.are_tired() {
             let taken = match self.input.next() {
                 Ok(Some(message)) => self.parts.take(&message, |message, backing| {
@@ -201,15 +204,30 @@ where
             if let Err(ended) = taken {
                 self.phase = Phase::Finishing(ended);
             }
+            if self.requests.reads().are_full() {
+                self.answer_reads();
+            }
         }
+        self.answer_reads();
         if matches!(self.phase, Phase::Draining) && self.input.is_exhausted() {
             self.phase = Phase::Finishing(Ended::Stopped);
         }
     }
 
+    /// Answers the reads that were gathered, as far as there is room.
+    fn answer_reads(&mut self) {
+        self.requests.look_ahead();
+        while self.has_room() && !self.requests.are_tired() {
+            let to = (&mut self.in_flight, &mut self.output, &mut self.meter);
+            if !self.requests.answer_read(to) {
+                return;
+            }
+        }
+    }
+
     /// Once nothing is in flight, tells the client why the connection ends.
     fn say_the_last_word(&mut self) {
-        if !self.in_flight.is_empty() {
+        if !(self.in_flight.is_empty() && self.requests.reads().are_answered()) {
             return;
         }
         self.phase = match mem::replace(&mut self.phase, Phase::Closed) {
@@ -247,6 +265,11 @@ where
     /// Whether there is a use and room for another message.
     fn can_take(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Draining) && self.has_room()
+    }
+
+    /// Whether there are reads that were gathered, and room for what comes of them.
+    fn can_answer(&self) -> bool {
+        !self.requests.reads().are_answered() && self.has_room()
     }
 
     fn has_room(&self) -> bool {

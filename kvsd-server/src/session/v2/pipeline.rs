@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::batches::no_answer;
 use super::in_flight::{Held, READ_BYTES};
 use super::points::{Point, PointKind};
+use super::reads::MOST_READS;
 use super::rules::{Rules, Single, begin};
 use crate::auth::Forbidden;
 use crate::engine::{Engine, Freshness, Write};
@@ -84,10 +85,13 @@ impl Pipeline {
             at_once: rules.engine.description().reads_at_once,
             ..Self::default()
         };
-        for request in requests {
+        for (number, request) in requests.iter().enumerate() {
             if pipeline.steps.is_empty() {
                 if pipeline.answers.are_full() {
                     break;
+                }
+                if number % MOST_READS == 0 {
+                    look_ahead(rules.engine, requests.get(number..).unwrap_or_default());
                 }
                 match may(request) {
                     Ok(()) if pipeline.answers.read_at_once(rules, request, scratch) => {}
@@ -306,6 +310,21 @@ impl Answers {
 
     fn into_one(self) -> Answer {
         Answer::Pipeline(self.replies)
+    }
+}
+
+/// Tells the engine of the reads of values that come next.
+fn look_ahead<'a>(engine: &dyn Engine, requests: &[Request<'a>]) {
+    let place = |request: &Request<'a>| match *request {
+        Request::Get { table, key, .. } => Some((table, key)),
+        _ => None,
+    };
+    let next = requests.get(..MOST_READS).unwrap_or(requests);
+    let table = |request: &Request<'a>| place(request).map(|(table, _)| table);
+    for reads in next.chunk_by(|a, b| table(a) == table(b)) {
+        if let Some(table) = reads.first().and_then(table) {
+            engine.look_ahead(table, &mut reads.iter().filter_map(place).map(|(_, key)| key));
+        }
     }
 }
 

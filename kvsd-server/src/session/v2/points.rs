@@ -1,7 +1,7 @@
 //! Reads of one record: is it there, what is it, how long does it still have.
 //!
 //! What is at hand is answered on the spot, without a hop, a future or an allocation. Next file to
-//! read: `writes`.
+//! read: `reads`.
 
 use std::sync::Arc;
 

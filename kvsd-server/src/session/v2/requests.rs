@@ -1,7 +1,8 @@
 //! What is done with each request: checked, then answered at once or handed on.
 //!
-//! Each kind of request has a file of its own; this one says which. Everything that may wait goes
-//! to `in_flight`. Next file to read: `access`, then `rules`.
+//! Each kind of request has a file of its own; this one says which. Reads of values and writes are
+//! gathered first; everything that may wait goes to `in_flight`. Next file to read: `access`, then
+//! `rules`.
 
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use super::answer::Answer;
 use super::batches::Batch;
 use super::in_flight::{Asked, Call, InFlight, READ};
 use super::pipeline::{Begun, Pipeline};
-use super::points::Point;
+use super::points::{Point, PointKind};
+use super::reads::Reads;
 use super::rules::Rules;
 use super::scans::TableScan;
 use super::tables::{TableRequest, Turns};
@@ -34,6 +36,7 @@ pub(super) struct Requests<'s> {
     service: &'s Service,
     login: Login,
     entry: Arc<Entry>,
+    reads: Reads,
     writes: Writes,
     turns: Turns,
     /// Where the engine puts the value of a read.
@@ -67,6 +70,7 @@ impl<'s> Requests<'s> {
             service,
             login: leave.login.clone(),
             entry: Arc::clone(&leave.entry),
+            reads: Reads::default(),
             writes: Writes::default(),
             turns: Turns::default(),
             scratch: Vec::new(),
@@ -137,6 +141,39 @@ impl<'s> Requests<'s> {
         Ok(())
     }
 
+    /// The reads that were gathered.
+    pub(super) fn reads(&self) -> &Reads {
+        &self.reads
+    }
+
+    /// Tells the engine of the reads that were gathered.
+    pub(super) fn look_ahead(&self) {
+        self.reads.look_ahead(&*self.service.engine);
+    }
+
+    /// Answers the next one of the reads that were gathered, or takes it on. Says whether there was
+    /// one.
+    pub(super) fn answer_read(
+        &mut self,
+        (in_flight, output, meter): (&mut InFlight, &mut Output, &mut Meter<'_>),
+    ) -> bool {
+        let engine = &self.service.engine;
+        let Some((asked, point)) = self.reads.next() else {
+            return false;
+        };
+        match point.answer_now(asked.id, &**engine, &mut self.scratch, output) {
+            Some((outcome, bytes)) => {
+                meter.answered(asked.operation, outcome, point.table);
+                self.spend(1, bytes);
+            }
+            None => {
+                let subject = Subject { asked, table: point.table, since: meter.now() };
+                in_flight.run(subject.call(), READ, point.read_later(Arc::clone(engine)));
+            }
+        }
+        true
+    }
+
     /// Tells what came of a request that is answered already. An error is the rule that it breaks:
     /// nothing was done.
     fn carry_out(
@@ -161,6 +198,10 @@ impl<'s> Requests<'s> {
             }
             Request::Get { .. } | Request::Exists { .. } | Request::Lifetime { .. } => {
                 let point = Point::of(request).ok_or("this request reads no record")?.check()?;
+                if point.kind == PointKind::Value {
+                    self.reads.add(asked, &point);
+                    return Ok(None);
+                }
                 match point.answer_now(id, &*self.service.engine, &mut self.scratch, output) {
                     Some((outcome, bytes)) => {
                         self.spend(1, bytes);
@@ -252,7 +293,7 @@ impl<'s> Requests<'s> {
 
     /// What it holds in memory beside the requests that are counted elsewhere, in bytes.
     pub(super) fn held(&self) -> usize {
-        self.scratch.capacity()
+        self.scratch.capacity() + self.reads.held()
     }
 
     fn spend(&mut self, reads: usize, bytes: usize) {
@@ -262,6 +303,7 @@ impl<'s> Requests<'s> {
     /// Gives back what an idle session need not hold.
     pub(super) fn tidy(&mut self) {
         tidy(&mut self.scratch);
+        self.reads.tidy();
         self.writes.tidy();
     }
 }

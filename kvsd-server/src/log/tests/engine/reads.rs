@@ -204,6 +204,56 @@ async fn what_has_expired_is_not_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_beside_writes_find_each_key_s_own_value_and_never_an_older_one() {
+    const KEYS: u8 = 32;
+    const ROUNDS: u32 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    // Room for some of them, so that copies come and go.
+    let config =
+        LogConfig { sync: SyncPolicy::Never, cache_bytes: 2048, ..LogConfig::new(folder.path()) };
+    let engine = Arc::new(LogEngine::open(config).unwrap());
+    let value = |key: u8, round: u32| {
+        let more = vec![key; (usize::from(key) + round as usize) % 90];
+        [&round.to_le_bytes()[..], &[key], &more].concat()
+    };
+    let write_all = async |round: u32| {
+        let write_one = |key: u8| {
+            let change = set(&[key], &value(key, round));
+            version_of(&engine, change)
+        };
+        join_all((0..KEYS).map(write_one)).await;
+    };
+    write_all(0).await;
+    let read_all = move |engine: Arc<LogEngine>, runtime: tokio::runtime::Handle| {
+        let (mut buffer, mut rounds) = (Vec::new(), [0; KEYS as usize]);
+        while rounds.iter().any(|round| *round < ROUNDS) {
+            let keys: Vec<_> = (0..KEYS).map(|key| [key]).collect();
+            engine.look_ahead("default", &mut keys.iter().map(|key| &key[..]));
+            for (key, seen) in (0..KEYS).zip(&mut rounds) {
+                let found = match engine.read_now("default", &[key], &mut buffer) {
+                    ReadNow::Ready(found) => found.unwrap().unwrap().value.to_vec(),
+                    ReadNow::WouldBlock => {
+                        runtime.block_on(read(&engine, &[key])).unwrap().to_vec()
+                    }
+                };
+                let round = u32::from_le_bytes(*found.first_chunk().unwrap());
+                assert_eq!(found, value(key, round), "key {key}");
+                assert!(*seen <= round, "key {key}: {seen}, then {round}");
+                *seen = round;
+            }
+        }
+    };
+    let readers = [(); 2].map(|()| {
+        let (engine, runtime) = (Arc::clone(&engine), tokio::runtime::Handle::current());
+        std::thread::spawn(move || read_all(engine, runtime))
+    });
+    for round in 1..=ROUNDS {
+        write_all(round).await;
+    }
+    readers.into_iter().for_each(|reader| reader.join().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whoever_has_seen_one_write_of_a_batch_sees_all_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let config = LogConfig { sync: SyncPolicy::Never, ..LogConfig::new(folder.path()) };
