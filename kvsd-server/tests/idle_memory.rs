@@ -86,9 +86,15 @@ async fn busy<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> S {
         writer.flush().await.unwrap();
     };
     let read = async {
-        let mut answers = Vec::new();
-        while !answers.windows(4).rev().take(64).any(|bytes| bytes == b"#p:4") {
+        let (mut answers, mut looked_at) = (Vec::new(), 0);
+        let mut missing = vec![b":1\r\n", b":2\r\n", b":4\r\n"];
+        // They come in any order.
+        while !missing.is_empty() {
             assert_ne!(reader.read_buf(&mut answers).await.unwrap(), 0, "closed");
+            for line in answers[looked_at..].windows(6).filter(|line| line[0] == b'#') {
+                missing.retain(|id| **id != line[2..]);
+            }
+            looked_at = answers.len().saturating_sub(5);
         }
     };
     tokio::join!(write, read);
